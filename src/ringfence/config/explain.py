@@ -1,0 +1,124 @@
+"""What pydantic found wrong, in words for people: what was expected, what was given, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from ringfence.config.problems import KeyPath, dotted, nearest
+from ringfence.config.schema import Config
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping of settings",
+}
+_BOUNDS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+    "string_too_long": ("text of at most this many characters:", "max_length"),
+    "string_too_short": ("text of at least this many characters:", "min_length"),
+}
+_YES_AND_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_SHOWABLE_CHARACTERS = 32
+
+
+def explain(error: ValidationError) -> Iterator[tuple[KeyPath, str, str | None]]:
+    """Each error as (path, message, suggestion). No message repeats a secret."""
+    for found in error.errors(include_url=False):
+        path, context = found["loc"], found.get("ctx", {})
+        if path and path[-1] == "[key]":
+            path = path[:-1]
+        if context.get("at"):
+            path = (*path, context["at"])
+        message, suggestion = _in_words(found["type"], path, found["input"], context)
+        yield path, message or found["msg"], suggestion
+
+
+def _in_words(kind: str, path: KeyPath, given: Any, context: dict[str, Any]) -> tuple[str | None, str | None]:
+    if kind == "refused":
+        return context["message"], None
+    if kind == "extra_forbidden":
+        return "unknown key", _meant(path)
+    if kind == "literal_error":
+        choices: str = context["expected"]
+        known = [choice.strip("'") for choice in choices.replace(" or ", ", ").split(", ")]
+        return f"expected {choices}, given {_shown(given)}", nearest(given, known) if isinstance(given, str) else None
+    if kind in _BOUNDS:
+        words, limit = _BOUNDS[kind]
+        shown = len(given) if isinstance(given, str) else _shown(given)
+        return f"must be {words} {_plain(context[limit])}, given {shown}", None
+    if kind in _EXPECTED:
+        is_leaf = kind not in {"string_type", "tuple_type", "dict_type", "model_type"}
+        return f"expected {_EXPECTED[kind]}, given {_shown(given, is_leaf)}", _instead(kind, given)
+    return None, None
+
+
+def _plain(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _shown(given: Any, may_repeat: bool = True) -> str:
+    """What was given, in words; text only where it is short and no place for a secret."""
+    if given is None:
+        return "nothing"
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, int | float):
+        return str(given)
+    if isinstance(given, str):
+        is_short = len(given) <= _SHOWABLE_CHARACTERS and given.isprintable()
+        return f"the text '{given}'" if may_repeat and is_short and not given.startswith("sk-") else "text"
+    return "a list" if isinstance(given, list | tuple) else "a mapping"
+
+
+def _instead(kind: str, given: Any) -> str | None:
+    if not isinstance(given, str):
+        return None
+    if kind == "bool_type":
+        folded = given.casefold()
+        return folded if folded in {"true", "false"} else _YES_AND_NO.get(folded)
+    if kind == "int_type" and given.isascii() and given.isdigit() and len(given) <= 20:
+        return given
+    return None
+
+
+def _meant(path: KeyPath) -> str | None:
+    """The key that an unknown one was meant to be: one near it, else one of that very name in another section."""
+    unknown = str(path[-1])
+    fields = fields_at(path[:-1])
+    if found := nearest(unknown, fields or ()):
+        return found
+    elsewhere: list[KeyPath] = [
+        (section, unknown)
+        for section, field in Config.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and unknown in field.annotation.model_fields
+    ]
+    if unknown in Config.model_fields:
+        elsewhere.append((unknown,))
+    return dotted(elsewhere[0]) if len(elsewhere) == 1 else None
+
+
+def fields_at(path: KeyPath) -> list[str] | None:
+    """The keys that may stand at `path`; None where any may, or none at all."""
+    found: Any = Config
+    for part in path:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            field = found.model_fields.get(str(part))
+            found = field.annotation if field else None
+        elif get_origin(found) is dict:
+            found = get_args(get_args(found)[1])[0] if get_origin(get_args(found)[1]) else get_args(found)[1]
+        else:
+            return None
+    return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else None

@@ -1,0 +1,226 @@
+"""Reads `ringfence.yaml`: finds it, checks all of it, and tells every problem with its line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ringfence.config.document import Document, read_document, read_value
+from ringfence.config.explain import explain
+from ringfence.config.problems import OVERRIDE, ConfigError, ConfigInvalid, KeyPath, Origin, Problem, dotted, nearest
+from ringfence.config.schema import Config, demo_model, name_clashes, state_folder
+
+FILE_NAME = "ringfence.yaml"
+_PART = re.compile(r'"([^"]+)"|([^."]+)')
+_SETTING = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern}))*")
+
+
+def find(explicit: Path | None, cwd: Path, env: Mapping[str, str] = os.environ) -> Path | None:
+    """The file to read: `explicit`, $RINGFENCE_CONFIG, ./, the XDG configuration folder, /etc; None without any.
+
+    A file that was named is returned even if it does not exist, so that `load` can say so.
+    """
+    if explicit is not None:
+        return explicit
+    if named := env.get("RINGFENCE_CONFIG"):
+        return Path(named)
+    home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    xdg = Path(env.get("XDG_CONFIG_HOME", ""))
+    folder = xdg if xdg.is_absolute() else home / ".config"
+    places = (cwd / FILE_NAME, folder / "ringfence" / FILE_NAME, Path("/etc/ringfence") / FILE_NAME)
+    return next((place for place in places if place.is_file()), None)
+
+
+def load(
+    path: Path | None,
+    env: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    kinds: Collection[str] | None = None,
+    check_secrets: bool = True,
+) -> Config:
+    """The configuration in `path` (None: all defaults) with `overrides` ("server.port" -> "0") laid over it.
+
+    `kinds` are the engine kinds to check against, if known yet. Every secret is read once, and forgotten, unless
+    `check_secrets` is off. Raises ConfigInvalid with everything that is wrong.
+    """
+    document = _read(path)
+    _anchor(document.data, path.parent if path else Path.cwd(), env)
+    overridden = _lay_over(document, overrides or {})
+    _anchor(document.data, Path.cwd(), env)
+    config = _validate(document, overridden)
+    if config is not None:
+        config.originated(_origins(document, overridden))
+        document.problems += check(config, kinds) if kinds is not None else []
+        document.problems += _unreadable_secrets(config, env) if check_secrets else []
+        _place_secrets(config)
+    if config is None or document.problems:
+        raise ConfigInvalid(_in_order(document.problems))
+    return config
+
+
+def check(config: Config, kinds: Collection[str]) -> list[Problem]:
+    """Engine kinds named in the configuration that are not among `kinds`."""
+    named: list[tuple[KeyPath, str]] = [(("discovery", "ports", kind), kind) for kind in config.discovery.ports]
+    named += [(("models", name, "engine"), model.engine) for name, model in config.models.items() if model.engine]
+    known = ", ".join(sorted(kinds))
+    return [
+        _problem_at(config, path, f"unknown engine kind '{kind}'; known are {known}", nearest(kind, kinds))
+        for path, kind in named
+        if kind not in kinds
+    ]
+
+
+def peek_state_dir(path: Path | None, env: Mapping[str, str] = os.environ) -> Path:
+    """The folder for state as far as it can be told from a file that may be wrong elsewhere."""
+    named: str | None = None
+    try:
+        document = _read(path)
+        _anchor(document.data, path.parent if path else Path.cwd(), env)
+        found = document.data.get("state_dir")
+        named = found if isinstance(found, str) else None
+    except ConfigInvalid:
+        pass
+    return state_folder(named, env)
+
+
+def _read(path: Path | None) -> Document:
+    if path is None:
+        return Document(file="", data={})
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        problem = Problem(str(path), None, None, "", error.strerror or "cannot be read")
+        raise ConfigInvalid([problem]) from None
+    document = read_document(content, str(path))
+    if document.data is None:
+        document.data = {}
+    if not isinstance(document.data, dict):
+        document.refuse((), "expected settings, such as 'server:', at the top of the file")
+        raise ConfigInvalid(document.problems)
+    for key in [key for key, value in document.data.items() if value is None and key != "state_dir"]:
+        # A section whose every line is commented out is null in YAML, and means its defaults.
+        if key in Config.model_fields:
+            del document.data[key]
+    return document
+
+
+def _lay_over(document: Document, overrides: Mapping[str, str]) -> set[KeyPath]:
+    """Set each override in the document's data; the paths that were set."""
+    overridden: set[KeyPath] = set()
+    for name, text in overrides.items():
+        parts = [found[1] or found[2] for found in _PART.finditer(name)]
+        if not _SETTING.fullmatch(name):
+            document.problems.append(Problem(OVERRIDE, None, None, name, "expected a setting such as server.port"))
+            continue
+        inner: Any = document.data
+        if parts[:2] == ["models", "demo"] and not inner.get("models"):
+            inner["models"] = {name: model.model_dump(exclude_defaults=True) for name, model in demo_model().items()}
+        for part in parts[:-1]:
+            inner = inner.setdefault(part, {}) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict):
+            document.problems.append(Problem(OVERRIDE, None, None, name, "lies in something that is not a mapping"))
+            continue
+        inner[parts[-1]] = read_value(text, OVERRIDE)
+        overridden.add(tuple(parts))
+    return overridden
+
+
+def _anchor(data: dict[str, Any], folder: Path, env: Mapping[str, str]) -> None:
+    """Make paths absolute: one in a file counts from that file, one from the command line from where it was typed."""
+
+    def absolute(within: Any, key: str) -> None:
+        given = within.get(key) if isinstance(within, dict) else None
+        if not isinstance(given, str) or not given:
+            return
+        if given.startswith("~/") and env.get("HOME"):
+            within[key] = env["HOME"] + given[1:]
+        elif key != "source" or (given.endswith(".gguf") and not given.startswith("hf:")):
+            within[key] = os.path.normpath(folder.absolute() / given)
+
+    absolute(data, "state_dir")
+    absolute(data.get("logging"), "file")
+    models = data.get("models")
+    for model in models.values() if isinstance(models, dict) else ():
+        absolute(model, "source")
+
+
+def _validate(document: Document, overridden: set[KeyPath]) -> Config | None:
+    problems = document.problems
+    clashes = name_clashes(_aliases(document.data))
+    for name, position, message in clashes:
+        document.refuse(("models", name, "aliases", position), message)
+    try:
+        return Config.model_validate(document.data)
+    except ValidationError as error:
+        for path, message, suggestion in explain(error):
+            if any(path[: len(start)] == start or start[: len(path)] == path != () for start in overridden):
+                problems.append(Problem(OVERRIDE, None, None, dotted(path), message, suggestion))
+            elif message not in {told for _, _, told in clashes}:
+                document.refuse(path, message, suggestion=suggestion)
+        return None
+
+
+def _aliases(data: dict[str, Any]) -> dict[str, list[str]]:
+    """The aliases of each model, as far as they are what they should be."""
+    models = data.get("models")
+    found: dict[str, list[str]] = {}
+    for name, model in models.items() if isinstance(models, dict) else ():
+        aliases = model.get("aliases") if isinstance(model, dict) else None
+        # What is not text keeps its position, as nothing.
+        listed = aliases if isinstance(aliases, list | tuple) else ()
+        found[name] = [alias if isinstance(alias, str) else "" for alias in listed]
+    return found
+
+
+def _unreadable_secrets(config: Config, env: Mapping[str, str]) -> list[Problem]:
+    problems: list[Problem] = []
+    for name, model in config.models.items():
+        if model.api_key is None:
+            continue
+        path: KeyPath = ("models", name, "api_key")
+        try:
+            model.api_key.resolve(env)
+        except ConfigError as error:
+            problems.append(_problem_at(config, path, str(error)))
+    return problems
+
+
+def _place_secrets(config: Config) -> None:
+    for name, model in config.models.items():
+        where = config.origin(("models", name, "api_key"))
+        if model.api_key is not None and where is not None:
+            model.api_key.found_at(str(where))
+
+
+def _origins(document: Document, overridden: set[KeyPath]) -> dict[KeyPath, Origin]:
+    origins = {path: Origin(document.file, place.line, place.column) for path, place in document.places.items()}
+    for start in overridden:
+        origins = {path: origin for path, origin in origins.items() if path[: len(start)] != start}
+        for path in _paths(document.data, start):
+            origins[path] = Origin(OVERRIDE)
+    return origins
+
+
+def _paths(data: Any, start: KeyPath) -> list[KeyPath]:
+    """`start` and everything below it in `data`."""
+    inner = data
+    for part in start:
+        inner = inner[part]
+    entries = inner.items() if isinstance(inner, dict) else enumerate(inner) if isinstance(inner, list) else ()
+    return [start, *(path for key, _ in entries for path in _paths(data, (*start, key)))]
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    """By place in the file, each once; those without a place come last."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line is None, problem.line, problem.column))
+
+
+def _problem_at(config: Config, path: KeyPath, message: str, suggestion: str | None = None) -> Problem:
+    at = config.origin(path) or Origin("")
+    return Problem(at.file, at.line, at.column, dotted(path), message, suggestion)

@@ -1,0 +1,290 @@
+"""The settings of `ringfence.yaml`: what each means, its default, its limits, and how a change of it takes effect.
+
+Reload: `hot` is in force for the next request; `drain` builds the part anew and lets the old one finish its requests;
+`restart` needs a new start. Models are frozen and refuse unknown keys.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from ringfence.config.problems import KeyPath, Origin
+from ringfence.config.secret import SecretRef
+from ringfence.config.values import (
+    EngineUrl,
+    Flag,
+    HostName,
+    ListenHost,
+    MeshNetwork,
+    ModelName,
+    Port,
+    Seconds,
+    Size,
+    Source,
+    Text,
+    Url,
+    Whole,
+    is_loopback,
+    refused,
+    split_url,
+)
+from ringfence.core.boundary import Boundary, Network
+
+Reload = Literal["hot", "drain", "restart"]
+
+_MIB = 1024 * 1024
+
+
+def setting(default: Any, reload: Reload, description: str, **limits: Any) -> Any:
+    """A leaf of the configuration. `limits` are those of pydantic's Field."""
+    return Field(default, description=description, json_schema_extra={"reload": reload}, **limits)
+
+
+class Section(BaseModel):
+    """Frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class ServerSettings(Section):
+    """Where callers reach the gateway, and what one of them may take up."""
+
+    host: ListenHost = setting("127.0.0.1", "restart", "Address to listen on; 0.0.0.0 or :: for all.")
+    port: Whole = setting(7464, "restart", "Port to listen on; 0 picks a free one.", ge=0, le=65_535)
+    keys: Literal["required", "off"] = setting(
+        "required", "hot", "Whether callers need an API key; 'off' only when listening on loopback."
+    )
+    allowed_hosts: tuple[HostName, ...] = setting(
+        (), "hot", "Names, besides its own addresses, by which callers may address the gateway (Host header)."
+    )
+    header_timeout_s: Seconds = setting(10, "hot", "Seconds for a caller to send the head of a request.")
+    body_timeout_s: Seconds = setting(30, "hot", "Seconds without progress in which a caller's body may stall.")
+    idle_timeout_s: Seconds = setting(120, "hot", "Seconds that a connection without a request is kept.")
+    write_timeout_s: Seconds = setting(60, "hot", "Seconds that a caller may take no byte of its answer.")
+    max_body_bytes: Size = setting(32 * _MIB, "hot", "Largest body of one request, such as 32MiB.")
+    body_memory_bytes: Size = setting(96 * _MIB, "hot", "Memory for all bodies together, such as 96MiB.")
+    max_connections: Whole = setting(20_000, "hot", "Connections at a time.", ge=1, le=1_000_000)
+
+    @field_validator("keys")
+    @classmethod
+    def _is_safe(cls, keys: str, info: ValidationInfo) -> str:
+        if keys == "off" and not is_loopback(info.data.get("host", "127.0.0.1")):
+            raise refused("listening beyond loopback without keys is refused")
+        return keys
+
+    @model_validator(mode="after")
+    def _holds_one_body(self) -> ServerSettings:
+        if self.body_memory_bytes < self.max_body_bytes:
+            raise refused("must hold at least one body of max_body_bytes", at="body_memory_bytes")
+        return self
+
+
+class DiscoverySettings(Section):
+    """Finding engines that already run on this machine."""
+
+    adopt: Flag = setting(True, "hot", "Serve the models of engines found on loopback.")
+    interval_s: Seconds = setting(15, "hot", "Seconds between two looks.")
+    ports: dict[Text, tuple[Port, ...]] = setting(
+        {}, "hot", "Ports to look at, by engine kind; a kind not listed is looked for at its usual ports."
+    )
+
+
+class TimeoutSettings(Section):
+    """How long an engine may take, and how often another try is made before the first byte."""
+
+    connect_s: Seconds = setting(2, "hot", "Seconds to connect to an engine.")
+    first_byte_s: Seconds = setting(120, "hot", "Seconds until the first byte of an answer.")
+    between_bytes_s: Seconds = setting(60, "hot", "Seconds between two parts of a streamed answer.")
+    retries: Whole = setting(2, "hot", "Further tries while nothing has been sent to the caller.", ge=0, le=10)
+
+
+class AdmissionSettings(Section):
+    """The queue before each target."""
+
+    queue: Whole = setting(256, "hot", "Requests that may wait for one target; 0 refuses at once.", ge=0, le=100_000)
+    wait_s: Seconds = setting(60, "hot", "Seconds that a request waits for a place.")
+
+
+class ProfileSettings(Section):
+    """What a key is bound to."""
+
+    boundary: Literal["host", "mesh", "cloud"] = setting(
+        "host", "hot", "How far text may travel: host (this machine), mesh (your networks) or cloud."
+    )
+
+    @property
+    def reaches(self) -> Boundary:
+        return Boundary.parse(self.boundary)
+
+
+class ModelSettings(Section):
+    """One model: weights to serve (`source`), or an engine that already runs (`url`)."""
+
+    source: Source | None = setting(
+        None, "drain", "What to serve: 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]."
+    )
+    url: Url | None = setting(None, "drain", "An engine that already runs: http://ADDRESS:PORT[/prefix].")
+    engine: Text | None = setting(
+        None, "drain", "Kind of the engine, such as llamacpp; null: llama.cpp for a source, found out for a url."
+    )
+    engine_model: Text | None = setting(
+        None, "drain", "The model's name at the engine, with url only; null: the same name."
+    )
+    api_key: SecretRef | None = setting(
+        None, "drain", "Key that the engine asks for, with url only: env:NAME, file:/path or credential:NAME."
+    )
+    window: Whole | None = setting(
+        None, "drain", "Tokens of one request, in and out together; null: what the engine or the weights say.", ge=256
+    )
+    parallel: Whole = setting(4, "drain", "Requests worked on at a time.", ge=1, le=4096)
+    embeddings: Flag | None = setting(None, "drain", "Whether it makes embeddings; null: found out.")
+    threads: Whole | None = setting(
+        None, "drain", "Threads for computing, with source only; null: one per core.", ge=1, le=4096
+    )
+    aliases: tuple[ModelName, ...] = setting((), "hot", "Other names that callers may use.")
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> ModelSettings:
+        if (self.source is None) == (self.url is None):
+            both = "both are here" if self.url is not None else "neither is here"
+            raise refused(f"a model has exactly one of source and url; {both}")
+        for name in ("engine_model", "api_key") if self.source is not None else ("threads",):
+            if getattr(self, name) is not None:
+                raise refused(f"goes with {'url' if self.source is not None else 'source'} only", at=name)
+        return self
+
+    @property
+    def address(self) -> EngineUrl | None:
+        """The parts of `url`; None for a model that is served from a source."""
+        return split_url(self.url) if self.url is not None else None
+
+
+class LoggingSettings(Section):
+    """What is written down. Never text of requests or answers."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "hot", "The least level that is written.")
+    file: Text | None = setting(None, "hot", "File to write to; null: stderr.")
+    requests: Flag = setting(True, "hot", "One line per request, without any of its content.")
+
+
+def name_clashes(models: Mapping[str, Iterable[str]]) -> list[tuple[str, int, str]]:
+    """Aliases that are also another model's name or alias, as (model, position in its aliases, what clashes)."""
+    taken = {name: f"the model '{name}'" for name in models}
+    found: list[tuple[str, int, str]] = []
+    for model, aliases in models.items():
+        for position, alias in enumerate(aliases):
+            if not alias:
+                continue
+            if alias in taken:
+                found.append((model, position, f"the alias '{alias}' is already {taken[alias]}"))
+            else:
+                taken[alias] = f"an alias of '{model}'"
+    return found
+
+
+def _with_default_profile(profiles: dict[str, ProfileSettings]) -> dict[str, ProfileSettings]:
+    return profiles if "default" in profiles else {"default": ProfileSettings(), **profiles}
+
+
+def _or_demo(models: Any) -> Any:
+    return demo_model() if models == {} else models
+
+
+def demo_model() -> dict[str, ModelSettings]:
+    """What is served when no model is configured."""
+    return {"demo": ModelSettings(source="demo", aliases=("local/fast", "auto"))}
+
+
+Profiles = Annotated[dict[Text, ProfileSettings], AfterValidator(_with_default_profile)]
+Models = Annotated[dict[ModelName, ModelSettings], BeforeValidator(_or_demo)]
+
+
+class Config(Section):
+    """The whole of `ringfence.yaml`."""
+
+    server: ServerSettings = Field(default_factory=ServerSettings, description="Where callers reach the gateway.")
+    state_dir: Text | None = setting(
+        None, "restart", "Folder for keys, ledger and logs; null: $RINGFENCE_STATE_DIR, else the XDG state folder."
+    )
+    discovery: DiscoverySettings = Field(
+        default_factory=DiscoverySettings, description="Finding engines that already run on this machine."
+    )
+    mesh: tuple[MeshNetwork, ...] = setting((), "drain", "Private networks whose machines are yours: reached as MESH.")
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings, description="How long an engine may take.")
+    admission: AdmissionSettings = Field(default_factory=AdmissionSettings, description="The queue before each target.")
+    profiles: Profiles = Field(
+        default_factory=lambda: {"default": ProfileSettings()},
+        description="What keys are bound to, by name; 'default' always exists.",
+    )
+    models: Models = Field(default_factory=demo_model, description="Models by the name callers use; none: the demo.")
+    logging: LoggingSettings = Field(default_factory=LoggingSettings, description="What is written down.")
+
+    _origins: dict[KeyPath, Origin] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Config:
+        clashes = name_clashes({name: model.aliases for name, model in self.models.items()})
+        if clashes:
+            raise refused(clashes[0][2], at="models")
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        # Where settings stand is no part of what they are.
+        return isinstance(other, Config) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def mesh_networks(self) -> tuple[Network, ...]:
+        """`mesh`, parsed."""
+        return tuple(ip_network(text) for text in self.mesh)
+
+    def origin(self, path: KeyPath) -> Origin | None:
+        """Where a setting was set; None for a default. A list's and a mapping's entries are asked for one by one."""
+        return self._origins.get(path)
+
+    def originated(self, origins: Mapping[KeyPath, Origin]) -> None:
+        """The loader tells here, once, where the settings stand; it is part of no comparison."""
+        self._origins.update(origins)
+
+
+def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+    """The folder for state: the setting, else $RINGFENCE_STATE_DIR, else `ringfence` in the XDG state folder."""
+    return state_folder(config.state_dir, env)
+
+
+def state_folder(named: str | None, env: Mapping[str, str] = os.environ) -> Path:
+    """As `state_dir`, for the bare setting."""
+    home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    if given := named or env.get("RINGFENCE_STATE_DIR"):
+        return home / given[2:] if given.startswith("~/") else Path(given)
+    # The XDG standard says that a relative path is to be ignored.
+    xdg = Path(env.get("XDG_STATE_HOME", ""))
+    return (xdg if xdg.is_absolute() else home / ".local" / "state") / "ringfence"
+
+
+def schema_json() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors. Each leaf has `reload`."""
+    schema = Config.model_json_schema()
+    for name, described in schema["properties"].items():
+        # A section whose every line is commented out is null in YAML, and means its defaults.
+        if "reload" not in described:
+            description = described.pop("description", "")
+            schema["properties"][name] = {"anyOf": [described, {"type": "null"}], "description": description}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "ringfence.yaml"}

@@ -1,0 +1,174 @@
+"""The kinds of value a setting can have, each with its own check and its own words when it is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ringfence.core.boundary import Boundary, Network, boundary_of
+
+PRIVATE = tuple(
+    ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+"""Address space that the internet does not route: RFC 1918, carrier-grade NAT, unique local IPv6."""
+
+_UNITS = {"": 1, "B": 1} | {
+    name: base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for name, base in ((f"{letter}B", 1000), (f"{letter}iB", 1024))
+}
+_UNITS_FOLDED = {name.casefold(): factor for name, factor in _UNITS.items()}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)")
+_SIZE_PATTERN = r"^\d+(\.\d+)?\s*([KkMmGgTt][Ii]?)?[Bb]?$"
+_NAME = re.compile(r"[A-Za-z0-9._:-](?:[A-Za-z0-9._:/-]{0,126}[A-Za-z0-9._:-])?")
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_REPOSITORY = re.compile(r"hf:[\w.-]+/[\w.-]+(?::[\w.-]+(?:/[\w.-]+)*)?", re.ASCII)
+
+
+def refused(message: str, at: str | None = None) -> PydanticCustomError:
+    """A refusal in our own words. `at` names the field when the check was about several of them."""
+    return PydanticCustomError("refused", "{message}", {"message": message, "at": at})
+
+
+def _size(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    found = _SIZE.fullmatch(given.strip())
+    factor = _UNITS_FOLDED.get(found[2].casefold()) if found else None
+    if found is None or factor is None:
+        raise refused("expected bytes as a number or with a unit, such as 32MiB or 16 GB")
+    return round(float(found[1]) * factor) if "." in found[1] else int(found[1]) * factor
+
+
+def _network(given: str) -> str:
+    try:
+        network: Network = ip_network(given)
+    except ValueError:
+        try:
+            wider = ip_network(given, strict=False)
+        except ValueError:
+            raise refused("expected a network such as 10.0.0.0/8 or fd00::/8") from None
+        raise refused(f"'{given}' is an address with a mask, not a network; write {wider}") from None
+    if network.is_loopback:
+        raise refused("loopback is this machine already; list only networks of other machines of yours")
+    if not any(_lies_in(network, private) for private in PRIVATE):
+        raise refused(
+            f"{network} is not private address space; text may be sent to every address in it. "
+            f"A mesh network lies within one of {', '.join(map(str, PRIVATE))}"
+        )
+    return str(network)
+
+
+def _lies_in(network: Network, outer: Network) -> bool:
+    # Comparing the ends avoids `subnet_of`, which raises across IP versions.
+    return network.version == outer.version and network[0] in outer and network[-1] in outer
+
+
+def is_host(text: str) -> bool:
+    """True for a literal IP address (no brackets) and for a host name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        # All digits and dots would be a mistyped address, which some resolvers would still read as one.
+        return bool(_HOST.fullmatch(text)) and len(text) <= 253 and not re.fullmatch(r"[\d.]+", text)
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """True when listening on `host` can be reached from this machine only. A name is not: it may resolve anywhere."""
+    try:
+        return boundary_of(host) is Boundary.HOST
+    except ValueError:
+        return False
+
+
+def _listening(given: str) -> str:
+    if given.casefold() == "localhost":
+        return "127.0.0.1"
+    if not is_host(given):
+        raise refused("expected an IP address or a host name, without port")
+    return given
+
+
+def _host_name(given: str) -> str:
+    if not is_host(given):
+        raise refused("expected a host name or an IP address, without scheme, port or '*'")
+    return given.casefold()
+
+
+def _model_name(given: str) -> str:
+    if not _NAME.fullmatch(given):
+        raise refused("a model is named by 1 to 128 of A-Z a-z 0-9 . _ : / - and neither begins nor ends with '/'")
+    return given
+
+
+def _source(given: str) -> str:
+    if given == "demo" or _REPOSITORY.fullmatch(given):
+        return given
+    if given.startswith("hf:"):
+        raise refused("expected hf:owner/repo, hf:owner/repo:QUANT or hf:owner/repo:FILE.gguf")
+    if not given.endswith(".gguf") or "\0" in given:
+        raise refused("expected 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]")
+    return given
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUrl:
+    """The parts of an engine's address; `prefix` comes before '/v1' and is empty or begins with '/'."""
+
+    host: str
+    port: int
+    prefix: str
+
+
+def split_url(url: str) -> EngineUrl:
+    """The parts of a `url` setting. Raises a refusal that never repeats the url, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        raise refused("expected http://ADDRESS:PORT, such as http://127.0.0.1:8000") from None
+    if parts.username is not None or parts.password is not None:
+        raise refused("no user or password in a url; an engine's key belongs in api_key")
+    if parts.scheme == "https":
+        raise refused("engines are reached over http, on this machine or your own network; https is not spoken here")
+    if parts.scheme != "http" or not host or not is_host(host):
+        raise refused("expected http://ADDRESS:PORT, such as http://127.0.0.1:8000")
+    if not port:
+        raise refused("the port is missing: expected http://ADDRESS:PORT, such as http://127.0.0.1:8000")
+    if parts.query or parts.fragment or not re.fullmatch(r"[\w./~-]*", parts.path, re.ASCII):
+        raise refused("a url may end in a path such as /engine, and in nothing else")
+    return EngineUrl(host, port, parts.path.rstrip("/").removesuffix("/v1").rstrip("/"))
+
+
+def _url(given: str) -> str:
+    parts = split_url(given)
+    host = f"[{parts.host}]" if ":" in parts.host else parts.host
+    return f"http://{host}:{parts.port}{parts.prefix}"
+
+
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict(), Field(min_length=1, max_length=4096)]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
+Size = Annotated[
+    int,
+    Strict(),
+    Field(ge=1, le=2**60),
+    BeforeValidator(_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _SIZE_PATTERN}]}),
+]
+"""Bytes: a whole number, or text with a unit (kB, MB, GB of 1000; KiB, MiB, GiB of 1024)."""
+MeshNetwork = Annotated[Text, AfterValidator(_network)]
+ListenHost = Annotated[Text, AfterValidator(_listening)]
+HostName = Annotated[Text, AfterValidator(_host_name)]
+ModelName = Annotated[str, Strict(), AfterValidator(_model_name)]
+Source = Annotated[Text, AfterValidator(_source)]
+Url = Annotated[Text, AfterValidator(_url), Field(examples=["http://127.0.0.1:8000"])]

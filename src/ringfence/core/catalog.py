@@ -1,0 +1,102 @@
+"""What can be served: models, the targets behind them, and where a target answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ringfence.core.boundary import Boundary
+
+
+class Ability(StrEnum):
+    """What a model can be asked for; one per inference route."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an engine answers right now: a pinned address, not a name. `prefix` comes before '/v1'.
+
+    `authority` (host:port) and `head` (the header lines that every request to it carries) are worked out once.
+    """
+
+    address: str
+    port: int
+    boundary: Boundary
+    prefix: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    authority: str = field(init=False, repr=False, compare=False)
+    head: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        authority = f"{host}:{self.port}"
+        auth = f"authorization: Bearer {self.api_key}\r\n" if self.api_key else ""
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "head", f"host: {authority}\r\n{auth}".encode("latin-1"))
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}{self.prefix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place a request may go: a model on an instance of an engine.
+
+    `engine_model` is the name the engine knows it by; `window` is tokens in and out together, None when the
+    engine has not told yet; `slots` is how many requests it works on at a time.
+    """
+
+    name: str
+    model: str
+    engine: str
+    engine_model: str
+    boundary: Boundary
+    window: int | None = None
+    slots: int = 4
+    abilities: frozenset[Ability] = frozenset((Ability.CHAT, Ability.COMPLETIONS))
+    reach: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", self.boundary.name)  # an enum's name is computed anew on every look
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a caller names. Targets of one name are interchangeable; aliases are other names for it."""
+
+    name: str
+    targets: tuple[Target, ...]
+    aliases: tuple[str, ...] = ()
+    created_s: int = 0
+    owner: str = "ringfence"
+
+    @property
+    def window(self) -> int | None:
+        """The window that holds for every target: the smallest known, or None."""
+        known = [target.window for target in self.targets if target.window is not None]
+        return min(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All models by name and alias; built anew on every change and swapped whole."""
+
+    models: dict[str, Model]
+    names: dict[str, Model]
+
+    @classmethod
+    def of(cls, models: list[Model]) -> Catalog:
+        """Names win over aliases, and earlier models over later ones."""
+        by_name: dict[str, Model] = {}
+        for model in models:
+            by_name.setdefault(model.name, model)
+        names = dict(by_name)
+        for model in models:
+            for alias in model.aliases:
+                names.setdefault(alias, model)
+        return cls(models=by_name, names=names)

@@ -1,0 +1,165 @@
+"""The one tree of failures that a caller can see.
+
+    Failure
+    ├── BadRequest            400  the body or a parameter is wrong
+    │   └── ContextOverflow   400  the prompt does not fit the window
+    ├── NotAuthenticated      401  no key, or not a valid one
+    ├── BoundaryRefused       403  the text may not travel that far
+    ├── Forbidden             403  not allowed for other reasons (host name, console session)
+    ├── NotFound              404  no such route
+    │   └── ModelNotFound     404  no such model
+    ├── MethodNotAllowed      405
+    ├── TimedOut              408  the client was too slow
+    ├── TooLarge              413  the body is too large
+    ├── RateLimited           429  this key asks too often
+    ├── EngineRefused         4xx  the engine answered with an error of its own
+    ├── EngineFailed          502  the engine broke, after every retry
+    ├── Overloaded            503  a queue or a buffer is full
+    ├── TargetUnavailable     503  no target can serve this now
+    └── EngineTimedOut        504  the engine did not answer in time
+
+Each dialect renders them in its own envelope; the OpenAI one is `envelope()`. Messages never hold prompt or
+answer text. TargetFailed is not in the tree: it never reaches a caller, it makes the walk try the next target.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class Failure(Exception):
+    """Something the caller is told. `retry_after_s` becomes a `retry-after` header (seconds, rounded up)."""
+
+    status: int = 500
+    type: ClassVar[str] = "api_error"
+    code: str | None = "internal_error"
+    should_retry: ClassVar[bool | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.headers = headers
+        if code is not None:
+            self.code = code
+
+    def envelope(self) -> dict[str, Any]:
+        """The OpenAI error object, as every SDK expects it."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class BadRequest(Failure):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class ContextOverflow(BadRequest):
+    code = "context_length_exceeded"
+
+
+class NotAuthenticated(Failure):
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class BoundaryRefused(Failure):
+    status = 403
+    type = "permission_error"
+    code = "boundary_refused"
+
+
+class Forbidden(Failure):
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class NotFound(Failure):
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(Failure):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class TimedOut(Failure):
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class TooLarge(Failure):
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class RateLimited(Failure):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class EngineRefused(Failure):
+    """The engine understood the request and said no (4xx). Status, type and code are mapped by its adapter."""
+
+    type = "invalid_request_error"
+
+    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.status = status
+        self.code = code
+
+
+class EngineFailed(Failure):
+    status = 502
+    code = "engine_failed"
+
+
+class Overloaded(Failure):
+    status = 503
+    type = "overloaded_error"
+    code = "overloaded"
+
+
+class TargetUnavailable(Failure):
+    status = 503
+    code = "target_unavailable"
+
+
+class EngineTimedOut(Failure):
+    status = 504
+    code = "engine_timeout"
+
+
+class TargetFailed(Exception):
+    """One target could not answer and nothing has been sent to the caller yet: the next may try.
+
+    `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading; it is a metric label.
+    `failure` is what the caller is told when no other target answers.
+    """
+
+    def __init__(self, target: str, reason: str, failure: Failure) -> None:
+        super().__init__(f"{target}: {reason}")
+        self.target = target
+        self.reason = reason
+        self.failure = failure

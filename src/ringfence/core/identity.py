@@ -1,0 +1,23 @@
+"""Who asks: API keys as the rest of the system sees them. The secret itself is never here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One API key. Limits are per minute; None is unlimited. Times are UTC seconds since the epoch."""
+
+    id: str
+    name: str
+    profile: str = "default"
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    created_s: int = 0
+    expires_s: int | None = None
+    revoked_s: int | None = None
+    hint: str = ""
+
+    def is_valid(self, now_s: float) -> bool:
+        return self.revoked_s is None and (self.expires_s is None or now_s < self.expires_s)

@@ -1,0 +1,28 @@
+"""A permit says how far one call's text may travel and how far the chosen endpoint lies. No permit, no bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Endpoint
+from ringfence.core.errors import BoundaryRefused
+
+
+@dataclass(slots=True)  # not frozen: one per call, and freezing triples what making it costs
+class Permit:
+    """Made by `issue` only; the transport checks it against the address it is about to write to."""
+
+    call_id: str
+    allowed: Boundary
+    reached: Boundary
+
+
+def issue(call_id: str, allowed: Boundary, endpoint: Endpoint) -> Permit:
+    """A permit for this endpoint; BoundaryRefused when it lies beyond what the call allows."""
+    if not allowed.permits(endpoint.boundary):
+        raise BoundaryRefused(
+            f"This request may not leave {allowed.name}; the target lies at {endpoint.boundary.name}. "
+            "Nothing was sent. Use a key whose profile allows it, or a model that runs closer."
+        )
+    return Permit(call_id, allowed, endpoint.boundary)

@@ -1,0 +1,315 @@
+"""Keep-alive HTTP/1.1 to engines on loopback and mesh: asyncio protocols and a C parser, callbacks and no tasks.
+
+A `Line` is one connection. It carries one exchange at a time and tells a `Receiver` what arrives. Deadlines of all
+lines are checked by one timer that runs only while something is in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Any, Protocol
+
+import httptools
+import orjson
+
+from ringfence.core.boundary import Network, boundary_of
+from ringfence.core.catalog import Endpoint
+from ringfence.core.errors import BoundaryRefused
+from ringfence.core.ports import Fetched
+from ringfence.egress.permit import Permit
+
+TICK_S = 0.05
+MAX_HEAD_BYTES = 64 * 1024
+IDLE_LINES = 256
+NEVER = float("inf")
+
+
+class Receiver(Protocol):
+    """Who waits for an answer. Exactly one of `on_end` and `on_lost` is called, last."""
+
+    def on_head(self, status: int, content_type: bytes) -> None: ...
+    def on_piece(self, data: bytes) -> None: ...
+    def on_end(self) -> None: ...
+    def on_lost(self, reason: str) -> None:
+        """`reason`: stale (a reused connection died before any byte), lost, first_byte_timeout, stalled, malformed."""
+        ...
+
+
+class Line(asyncio.Protocol):
+    """One connection to one endpoint."""
+
+    __slots__ = (
+        "_between_s",
+        "_delimited",
+        "_head_bytes",
+        "_keep",
+        "_parser",
+        "_pool",
+        "_status",
+        "_type",
+        "endpoint",
+        "expires_at",
+        "has_answered",
+        "receiver",
+        "reused",
+        "transport",
+    )
+
+    def __init__(self, pool: Pool, endpoint: Endpoint) -> None:
+        self._pool = pool
+        self.endpoint = endpoint
+        self.receiver: Receiver | None = None
+        self.transport: asyncio.Transport
+        self.reused = False
+        self.expires_at = NEVER
+
+    # -- what the relay calls ---------------------------------------------------------------------------------
+
+    def ask(
+        self, receiver: Receiver, permit: Permit, head: bytes, body: bytes, first_byte_s: float, between_s: float, keep: bool
+    ) -> None:
+        """Send one request. The permit must cover the address that this very connection reaches."""
+        reached = self.endpoint.boundary
+        if permit.reached is not reached or reached > permit.allowed:
+            raise BoundaryRefused(f"the permit of call {permit.call_id} does not cover an address at {reached.name}")
+        pool = self._pool
+        self.receiver = receiver
+        self._between_s = between_s
+        self._keep = keep
+        self.expires_at = pool.now() + first_byte_s
+        pool.active.add(self)
+        if len(body) < 16384:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+
+    def cancel(self) -> None:
+        """The caller is gone: close now, so that the engine stops working on it."""
+        self.receiver = None
+        self._pool.active.discard(self)
+        self.transport.abort()
+
+    def pause(self) -> None:
+        """The client reads slower than the engine writes: stop reading; the engine is not to blame meanwhile."""
+        self.expires_at = NEVER
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.receiver is not None and not self.transport.is_closing():
+            self.expires_at = self._pool.now() + self._between_s
+            self.transport.resume_reading()
+
+    # -- asyncio ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self._parser = httptools.HttpResponseParser(self)
+        self._begin()
+
+    def data_received(self, data: bytes) -> None:
+        if self.receiver is None:  # an answer nobody asked for
+            self.transport.abort()
+            return
+        self.has_answered = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._lose("malformed")
+            return
+        if self.receiver is not None:  # more is to come
+            self.expires_at = self._pool.now() + self._between_s
+            if self._status == 0:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD_BYTES:
+                    self._lose("malformed")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self)
+        if self.receiver is None:
+            return
+        if exc is None and self._status and not self._delimited:  # an answer that ends with the connection
+            receiver, self.receiver = self.receiver, None
+            self._pool.active.discard(self)
+            receiver.on_end()
+        else:
+            self._lose("lost" if self.has_answered or not self.reused else "stale")
+
+    # -- httptools ----------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name)
+        if size == 12:
+            if name.lower() == b"content-type":
+                self._type = value
+        elif (size == 14 and name.lower() == b"content-length") or (size == 17 and name.lower() == b"transfer-encoding"):
+            self._delimited = True
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200 or self.receiver is None:
+            return
+        self._status = status
+        self.receiver.on_head(status, self._type)
+
+    def on_body(self, data: bytes) -> None:
+        if self.receiver is not None:
+            self.receiver.on_piece(data)
+
+    def on_message_complete(self) -> None:
+        if self._status == 0 or self.receiver is None:  # 100 Continue, or a caller that left
+            return
+        receiver, self.receiver = self.receiver, None
+        self._pool.active.discard(self)
+        if self._keep and self._parser.should_keep_alive():
+            self._begin()
+            self.reused = True
+            self._pool.keep(self)
+        else:
+            self.transport.close()
+        receiver.on_end()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        self._lose("stalled" if self.has_answered else "first_byte_timeout")
+
+    def _begin(self) -> None:
+        self.has_answered = False
+        self._status = self._head_bytes = 0
+        self._type = b""
+        self._delimited = False
+
+    def _lose(self, reason: str) -> None:
+        receiver, self.receiver = self.receiver, None
+        self._pool.active.discard(self)
+        self.transport.abort()
+        if receiver is not None:
+            receiver.on_lost(reason)
+
+
+class Pool:
+    """Idle lines by endpoint, and the deadlines of those in flight."""
+
+    def __init__(self, connect_s: float = 2.0, mesh: tuple[Network, ...] = ()) -> None:
+        self.connect_s = connect_s
+        self.mesh = mesh
+        self._idle: dict[str, deque[Line]] = {}
+        self.active: set[Line] = set()
+        self._now = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, endpoint: Endpoint) -> Line | None:
+        """An idle line, youngest first; None when there is none."""
+        idle = self._idle.get(endpoint.authority)
+        while idle:
+            line = idle.pop()
+            if not line.transport.is_closing() and line.endpoint.boundary is endpoint.boundary:
+                return line
+            line.transport.abort()
+        return None
+
+    async def dial(self, endpoint: Endpoint) -> Line:
+        """A new connection, to the pinned address; OSError or TimeoutError when there is none within `connect_s`."""
+        if boundary_of(endpoint.address, self.mesh) > endpoint.boundary:
+            raise BoundaryRefused(f"{endpoint.address} lies beyond {endpoint.boundary.name}, which its endpoint claims")
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.connect_s):
+            _, line = await loop.create_connection(lambda: Line(self, endpoint), endpoint.address, endpoint.port)
+        return line
+
+    def keep(self, line: Line) -> None:
+        """Put an idle line back. Those at the far end, which are used least, go first when there are too many."""
+        idle = self._idle.get(line.endpoint.authority)
+        if idle is None:
+            idle = self._idle[line.endpoint.authority] = deque()
+        idle.append(line)
+        if len(idle) > IDLE_LINES:
+            idle.popleft().transport.abort()
+
+    def forget(self, line: Line) -> None:
+        idle = self._idle.get(line.endpoint.authority)
+        if idle is not None:
+            if line in idle:
+                idle.remove(line)
+            if not idle:
+                del self._idle[line.endpoint.authority]
+
+    def now(self) -> float:
+        """Monotonic seconds, as of the last tick while lines are in flight: good enough for time-outs, and free."""
+        if self._timer is None:
+            self._now = monotonic()
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        return self._now
+
+    def close(self) -> None:
+        """Drop every connection; receivers in flight are told that they lost theirs."""
+        for line in list(self.active):
+            line.transport.abort()
+        for idle in list(self._idle.values()):
+            for line in list(idle):
+                line.transport.abort()
+
+    def _tick(self) -> None:
+        now = self._now = monotonic()
+        for line in [line for line in self.active if line.expires_at < now]:
+            line.expire()
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick) if self.active else None
+
+    # -- control requests ---------------------------------------------------------------------------------------
+
+    async def fetch(self, endpoint: Endpoint, path: str, timeout_s: float = 2.0) -> Fetched:
+        """GET one JSON document of an engine, for probing. Carries no text of any call, so it needs no permit."""
+        gathering = _Gathering()
+        try:
+            async with asyncio.timeout(timeout_s):
+                line = await self.dial(endpoint)
+                try:
+                    start = f"GET {endpoint.prefix}{path} HTTP/1.1\r\n".encode("ascii")
+                    head = start + endpoint.head + b"accept: application/json\r\nconnection: close\r\n\r\n"
+                    permit = Permit("probe", endpoint.boundary, endpoint.boundary)
+                    line.ask(gathering, permit, head, b"", timeout_s, timeout_s, keep=False)
+                    await gathering.done
+                finally:
+                    line.cancel()
+        except (OSError, TimeoutError):
+            return Fetched(0)
+        return gathering.result()
+
+
+class _Gathering:
+    """A receiver for small control answers."""
+
+    LIMIT_BYTES = 8 * 1024 * 1024
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._status = 0
+        self._body = bytearray()
+
+    def on_head(self, status: int, content_type: bytes) -> None:
+        self._status = status
+
+    def on_piece(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > self.LIMIT_BYTES:
+            self._status, self._body = 0, bytearray()
+            self.on_end()
+
+    def on_end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def on_lost(self, reason: str) -> None:
+        self._status = 0
+        self.on_end()
+
+    def result(self) -> Fetched:
+        body: Any = None
+        try:
+            body = orjson.loads(self._body) if self._body else None
+        except orjson.JSONDecodeError:
+            body = self._body.decode("utf-8", "replace") if self._status == 200 else None
+        return Fetched(self._status, body)

@@ -1,0 +1,104 @@
+"""The few facts of a GGUF file that must be known before an engine is started on it; weights are not read."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+TEXT, ARRAY = 8, 9
+MAX_KEYS = 10_000
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+
+
+class NotAModel(ValueError):
+    """The file is missing, is not GGUF, or ends too early; the message says which, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class GgufHeader:
+    """What a model says about itself. `trained_window` is tokens; None or 0 where the file does not tell."""
+
+    architecture: str
+    trained_window: int | None
+    vocabulary: int
+    pooling: int | None
+    is_causal: bool
+
+
+def read_header(path: Path) -> GgufHeader:
+    """Read the key-value part of `path`. Raises NotAModel."""
+    try:
+        with path.open("rb") as file:
+            pairs = _pairs(file)
+    except OSError as error:
+        raise NotAModel(f"cannot read {path}: {error.strerror or error}") from None
+    except (struct.error, EOFError, UnicodeDecodeError):
+        raise NotAModel(f"{path} is damaged or incomplete: its header ends too early") from None
+    architecture = str(pairs.get("general.architecture", ""))
+    window = pairs.get(f"{architecture}.context_length")
+    pooling = pairs.get(f"{architecture}.pooling_type")
+    return GgufHeader(
+        architecture=architecture,
+        trained_window=window if isinstance(window, int) and window > 0 else None,
+        vocabulary=pairs.get("tokenizer.ggml.tokens", 0),
+        pooling=pooling if isinstance(pooling, int) else None,
+        is_causal=pairs.get(f"{architecture}.attention.causal", True) is not False,
+    )
+
+
+def _pairs(file: BinaryIO) -> dict[str, Any]:
+    """Keys up to the vocabulary, which ends the part that matters; an array is told by its length."""
+    magic = file.read(4)
+    if magic != b"GGUF":
+        raise NotAModel(f"{file.name} is not a GGUF model file (it starts with {magic!r})")
+    version, _tensors, count = struct.unpack("<IQQ", _exactly(file, 20))
+    if not 2 <= version <= 9 or count > MAX_KEYS:
+        raise NotAModel(f"{file.name} is a GGUF file of unknown version {version}")
+    pairs: dict[str, Any] = {}
+    for _ in range(count):
+        key = _text(file)
+        pairs[key] = _value(file, _number(file, "<I"), skip=key.startswith("tokenizer.ggml.tokens"))
+        if key == "tokenizer.ggml.tokens":
+            break
+    return pairs
+
+
+def _value(file: BinaryIO, kind: int, skip: bool = False) -> Any:
+    if kind in SCALARS:
+        return _number(file, SCALARS[kind])
+    if kind == TEXT:
+        return _text(file)
+    if kind != ARRAY:
+        raise NotAModel(f"{file.name} is damaged: a value of unknown kind {kind}")
+    inner, length = _number(file, "<I"), _number(file, "<Q")
+    if skip:
+        return length
+    if inner in SCALARS:
+        file.seek(struct.calcsize(SCALARS[inner]) * length, 1)
+        return length
+    if inner == ARRAY:
+        raise NotAModel(f"{file.name} is damaged: arrays in an array")
+    for _ in range(length):
+        _value(file, inner)
+    return length
+
+
+def _text(file: BinaryIO) -> str:
+    length = _number(file, "<Q")
+    if length > MAX_TEXT_BYTES:
+        raise NotAModel(f"{file.name} is damaged: a text of {length} bytes in its header")
+    return _exactly(file, length).decode("utf-8", "replace")
+
+
+def _number(file: BinaryIO, layout: str) -> Any:
+    return struct.unpack(layout, _exactly(file, struct.calcsize(layout)))[0]
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise EOFError
+    return data

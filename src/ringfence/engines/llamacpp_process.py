@@ -1,0 +1,199 @@
+"""llama.cpp's own HTTP server for one GGUF file, as a child process: `python -m ringfence.engines.llamacpp_process`.
+
+It reads its `Spec` as one line of JSON on standard input and answers with one line of JSON on standard output:
+`{"ready": "http://127.0.0.1:PORT", "window": N, "parallel": N}` or `{"error": "why"}` with exit status 1. It lives
+no longer than its parent: the kernel kills it when the parent dies, and it leaves when standard input ends.
+
+What llama.cpp writes to standard error may quote a request (a grammar it cannot parse, for one), so whoever reads it
+must pass every line that comes after `ready` through `about_itself`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from ringfence.engines.gguf_header import GgufHeader, NotAModel, read_header
+
+USUAL_WINDOW_CAP = 8192
+SMALL_BATCH = 512
+LARGE_BATCH = 2048
+LOGITS_BUDGET_BYTES = 512 * 1024 * 1024
+NEEDED_CPU_FLAGS = frozenset(("avx2", "fma"))
+PR_SET_PDEATHSIG = 1
+ERRORS_ONLY = 1
+LOAD_ERROR = "error loading model: "
+ASSERTION = re.compile(r"^(?:[\w.~-]*/)*([\w-]+\.(?:c|cc|cpp|cu|cuh|h|hpp):\d+): (?:GGML_ASSERT|GGML_ABORT|fatal)")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to serve. `window` is tokens per request, in and out; 0 is the trained one, at most 8192."""
+
+    model_path: str
+    alias: str
+    api_key: str
+    window: int = 0
+    parallel: int = 1
+    threads: int = 0
+    embeddings: bool = True
+    parent_pid: int = 0
+
+    def __repr__(self) -> str:
+        return f"Spec(alias={self.alias!r})"
+
+
+def about_itself(line: str) -> str | None:
+    """What may be kept of a line that a serving engine wrote: where it broke, and never text of a request."""
+    broken = ASSERTION.match(line)
+    return f"llama.cpp stopped itself at {broken.group(1)}" if broken else None
+
+
+def load_error(lines: Sequence[str]) -> str | None:
+    """llama.cpp's own reason for not loading a model, out of what it wrote before it served anyone."""
+    marked = (line.partition(LOAD_ERROR)[2].strip() for line in lines if LOAD_ERROR in line)
+    return next((reason for reason in marked if reason), None)
+
+
+def lacking_cpu_flags(cpuinfo: str) -> list[str]:
+    """The instructions that the build needs and this processor lacks; empty where the list cannot be read."""
+    flags = next((line.partition(":")[2].split() for line in cpuinfo.splitlines() if line.startswith("flags")), None)
+    return sorted(NEEDED_CPU_FLAGS - set(flags)) if flags else []
+
+
+def window_of(spec: Spec, header: GgufHeader) -> int:
+    """Tokens per request: what was asked, else what the model was trained for, within reach of a small machine."""
+    if spec.window > 0:
+        return spec.window
+    return min(header.trained_window or 4096, USUAL_WINDOW_CAP)
+
+
+def batch_of(window: int, header: GgufHeader) -> int:
+    """Tokens computed in one step. An embedding must fit in one; a wide vocabulary makes a large one costly."""
+    if not header.is_causal:
+        return window
+    affordable = LOGITS_BUDGET_BYTES // (4 * max(header.vocabulary, 1))
+    return max(min(window, SMALL_BATCH), min(window, LARGE_BATCH, affordable))
+
+
+def main() -> None:
+    """Serve until told to stop, or until the parent is gone."""
+    spec = _read_spec()
+    _die_with_parent(spec.parent_pid)
+    _go_first_when_memory_ends()
+    threading.Thread(target=_leave_when_input_ends, daemon=True).start()
+    lacking = lacking_cpu_flags(_cpuinfo())
+    if lacking:
+        _fail(f"this processor lacks {', '.join(lacking)}, which the llama.cpp build in xllamacpp needs")
+    try:
+        header = read_header(Path(spec.model_path))
+    except NotAModel as error:
+        _fail(str(error))
+    server, window = _serve(spec, header)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    _say({"ready": server.listening_address, "window": window, "parallel": spec.parallel})
+    while True:
+        signal.pause()
+
+
+def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int]:
+    try:
+        xllamacpp: Any = import_module(
+            "xllamacpp"
+        )  # not at the top: on a processor that lacks AVX2 loading it ends in SIGILL
+    except ImportError as error:
+        _fail(f"the package xllamacpp cannot be loaded: {error}")
+    window = window_of(spec, header)
+    batch = batch_of(window, header)
+    params = xllamacpp.CommonParams()
+    params.model.path = spec.model_path
+    params.model_alias = {spec.alias}
+    params.hostnames, params.port = ["127.0.0.1"], 0
+    params.api_keys = [spec.api_key]
+    params.ui = False
+    params.cors_origins = ""
+    params.offline = True
+    params.endpoint_metrics = params.endpoint_slots = True
+    params.n_parallel, params.n_ctx = spec.parallel, window * spec.parallel
+    params.n_batch = params.n_ubatch = batch
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads or _usable_cores()
+    params.verbosity = ERRORS_ONLY
+    if spec.embeddings:
+        params.embedding = True
+        if header.pooling is None:
+            params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    try:
+        return xllamacpp.Server(params), window
+    except RuntimeError:
+        _fail(
+            f"llama.cpp cannot load {spec.model_path}: it is damaged, of an unknown kind, or too large for the memory"
+        )
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _read_spec() -> Spec:
+    try:
+        return Spec(**json.loads(sys.stdin.readline()))
+    except (ValueError, TypeError):
+        _fail("expected one line of JSON with model_path, alias and api_key on standard input")
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel for SIGKILL when the parent dies; it may have died before we asked."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent_pid and os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def _go_first_when_memory_ends() -> None:
+    """The kernel should end the engine, which comes back by itself, and not the gateway."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def _leave_when_input_ends() -> None:
+    while sys.stdin.readline():
+        pass
+    os._exit(0)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    os._exit(0)  # requests were drained before, and the destructor of the server may wait for open streams
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _say(line: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _fail(reason: str) -> NoReturn:
+    _say({"error": reason})
+    sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

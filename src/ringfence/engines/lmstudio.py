@@ -1,0 +1,57 @@
+"""LM Studio: a desktop program that loads the model a request names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ringfence.core.catalog import Ability
+from ringfence.core.errors import Failure
+from ringfence.core.ports import Fetch, Offer
+from ringfence.engines import openai_dialect as dialect
+
+GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
+ABILITIES = {"llm": GENERATES, "vlm": GENERATES, "embeddings": frozenset((Ability.EMBEDDINGS,))}
+
+OVERFLOWS = (
+    re.compile(
+        r"keep the first (?P<tokens>\d+) tokens.*?loaded with context length of only (?P<window>\d+) tokens", re.S
+    ),
+    re.compile(r"tokens to keep from the initial prompt is greater than the context length"),
+    re.compile(r"[Rr]eached context length of (?P<window>\d+) tokens"),
+    re.compile(r"request \((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<window>\d+) tokens\)"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LmStudio:
+    kind: str = "lmstudio"
+    title: str = "LM Studio"
+    usual_ports: tuple[int, ...] = (1234,)
+    keeps_alive_after_stream: bool = True
+    # `integrations` switches on tools of the program, some of which reach the network; `ttl` unloads models.
+    forbidden_fields: frozenset[str] = dialect.REACHES_ELSEWHERE | {"integrations", "ttl"}
+
+    async def examine(self, fetch: Fetch) -> list[Offer] | None:
+        """`max_context_length` is what a model could have; only a loaded one has a window."""
+        listed = dialect.entries((await fetch("/api/v0/models")).body)
+        if listed is None:
+            return None
+        return [
+            Offer(
+                engine_model=name,
+                window=dialect.positive(entry.get("loaded_context_length")) if is_loaded else None,
+                abilities=ABILITIES[kind],
+                is_loaded=is_loaded,
+            )
+            for entry in listed
+            if (name := dialect.name_of(entry)) and (kind := str(entry.get("type"))) in ABILITIES
+            for is_loaded in (entry.get("state") == "loaded",)
+        ]
+
+    def failure(self, status: int, body: Any) -> Failure:
+        return dialect.failure(status, body, OVERFLOWS)
+
+
+ADAPTER = LmStudio()

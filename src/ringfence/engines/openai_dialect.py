@@ -1,0 +1,194 @@
+"""What the engines that speak OpenAI's dialect have in common: lists of models, and error answers as our errors.
+
+An adapter hands in the patterns of its own overflow messages; nothing here knows an engine by name. The text of an
+engine's error may quote the prompt: it goes to the caller inside a Failure and must not be logged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ringfence.core.errors import (
+    ContextOverflow,
+    EngineFailed,
+    EngineRefused,
+    Failure,
+    ModelNotFound,
+    Overloaded,
+)
+
+MAX_MESSAGE_CHARS = 4000
+MAX_WRAPPINGS = 4
+
+REACHES_ELSEWHERE = frozenset(
+    (
+        "api_base",
+        "api_key",
+        "base_url",
+        "callback_url",
+        "extra_headers",
+        "extra_query",
+        "fallbacks",
+        "lora_path",
+        "mcp_servers",
+        "plugins",
+        "prompt_embeds",
+        "web_search_options",
+        "webhook_url",
+    )
+)
+"""Body fields that some engine or proxy takes as another host, a file to read, or bytes to unpickle."""
+
+OVERFLOW_CODES = frozenset(("context_length_exceeded", "exceed_context_size_error"))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineError:
+    """An error answer, read. The numbers are tokens; None where it did not tell."""
+
+    message: str
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    prompt_tokens: int | None = None
+    window: int | None = None
+
+
+def entries(body: Any, key: str = "data") -> list[dict[str, Any]] | None:
+    """The objects under `key` of a list answer; None when it is not one."""
+    found = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(found, list):
+        return None
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def name_of(entry: dict[str, Any], key: str = "id") -> str | None:
+    """A usable model name, or None."""
+    name = entry.get(key)
+    return name if isinstance(name, str) and name else None
+
+
+def positive(value: Any) -> int | None:
+    """`value` when it is a whole number above zero, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def read_error(body: Any) -> EngineError:
+    """Any of the shapes in use: {"error": {...}}, {"error": "text"}, {"message": ...}, {"detail": ...}, text."""
+    return _read(body, MAX_WRAPPINGS)
+
+
+def _read(body: Any, wrappings: int) -> EngineError:
+    if isinstance(body, dict):
+        inner = body.get("error") or body.get("detail")
+        return _within(body, _read(inner, wrappings)) if inner else _unwrapped(_fields(body), wrappings)
+    if isinstance(body, list) and body:
+        return _read(body[0], wrappings)
+    return _unwrapped(EngineError(body), wrappings) if isinstance(body, str) else EngineError("")
+
+
+def _fields(body: dict[str, Any]) -> EngineError:
+    return EngineError(
+        message=_text(body.get("message") or body.get("msg")) or "",
+        type=_text(body.get("type")),
+        code=_text(body.get("code")),
+        param=_text(body.get("param")),
+        prompt_tokens=positive(body.get("n_prompt_tokens")),
+        window=positive(body.get("n_ctx")),
+    )
+
+
+def _within(outer: dict[str, Any], inner: EngineError) -> EngineError:
+    """Some put code and type beside the error instead of into it."""
+    return replace(inner, code=inner.code or _text(outer.get("code")), type=inner.type or _text(outer.get("type")))
+
+
+def _unwrapped(error: EngineError, wrappings: int) -> EngineError:
+    """An engine that runs another inside puts the other's JSON into its own message, as text."""
+    start = error.message.find("{")
+    if start < 0 or wrappings == 0:
+        return replace(error, message=error.message[:MAX_MESSAGE_CHARS])
+    try:
+        inner, _end = json.JSONDecoder().raw_decode(error.message[start:])
+    except (ValueError, RecursionError):
+        return replace(error, message=error.message[:MAX_MESSAGE_CHARS])
+    read = _read(inner, wrappings - 1) if isinstance(inner, dict) and inner.keys() & {"error", "message"} else None
+    return read if read is not None and read.message else replace(error, message=error.message[:MAX_MESSAGE_CHARS])
+
+
+def failure(status: int, body: Any, overflows: tuple[re.Pattern[str], ...]) -> Failure:
+    """An error answer as one of ours. `overflows` find a prompt that is too long, with groups tokens and window."""
+    error = read_error(body)
+    if status in (401, 403):
+        return EngineFailed("The engine refused the key that the gateway has for it.")
+    if status in (429, 503):
+        return Overloaded("The engine is busy; try again shortly.", retry_after_s=1.0)
+    return _overflow(status, error, overflows) or _refusal(status, error) or _breakdown(status, error)
+
+
+def _refusal(status: int, error: EngineError) -> Failure | None:
+    if status == 404 and _is_about_a_model(error):
+        return ModelNotFound(error.message or "The engine does not know this model.", param="model")
+    if status == 501:
+        return EngineRefused(400, error.message or "The engine does not support this.", code="not_supported")
+    if 400 <= status < 500:
+        message = error.message or f"The engine refused the request with status {status}."
+        return EngineRefused(status, message, code=_worded(error.code), param=error.param)
+    return None
+
+
+def _breakdown(status: int, error: EngineError) -> Failure:
+    said = f" It said: {error.message}" if error.message else ""
+    return EngineFailed(f"The engine failed with status {status}.{said}")
+
+
+def _overflow(status: int, error: EngineError, overflows: tuple[re.Pattern[str], ...]) -> ContextOverflow | None:
+    if not 400 <= status <= 599:
+        return None
+    for pattern in overflows:
+        found = pattern.search(error.message)
+        if found:
+            told = found.groupdict()
+            window = error.window or _number(told.get("window"))
+            tokens = error.prompt_tokens or _number(told.get("tokens"))
+            return _too_long(window, tokens, bool(told.get("floor")), error.message)
+    if error.code in OVERFLOW_CODES or error.type in OVERFLOW_CODES:
+        return _too_long(error.window, error.prompt_tokens, False, error.message)
+    return None
+
+
+def _too_long(window: int | None, tokens: int | None, is_floor: bool, said: str) -> ContextOverflow:
+    """The words that clients look for; a floor is said to be one, or they would shrink by one token at a time."""
+    advice = "Please reduce the length of the messages."
+    if window is not None and tokens is not None:
+        return ContextOverflow(
+            f"This model's maximum context length is {window} tokens. However, your messages resulted in "
+            f"{'at least ' if is_floor else ''}{tokens} tokens. {advice}",
+            param="messages",
+        )
+    if window is not None:
+        head = f"This model's maximum context length is {window} tokens."
+        return ContextOverflow(f"{head} However, your request asks for more. {advice}", param="messages")
+    return ContextOverflow(f"The request exceeds this model's maximum context length. {said}".strip(), param="messages")
+
+
+def _is_about_a_model(error: EngineError) -> bool:
+    return error.code == "model_not_found" or error.param == "model" or "model" in error.message.lower()
+
+
+def _number(text: str | None) -> int | None:
+    return int(text.replace(",", "")) if text else None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _worded(code: str | None) -> str | None:
+    """Codes are words for OpenAI's clients; engines also put the status there."""
+    return None if code is None or code.isdigit() else code

@@ -1,0 +1,26 @@
+"""One call: who asks for what. Its text is never shown by repr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ringfence.core.identity import Key
+from ringfence.core.route import Decision
+from ringfence.gateway.dialects.dialect import Dialect
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was understood. `body` is the parsed JSON; `started_at` is monotonic seconds."""
+
+    id: str
+    key: Key
+    dialect: Dialect
+    model: str
+    body: dict[str, Any] = field(repr=False)
+    body_bytes: int
+    stream: bool
+    wants_usage: bool
+    started_at: float
+    decision: Decision | None = None

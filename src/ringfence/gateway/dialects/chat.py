@@ -1,0 +1,77 @@
+"""POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any, cast
+
+from ringfence.core.catalog import Ability
+from ringfence.core.errors import BadRequest
+from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
+
+ROLE_OF, CONTENT_OF, PLAIN = itemgetter("role"), itemgetter("content"), frozenset((str,))
+ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+
+
+class Chat:
+    name = "chat"
+    paths = ("/v1/chat/completions", "/chat/completions")
+    engine_path = "/v1/chat/completions"
+    ability = Ability.CHAT
+    generates = True
+
+    def check(self, body: Body) -> None:
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise wrong("messages", "a list with at least one message")
+        listed = cast(list[Any], messages)
+        try:  # plain text from known roles, which most chats are: looked at without a loop of ours
+            is_plain = ROLES.issuperset(map(ROLE_OF, listed)) and PLAIN.issuperset(map(type, map(CONTENT_OF, listed)))
+        except (KeyError, TypeError):
+            is_plain = False
+        if not is_plain:
+            for index, message in enumerate(listed):
+                self._check_message(index, message)
+        check_shared(body)
+
+    def prepare(self, body: Body) -> None:
+        pass
+
+    def finish(self, asked: Body, answer: Body) -> None:
+        pass
+
+    def _check_message(self, index: int, message: Any) -> None:
+        if not isinstance(message, dict):
+            raise wrong(f"messages[{index}]", "an object with 'role' and 'content'")
+        fields = cast(Body, message)
+        role = fields.get("role")
+        if not isinstance(role, str) or role not in ROLES:
+            raise wrong(f"messages[{index}].role", f"one of {', '.join(sorted(ROLES))}")
+        content = fields.get("content")
+        if isinstance(content, str):
+            return
+        if isinstance(content, list):
+            for place, part in enumerate(cast(list[Any], content)):
+                self._check_part(f"messages[{index}].content[{place}]", part)
+        elif content is not None:
+            raise wrong(f"messages[{index}].content", "a string, a list of parts, or null")
+        elif role in ("user", "system", "developer"):
+            raise wrong(f"messages[{index}].content", "a string or a list of parts")
+
+    @staticmethod
+    def _check_part(where: str, part: Any) -> None:
+        if not isinstance(part, dict) or not isinstance(cast(Body, part).get("type"), str):
+            raise wrong(where, "an object with 'type'")
+        for kind in ("image_url", "video_url", "audio_url"):
+            media = cast(Body, part).get(kind)
+            url = cast(Body, media).get("url") if isinstance(media, dict) else media
+            if isinstance(url, str) and not url.startswith("data:"):
+                raise BadRequest(
+                    "Send media inside the request, as a 'data:' URL. The engine would have to fetch this address, and a "
+                    "request must not make it reach other hosts.",
+                    param=f"{where}.{kind}",
+                    code="remote_media_refused",
+                )
+
+
+DIALECT = Chat()

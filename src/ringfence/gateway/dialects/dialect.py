@@ -1,0 +1,85 @@
+"""What a dialect is, and the checks that several share. One file per dialect; the site finds them by `DIALECT`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ringfence.core.catalog import Ability
+from ringfence.core.errors import BadRequest
+
+Body = dict[str, Any]
+
+REFUSED_FIELDS = frozenset(
+    ("fallbacks", "api_base", "base_url", "api_key", "custom_llm_provider", "extra_headers", "mock_response", "deployment_id")
+)
+"""Fields with which other gateways let a client choose where its text goes. Here the operator does that."""
+
+
+COUNT = "a whole number of at least 1"
+TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "stream": ((bool,), "true or false"),
+    "stream_options": ((dict,), "an object"),
+    "response_format": ((dict,), "an object"),
+    "tools": ((list,), "a list"),
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "n"), ((int,), COUNT)),
+    **dict.fromkeys(("temperature", "top_p", "frequency_penalty", "presence_penalty"), ((int, float), "a number")),
+}
+TYPED_FIELDS = frozenset(TYPES)
+MAX_SHAPES = 4096
+_accepted: set[tuple[object, ...]] = set()
+
+
+class Dialect(Protocol):
+    """One way of asking: its paths, its checks, and how its answers are finished."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+    @property
+    def engine_path(self) -> str: ...
+    @property
+    def ability(self) -> Ability: ...
+    @property
+    def generates(self) -> bool:
+        """True when output tokens are asked for, so that the window's cap applies."""
+        ...
+
+    def check(self, body: Body) -> None:
+        """Raise BadRequest, naming the parameter, when the body is not of this dialect."""
+        ...
+
+    def prepare(self, body: Body) -> None:
+        """Change what the engine must see otherwise; `body` is a copy made for this target."""
+        ...
+
+    def finish(self, asked: Body, answer: Body) -> None:
+        """Change a whole JSON answer in place before it goes to the caller."""
+        ...
+
+
+def wrong(param: str, expected: str) -> BadRequest:
+    return BadRequest(f"'{param}' must be {expected}.", param=param, code="invalid_type")
+
+
+def check_shared(body: Body) -> None:
+    """Fields that mean the same in every OpenAI-shaped dialect."""
+    shape = (*body, *map(type, body.values()))
+    if shape in _accepted:  # the same fields with the same types were looked at before
+        return
+    for name in body.keys() & TYPED_FIELDS:
+        value, (types, expected) = body[name], TYPES[name]
+        if value is not None and type(value) not in types:
+            raise wrong(name, expected)
+    if not REFUSED_FIELDS.isdisjoint(body):
+        refuse_fields(body, REFUSED_FIELDS, "the operator of this gateway chooses where a request goes")
+    if len(_accepted) >= MAX_SHAPES:
+        _accepted.clear()
+    _accepted.add(shape)
+
+
+def refuse_fields(body: Body, refused: frozenset[str], why: str) -> None:
+    """BadRequest naming the first refused field that the body has."""
+    present = sorted(refused.intersection(body))
+    if present:
+        raise BadRequest(f"'{present[0]}' is not accepted: {why}.", param=present[0], code="unsupported_parameter")

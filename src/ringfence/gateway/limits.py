@@ -1,0 +1,132 @@
+"""Requests and tokens per minute of each key: buckets that refill steadily, and holds that settle to what was used."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from ringfence.core.errors import RateLimited
+from ringfence.core.identity import Key
+from ringfence.core.ports import Clock
+from ringfence.core.usage import Usage
+
+MINUTE_S = 60.0
+MINUTE_MS = 60_000
+REFILL_S = 0.01
+UNLIMITED = 1 << 60
+
+
+class Allowance:
+    """The two buckets of one key. Each holds at most one minute's worth; tokens may go below zero when a call used
+    more than was held for it."""
+
+    __slots__ = ("_template", "at_s", "key", "requests", "requests_left", "tokens", "tokens_left")
+
+    def __init__(self, key: Key, now_s: float) -> None:
+        self.key = key
+        self.requests = key.requests_per_minute or UNLIMITED
+        self.tokens = key.tokens_per_minute or UNLIMITED
+        self.requests_left = float(self.requests)
+        self.tokens_left = float(self.tokens)
+        self.at_s = now_s
+        self._template = _template("requests", self.requests) + _template("tokens", self.tokens)
+
+    def refill(self, now_s: float) -> None:
+        minutes = (now_s - self.at_s) / MINUTE_S
+        self.at_s = now_s
+        left = self.requests_left + minutes * self.requests
+        self.requests_left = left if left < self.requests else float(self.requests)
+        left = self.tokens_left + minutes * self.tokens
+        self.tokens_left = left if left < self.tokens else float(self.tokens)
+
+    def head(self) -> bytes:
+        """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again."""
+        values: list[float] = []
+        if self.requests != UNLIMITED:
+            left = self.requests_left
+            values += (left, (self.requests - left) * MINUTE_MS / self.requests)
+        if self.tokens != UNLIMITED:
+            left = self.tokens_left
+            values += (left if left > 0 else 0, (self.tokens - left) * MINUTE_MS / self.tokens)
+        return self._template % tuple(values)
+
+
+def _template(name: str, limit: int) -> bytes:
+    if limit == UNLIMITED:
+        return b""
+    return (
+        f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\nx-ratelimit-reset-{name}: %dms\r\n"
+    ).encode()
+
+
+class Hold:
+    """Tokens set aside for one call. Given back untouched when nothing was generated."""
+
+    __slots__ = ("_allowance", "_tokens")
+
+    def __init__(self, allowance: Allowance | None, tokens: float) -> None:
+        self._allowance = allowance
+        self._tokens = tokens
+
+    def head(self) -> bytes:
+        """The rate limit header lines as they stand now; empty without limits."""
+        return self._allowance.head() if self._allowance is not None else b""
+
+    def settle(self, usage: Usage | None) -> None:
+        """Replace the estimate by what was used; None: nothing was. Only the first call counts."""
+        allowance, self._allowance = self._allowance, None
+        if allowance is not None:
+            used = usage.prompt_tokens + usage.completion_tokens if usage is not None else 0
+            allowance.tokens_left += self._tokens - used
+
+
+NO_HOLD = Hold(None, 0)
+
+
+class RateLimits:
+    """The allowances of all keys, in memory; a restart starts them full."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._allowances: dict[str, Allowance] = {}
+
+    def hold(self, key: Key, tokens: int) -> Hold:
+        """Count one request and set aside about as many tokens as it can use; RateLimited when there are not enough.
+
+        A call that could use more than a minute's worth waits for a full bucket.
+        """
+        if key.requests_per_minute is None and key.tokens_per_minute is None:
+            return NO_HOLD
+        allowance = self._allowances.get(key.id)
+        now = self._clock()
+        if allowance is None or allowance.key is not key:
+            allowance = self._renew(key, allowance, now)
+        if now - allowance.at_s > REFILL_S or allowance.requests_left < 1 or allowance.tokens_left < tokens:
+            allowance.refill(now)
+        wanted = tokens if tokens < allowance.tokens else allowance.tokens
+        if allowance.requests_left < 1:
+            raise _too_many(allowance, "requests", allowance.requests, 1 - allowance.requests_left)
+        if allowance.tokens_left < wanted:
+            raise _too_many(allowance, "tokens", allowance.tokens, wanted - allowance.tokens_left)
+        allowance.requests_left -= 1
+        allowance.tokens_left -= wanted
+        return Hold(allowance, wanted)
+
+    def _renew(self, key: Key, old: Allowance | None, now_s: float) -> Allowance:
+        """Keys are read anew when any of them changes; only changed limits start a new allowance."""
+        if old is not None and (old.key.requests_per_minute, old.key.tokens_per_minute) == (
+            key.requests_per_minute, key.tokens_per_minute
+        ):  # fmt: skip
+            old.key = key
+            return old
+        fresh = self._allowances[key.id] = Allowance(key, now_s)
+        return fresh
+
+
+def _too_many(allowance: Allowance, what: str, limit: int, missing: float) -> RateLimited:
+    wait_s = ceil(missing * MINUTE_S / limit * 1000) / 1000
+    failure = RateLimited(
+        f"Key '{allowance.key.name}' may use {limit} {what} a minute. Try again in {wait_s:.3g} s.", retry_after_s=wait_s
+    )
+    pairs = (line.split(": ", 1) for line in allowance.head().decode().splitlines())
+    failure.headers = tuple((name, value) for name, value in pairs)
+    return failure

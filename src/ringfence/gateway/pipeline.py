@@ -1,0 +1,281 @@
+"""The request path. Read `complete` downwards: who asks, where it may go, what is held, who answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from functools import lru_cache
+from time import monotonic
+from typing import Any, Protocol, cast
+
+import orjson
+
+from ringfence.core.catalog import Ability, Catalog, Target
+from ringfence.core.errors import BadRequest, Failure, TargetFailed, TargetUnavailable
+from ringfence.core.identity import Key
+from ringfence.core.ports import Emit, Leased
+from ringfence.core.route import Decision, Profile, Signals
+from ringfence.core.usage import Usage
+from ringfence.egress.permit import issue
+from ringfence.gateway.admission import Admission, Lane
+from ringfence.gateway.call import Call
+from ringfence.gateway.dialects.dialect import Dialect, refuse_fields
+from ringfence.gateway.http import Request
+from ringfence.gateway.ids import CallIds
+from ringfence.gateway.limits import NO_HOLD, Hold, RateLimits
+from ringfence.gateway.relay import Answer, Relay, Stream
+from ringfence.gateway.step import Run, in_task
+from ringfence.gateway.window import FIT, clamp, output_asked
+from ringfence.routing.chain import walk
+from ringfence.routing.health import Health
+from ringfence.routing.rules import RULES, Rule, decide
+from ringfence.telemetry.events import Answered, Refused, Retried
+
+log = logging.getLogger("ringfence.pipeline")
+BIG_BODY_BYTES = 256 * 1024
+MAX_JSON_ITEMS = 1_000_000
+
+
+class Placing(Protocol):
+    """What the path needs of placement."""
+
+    def take(self, target: Target) -> Leased | None:
+        """A lease when the instance is ready now."""
+        ...
+
+    async def lease(self, target: Target, timeout_s: float) -> Leased:
+        """A lease as soon as it is ready; TargetFailed (loading) when that takes too long."""
+        ...
+
+    def failed(self, target: Target, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a reload replaces; everything else of the pipeline lives on."""
+
+    catalog: Catalog
+    profiles: dict[str, Profile]
+    retries: int = 2
+    lease_wait_s: float = 30.0
+    rules: tuple[Rule, ...] = RULES
+    decisions: dict[tuple[str, str, Ability], Decision] = field(default_factory=dict[tuple[str, str, Ability], Decision])
+
+
+class Pipeline:
+    """Takes requests that the site has screened, and answers them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        limits: RateLimits,
+        admission: Admission,
+        placement: Placing,
+        relay: Relay,
+        health: Health,
+        emit: Emit,
+        ids: CallIds,
+    ) -> None:
+        self.settings = settings
+        self.limits = limits
+        self.admission = admission
+        self.placement = placement
+        self.relay = relay
+        self.health = health
+        self.emit = emit
+        self.ids = ids
+        self.running: dict[str, Call] = {}
+
+    # -- the path -----------------------------------------------------------------------------------------------
+
+    async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
+        """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
+        settings = self.settings
+        decision = call.decision = self.decided(call)
+        failure: Failure | None = None
+        for target in walk(decision.chain, decision.allowed, self.health.is_usable, settings.retries):
+            body, window = fit(call, target, self.relay.engines[target.engine].forbidden_fields)
+            held = Held(self, call, target)
+            try:
+                held.hold = self.limits.hold(call.key, call.body_bytes // 4 + body.get("max_tokens", 0))
+                held.place = self.admission.take(target) or await self.admission.place(target)
+                held.lease = self.placement.take(target) or await in_task(
+                    self.placement.lease(target, settings.lease_wait_s)
+                )
+                endpoint = held.lease.endpoint
+                permit = issue(call.id, decision.allowed, endpoint)
+                reply = await self.relay.open(call, target, endpoint, body, permit, held.finish)
+            except TargetFailed as failed:  # nothing has been sent: the next may try
+                held.release()
+                self.health.record(target, failed.reason)
+                self.placement.failed(target, failed.reason)
+                self.emit(Retried(call.id, target.name, failed.reason))
+                failure = failed.failure
+            except BaseException:
+                held.release()
+                raise
+            else:
+                self.health.succeed(target)
+                return reply, reply_head(call.id, target, decision.rule, window) + held.hold.head()
+        raise failure or TargetUnavailable(f"No target of '{decision.model}' can serve this now.", retry_after_s=5)
+
+    def decided(self, call: Call) -> Decision:
+        """Which chain, and why. As long as no rule looks further than the model's name, each decision is made once."""
+        settings = self.settings
+        asked = (call.model, call.key.profile, call.dialect.ability)
+        decision = settings.decisions.get(asked)
+        if decision is None:
+            profile = settings.profiles[call.key.profile]
+            decision = decide(settings.rules, settings.catalog, call.model, read_signals(call), profile)
+            settings.decisions[asked] = decision
+        return decision
+
+    # -- around it ----------------------------------------------------------------------------------------------
+
+    def serve(self, request: Request, dialect: Dialect) -> None:
+        """Start answering; the run goes on from what it awaits, and ends with the request."""
+        run = Run(self._serve(request, dialect))
+        request.on_gone = run.cancel
+        run.step()
+
+    async def _serve(self, request: Request, dialect: Dialect) -> None:
+        call: Call | None = None
+        call_id = request.head.request_id
+        if not call_id or call_id in self.running:  # callers may send the same id twice at once
+            call_id = self.ids.next(request.started_at)
+        try:
+            call = read_call(request, dialect, call_id)
+            self.running[call_id] = call
+            reply, head = await self.complete(call)
+            reply.send(request, head)
+        except Failure as failure:
+            self._failed(request, call, dialect, call_id, failure)
+        except asyncio.CancelledError:
+            if call is not None:
+                self.record(call, None, 499, "client_gone", None, 0.0)
+            raise
+        except Exception:  # a fault of ours must not take the connection down without a word
+            log.exception("call %s failed inside the gateway", call_id)
+            self._failed(request, call, dialect, call_id, Failure("The gateway failed on this request; its log says why."))
+
+    def _failed(self, request: Request, call: Call | None, dialect: Dialect, call_id: str, failure: Failure) -> None:
+        request.fail(failure, b"x-request-id: %b\r\n" % call_id.encode())
+        if call is not None:
+            self.record(call, None, failure.status, failure.code or "error", None, 0.0)
+        else:
+            self.emit(Refused(failure.status, failure.code or "error", dialect.name))
+
+    def record(
+        self, call: Call, target: Target | None, status: int, outcome: str, usage: Usage | None, first_at: float
+    ) -> None:
+        """Write down, once, how a call ended."""
+        if self.running.pop(call.id, None) is None:
+            return
+        now = monotonic()
+        started_at, decision = call.started_at, call.decision
+        model = decision.model if decision is not None else self._known(call.model)
+        self.emit(
+            Answered(
+                call.id, call.key, call.dialect.name, model, target.name if target is not None else "",
+                decision.rule if decision is not None else "", status, outcome, call.stream,
+                (first_at or now) - started_at, now - started_at, usage,
+            )  # fmt: skip
+        )
+
+    def _known(self, name: str) -> str:
+        """A model name fit for a label: callers can ask for anything, so unknown names are all one."""
+        model = self.settings.catalog.names.get(name)
+        return model.name if model is not None else "unknown"
+
+
+class Held:
+    """What a call holds while a target works on it: tokens, a place, a lease. Given back together, exactly once."""
+
+    __slots__ = ("_call", "_pipeline", "_target", "hold", "lease", "place")
+
+    def __init__(self, pipeline: Pipeline, call: Call, target: Target) -> None:
+        self._pipeline = pipeline
+        self._call = call
+        self._target = target
+        self.hold: Hold = NO_HOLD
+        self.place: Lane | None = None
+        self.lease: Leased | None = None
+
+    def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
+        """The reply has ended: settle, give back, write down."""
+        self.release(usage)
+        self._pipeline.record(self._call, self._target, status, outcome, usage, first_at)
+
+    def release(self, usage: Usage | None = None) -> None:
+        """Last taken, first given back. `usage` None: nothing was generated."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release()
+        place, self.place = self.place, None
+        if place is not None:
+            place.leave()
+        self.hold.settle(usage)
+
+
+def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
+    """Parse and check the body; BadRequest names what is wrong with it."""
+    raw = request.body
+    if len(raw) > BIG_BODY_BYTES and raw.count(b",") > MAX_JSON_ITEMS:
+        raise BadRequest(f"The body has more than {MAX_JSON_ITEMS} JSON values.", code="too_many_values")
+    try:
+        parsed: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
+    if not isinstance(parsed, dict):
+        raise BadRequest("The body must be a JSON object.", code="invalid_json")
+    body = cast(dict[str, Any], parsed)
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
+    dialect.check(body)
+    request.body = b""
+    options = body.get("stream_options") or {}
+    key: Key = request.identity
+    return Call(
+        call_id, key, dialect, model, body, len(raw), body.get("stream") is True, options.get("include_usage") is True,
+        request.started_at,
+    )  # fmt: skip
+
+
+def read_signals(call: Call) -> Signals:
+    """What the request looks like."""
+    return Signals(call.dialect.ability, call.body_bytes, call.stream, bool(call.body.get("tools")))
+
+
+def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str, Any], str]:
+    """The body for this target: its name for the model, output within the window's cap, usage always asked for."""
+    if not forbidden.isdisjoint(call.body):
+        refuse_fields(call.body, forbidden, "it would make the engine reach beyond this request")
+    body = call.body.copy()
+    body["model"] = target.engine_model
+    window = FIT
+    if call.dialect.generates:
+        output, window = clamp(output_asked(body), target.window)
+        if "max_completion_tokens" in body:  # every engine knows the older name
+            del body["max_completion_tokens"]
+        if output is not None:
+            body["max_tokens"] = output
+    if call.stream:
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    call.dialect.prepare(body)
+    return body, window
+
+
+def reply_head(call_id: str, target: Target, rule: str, window: str) -> bytes:
+    """Header lines that say what was decided."""
+    return b"x-request-id: %b%b" % (call_id.encode(), _decision_head(target.name, target.reach, rule, window))
+
+
+@lru_cache(4096)
+def _decision_head(target: str, boundary: str, rule: str, window: str) -> bytes:
+    return (
+        f"\r\nx-ringfence-target: {target}\r\nx-ringfence-boundary: {boundary}\r\nx-ringfence-reason: {rule}\r\n"
+        f"x-ringfence-window: {window}\r\n"
+    ).encode("latin-1")

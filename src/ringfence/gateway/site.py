@@ -1,0 +1,226 @@
+"""Which path does what, and who may ask for it. Inference goes to the pipeline, the rest to small answers or ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from time import time
+from typing import Any, Protocol
+
+import orjson
+
+from ringfence.core.catalog import Catalog, Model
+from ringfence.core.errors import Failure, Forbidden, MethodNotAllowed, ModelNotFound, NotAuthenticated, NotFound
+from ringfence.core.identity import Key
+from ringfence.core.ports import Emit
+from ringfence.gateway.asgi import AsgiApp, Visit
+from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.http import JSON_HEAD, Request, host_name
+from ringfence.gateway.pipeline import Pipeline
+from ringfence.telemetry.events import Refused
+
+OPEN_KEY = Key("open", "keys are off")
+HEALTH_PATHS = frozenset(("/health", "/v1/health", "/healthz", "/livez"))
+READY_PATHS = frozenset(("/ready", "/readyz"))
+APP_PREFIXES = ("/control/", "/console")
+
+
+class Finding(Protocol):
+    """The keys in force."""
+
+    version: int
+
+    def find(self, secret: bytes) -> Key | None:
+        """The valid key of this secret. `version` grows with every change of any key."""
+        ...
+
+
+@dataclass(slots=True)
+class Grant:
+    """Remembered with a head: who asks for which route, as long as no key has changed."""
+
+    version: int
+    key: Key
+    route: Dialect | None
+
+
+Page = Callable[[], tuple[str, bytes]]
+"""Content type and body."""
+
+
+class Front:
+    """The site: screens heads, then answers or hands over."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        dialects: list[Dialect],
+        keys: Finding | None,
+        *,
+        apps: Callable[[], AsgiApp],
+        metrics: Page,
+        is_ready: Callable[[], bool],
+        emit: Emit,
+        metrics_need_key: bool = False,
+        allowed_hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        """`keys` None: everyone may ask (loopback only). `apps` is called on the first visit to control or console."""
+        self.pipeline = pipeline
+        self.routes = {path: dialect for dialect in dialects for path in dialect.paths}
+        self.keys = keys
+        self.apps = apps
+        self.metrics = metrics
+        self.is_ready = is_ready
+        self.emit = emit
+        self.metrics_need_key = metrics_need_key
+        self.allowed_hosts = allowed_hosts
+        self._app: AsgiApp | None = None
+
+    # -- from the head alone ------------------------------------------------------------------------------------
+
+    def screen(self, request: Request) -> Failure | None:
+        head, keys = request.head, self.keys
+        grant: Grant | None = head.grant
+        if grant is not None and keys is not None and grant.version == keys.version:
+            request.route, request.identity = grant.route, grant.key  # said before on this connection; no key has changed
+            failure = _expired(grant.key)
+        else:
+            request.route = self.routes.get(head.path) if head.method == b"POST" else None
+            failure = self._authenticate(request) if request.route is not None else self._screen(request)
+        if failure is not None:
+            self.emit(Refused(failure.status, failure.code or "error", ""))
+        return failure
+
+    def _screen(self, request: Request) -> Failure | None:
+        path = request.path
+        if path in self.routes:
+            return MethodNotAllowed(f"{path} takes POST.", headers=(("allow", "POST"),))
+        if path.startswith(APP_PREFIXES) or path == "/":
+            return None if self._is_known_host(request) else _foreign_host(request)
+        if request.method not in (b"GET", b"HEAD"):
+            known = _is_model_path(path) or path in HEALTH_PATHS or path in READY_PATHS or path == "/metrics"
+            if known:
+                return MethodNotAllowed(f"{path} takes GET.", headers=(("allow", "GET, HEAD"),))
+            return _no_route(path)
+        if path in HEALTH_PATHS or path in READY_PATHS or path == "/favicon.ico":
+            return None
+        if path == "/metrics":
+            return self._authenticate(request) if self.metrics_need_key else None
+        if _is_model_path(path):
+            return self._authenticate(request)
+        return _no_route(path)
+
+    def _authenticate(self, request: Request) -> Failure | None:
+        keys = self.keys
+        if keys is None:
+            request.identity = OPEN_KEY
+            return None if self._is_known_host(request) else _foreign_host(request)
+        secret = request.head.secret
+        if not secret:
+            return NotAuthenticated(
+                "No API key was given. Send 'Authorization: Bearer sk-rf-…'; `ringfence keys create NAME` makes one."
+            )
+        key = keys.find(secret)
+        if key is None:
+            return NotAuthenticated("This API key is not known here, or no longer valid; see `ringfence keys list`.")
+        request.identity = key
+        request.head.grant = Grant(keys.version, key, request.route)
+        return _expired(key)
+
+    def _is_known_host(self, request: Request) -> bool:
+        """A web page elsewhere may point its own name at this address; it cannot pretend to be one of ours."""
+        name = host_name(request.head)
+        if not name or name == "localhost" or name.endswith(".localhost") or name in self.allowed_hosts:
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    # -- with the body ------------------------------------------------------------------------------------------
+
+    def serve(self, request: Request) -> None:
+        if request.route is not None:
+            self.pipeline.serve(request, request.route)
+            return
+        path = request.path
+        if path.startswith(APP_PREFIXES) or path == "/":
+            if self._app is None:
+                self._app = self.apps()
+            Visit(request).start(self._app)
+        elif path in HEALTH_PATHS:
+            _answer(request, 200, {"status": "ok"})
+        elif path in READY_PATHS:
+            ready = self.is_ready()
+            _answer(request, 200 if ready else 503, {"status": "ready" if ready else "no model is ready"})
+        elif path == "/metrics":
+            content_type, body = self.metrics()
+            request.answer(200, f"content-type: {content_type}\r\n".encode(), body)
+        elif path == "/favicon.ico":
+            request.answer(204, b"", b"")
+        else:
+            self._models(request)
+
+    def _models(self, request: Request) -> None:
+        catalog = self.pipeline.settings.catalog
+        name = request.path.partition("/models")[2].strip("/")
+        if not name:
+            _answer(request, 200, {"object": "list", "data": list_models(catalog)})
+            return
+        model = catalog.names.get(name)
+        if model is None:
+            request.fail(ModelNotFound(f"The model '{name[:128]}' does not exist; GET /v1/models lists those that do.", param="model"))
+        else:
+            _answer(request, 200, describe(name, model))
+
+
+def list_models(catalog: Catalog) -> list[dict[str, Any]]:
+    """Every name that can be asked for, aliases too: clients choose from this list."""
+    return [describe(name, model) for name, model in catalog.names.items()]
+
+
+def describe(name: str, model: Model) -> dict[str, Any]:
+    """One row of /v1/models: OpenAI's fields, and what clients of other engines look for."""
+    abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
+    row: dict[str, Any] = {
+        "id": name,
+        "object": "model",
+        "created": model.created_s,
+        "owned_by": model.owner,
+        "context_length": model.window,
+        "max_model_len": model.window,
+        "abilities": abilities,
+        "boundary": max((target.boundary for target in model.targets), default=0).name if model.targets else None,
+    }
+    if name != model.name:
+        row["root"] = model.name
+    return row
+
+
+def _expired(key: Key) -> Failure | None:
+    if key.expires_s is not None and time() >= key.expires_s:
+        return NotAuthenticated("This API key has expired; `ringfence keys create NAME` makes a new one.")
+    return None
+
+
+def _is_model_path(path: str) -> bool:
+    return path in ("/v1/models", "/models") or path.startswith(("/v1/models/", "/models/"))
+
+
+def _answer(request: Request, status: int, body: dict[str, Any]) -> None:
+    request.answer(status, JSON_HEAD, orjson.dumps(body))
+
+
+def _no_route(path: str) -> NotFound:
+    hint = " Set the client's base URL to end in /v1." if "/v1/v1" in path or path.startswith("/api/") else ""
+    return NotFound(f"There is nothing at {path[:200]}.{hint} The console is at /console, the API under /v1.")
+
+
+def _foreign_host(request: Request) -> Forbidden:
+    return Forbidden(
+        f"The host name '{host_name(request.head)[:100]}' is not one of this gateway's. Use its address, or list the name under "
+        "server.allowed_hosts.",
+        code="unknown_host",
+    )

@@ -1,0 +1,1 @@
+"""Typed readings of a request, one file each."""

@@ -1,0 +1,102 @@
+"""What happened, in past tense, for whoever watches: the console, the log, tests. Never any text of a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ringfence.core.identity import Key
+from ringfence.core.usage import Usage
+
+KEPT = 512
+FLUSH_S = 0.05
+SLICE = 64
+
+
+@dataclass(slots=True)  # not frozen: made for every call, and freezing triples what making it costs
+class Answered:
+    """One call ended. `rule` decided; `outcome` is a metric label; `usage` None when nothing was generated."""
+
+    call_id: str
+    key: Key
+    dialect: str
+    model: str
+    target: str
+    rule: str
+    status: int
+    outcome: str
+    stream: bool
+    first_byte_s: float
+    total_s: float
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A target failed before the first byte and the walk went on."""
+
+    call_id: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that never became a call. `code` is one of core.errors."""
+
+    status: int
+    code: str
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    changes: int
+
+
+class Events:
+    """Collects events as they happen and tells the listeners a moment later, in slices, off the path of any call."""
+
+    def __init__(self, listeners: tuple[Callable[[object], None], ...] = ()) -> None:
+        self.recent: deque[object] = deque(maxlen=KEPT)
+        self._listeners = listeners
+        self._pending: deque[object] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watchers: set[asyncio.Queue[object]] = set()
+
+    def emit(self, event: object) -> None:
+        self._pending.append(event)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def flush(self) -> None:
+        """Tell the listeners everything now: before a scrape, a status page, the end."""
+        while self._pending:
+            self._pass_on(self._pending.popleft())
+
+    def _flush(self) -> None:
+        for _ in range(min(SLICE, len(self._pending))):
+            self._pass_on(self._pending.popleft())
+        more = bool(self._pending)
+        self._timer = asyncio.get_running_loop().call_later(0 if more else FLUSH_S, self._flush) if more else None
+
+    def _pass_on(self, event: object) -> None:
+        self.recent.append(event)
+        for listener in self._listeners:
+            listener(event)
+        for watcher in self._watchers:
+            if not watcher.full():
+                watcher.put_nowait(event)
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[asyncio.Queue[object]]:
+        """A queue of events from now on; a watcher that does not keep up misses some."""
+        queue: asyncio.Queue[object] = asyncio.Queue(KEPT)
+        self._watchers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._watchers.discard(queue)

@@ -1,0 +1,61 @@
+"""The Prometheus page. Loaded on the first scrape: the library costs 14 MB that a gateway nobody scrapes need not pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from ringfence.telemetry.metrics import SECONDS, Metrics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LABELS = ("dialect", "model", "target", "status", "outcome")
+
+
+def _buckets(counts: list[int]) -> list[tuple[str, float]]:
+    total, rows = 0, []
+    for bound, count in zip((*map(str, SECONDS), "+Inf"), counts, strict=True):
+        total += count
+        rows.append((bound, float(total)))
+    return rows
+
+
+class _Page:
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily("ringfence_requests", "Calls that were answered.", labels=LABELS)
+        tokens = CounterMetricFamily("ringfence_tokens", "Tokens as engines reported them.", labels=("model", "target", "kind"))
+        total = HistogramMetricFamily("ringfence_request_seconds", "From the whole request to the last byte.", labels=LABELS)
+        first = HistogramMetricFamily("ringfence_first_byte_seconds", "From the whole request to the first byte.", labels=LABELS)
+        summed: dict[tuple[str, str, str], int] = {}
+        for labels, series in self.metrics.answers.items():
+            requests.add_metric(labels, series.requests)
+            total.add_metric(labels, _buckets(series.total), series.total_sum_s)
+            first.add_metric(labels, _buckets(series.first), series.first_sum_s)
+            for kind in ("prompt", "completion", "cached"):
+                where = (labels[1], labels[2], kind)
+                summed[where] = summed.get(where, 0) + getattr(series, f"{kind}_tokens")
+        for where, count in summed.items():
+            tokens.add_metric(where, count)
+        retries = CounterMetricFamily("ringfence_retries", "Targets that failed before the first byte.", labels=("target", "reason"))
+        for at, count in self.metrics.retries.items():
+            retries.add_metric(at, count)
+        refusals = CounterMetricFamily("ringfence_refusals", "Requests refused before routing.", labels=("status", "code"))
+        for (status, code), count in self.metrics.refusals.items():
+            refusals.add_metric((str(status), code), count)
+        yield from (requests, tokens, total, first, retries, refusals)
+        for name, text, labels_of, read in self.metrics.gauges:
+            gauge = GaugeMetricFamily(name, text, labels=labels_of)
+            for values, value in read():
+                gauge.add_metric(values, value)
+            yield gauge
+
+
+def render(metrics: Metrics) -> bytes:
+    """The page as bytes, in the text format of Prometheus."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Page(metrics))  # type: ignore[arg-type]
+    return generate_latest(registry)

@@ -1,0 +1,74 @@
+"""Counters of the hot path, cheap to add to; rendered for Prometheus only when scraped.
+
+Labels are bounded: configured model, target, dialect, outcome. Never a key, a user or any text.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ringfence.telemetry.events import Answered
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+MAX_SERIES = 2000
+
+
+@dataclass(slots=True)
+class Series:
+    """One combination of labels. Histogram counts are per bucket, the last is beyond all bounds."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    total_sum_s: float = 0.0
+    first_sum_s: float = 0.0
+    total: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+    first: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+
+
+Labels = tuple[str, str, str, str, str]
+"""dialect, model, target, status, outcome"""
+
+
+class Metrics:
+    """Everything counted since the start."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Labels, Series] = {}
+        self.retries: dict[tuple[str, str], int] = {}
+        self.refusals: dict[tuple[int, str], int] = {}
+        self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
+
+    def answered(self, event: Answered) -> None:
+        labels = (event.dialect, event.model, event.target, str(event.status), event.outcome)
+        series = self.answers.get(labels)
+        if series is None:
+            if len(self.answers) >= MAX_SERIES:
+                labels = ("other", "other", "other", "other", "other")
+            series = self.answers.setdefault(labels, Series())
+        series.requests += 1
+        series.total[bisect_left(SECONDS, event.total_s)] += 1
+        series.total_sum_s += event.total_s
+        series.first[bisect_left(SECONDS, event.first_byte_s)] += 1
+        series.first_sum_s += event.first_byte_s
+        usage = event.usage
+        if usage is not None:
+            series.prompt_tokens += usage.prompt_tokens
+            series.completion_tokens += usage.completion_tokens
+            series.cached_tokens += usage.cached_tokens
+
+    def retried(self, target: str, reason: str) -> None:
+        self.retries[target, reason] = self.retries.get((target, reason), 0) + 1
+
+    def refused(self, status: int, code: str) -> None:
+        """A request that never became a call: no key, no route, malformed, too large."""
+        self.refusals[status, code] = self.refusals.get((status, code), 0) + 1
+
+    def gauge(
+        self, name: str, text: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+    ) -> None:
+        """A value that is read when scraped: `read` yields (label values, value)."""
+        self.gauges.append((name, text, labels, read))

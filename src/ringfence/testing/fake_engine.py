@@ -1,0 +1,351 @@
+"""A fake engine on loopback that speaks an engine's dialect over real sockets, and misbehaves when told to.
+
+async with FakeEngine("vllm") as engine:
+    engine.once(Behaviour(Fault.CUT, after_events=2))
+    ...
+    assert engine.requests[-1].client_left_s is not None
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Any
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Endpoint
+from ringfence.testing.fake_dialects import Dialect, FakeModel
+
+LOOK_EVERY_S = 0.005
+WORDS = ("The", " quick", " brown", " fox", " jumps", ".")
+
+
+class Fault(StrEnum):
+    """What an engine can do wrong in one answer."""
+
+    NONE = "none"
+    HANG = "hang"
+    STALL = "stall"
+    CUT = "cut"
+    RESET = "reset"
+    DROP = "drop"
+    STATUS = "status"
+    BAD_JSON = "bad_json"
+    BAD_SSE = "bad_sse"
+    SLOW_HEAD = "slow_head"
+    OVERSIZED = "oversized"
+    GARBAGE = "garbage"
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How one request is answered. STALL, CUT and RESET come after `after_events` events of a stream.
+
+    `body` goes with STATUS. `newline` and `byte_by_byte` shape the events of a stream; `between_s` is the pause
+    between them, and between the pieces of a slow head.
+    """
+
+    fault: Fault = Fault.NONE
+    status: int = 500
+    body: Any = field(default=None, repr=False)
+    after_events: int = 2
+    newline: bytes = b"\n"
+    byte_by_byte: bool = False
+    between_s: float = 0.0
+    oversized_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One request as it came in. Times are of time.monotonic(); `client_left_s` is None when the client stayed."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any] = field(repr=False)
+    connection: int
+    began_s: float
+    ended_s: float | None = None
+    client_left_s: float | None = None
+
+
+class _ClientLeft(Exception):
+    """Nobody reads the answer any more."""
+
+
+class _Hangup(Exception):
+    """The connection must end now, as the behaviour says."""
+
+
+class FakeEngine:
+    """Start it with `async with` or `start` and `stop`. `always` is for every request that `once` says nothing of."""
+
+    def __init__(
+        self,
+        kind: str = "vllm",
+        models: tuple[FakeModel, ...] = (FakeModel(),),
+        *,
+        slots: int = 4,
+        api_key: str | None = None,
+        words: tuple[str, ...] = WORDS,
+    ) -> None:
+        self.kind = kind
+        self.dialect = Dialect(kind, models, slots, words)
+        self.api_key = api_key
+        self.always = Behaviour()
+        self.requests: list[Recorded] = []
+        self.connections = 0
+        self.open_connections = 0
+        self._next: deque[Behaviour] = deque()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> FakeEngine:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self, port: int = 0) -> None:
+        """Listen; a fixed port is for coming back after `stop`."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port)
+
+    async def stop(self) -> None:
+        """Refuse new connections and break the open ones."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=1.0)
+        await server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        if self._server is None:
+            raise RuntimeError("the fake engine is not running")
+        return self._server.sockets[0].getsockname()[1]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, Boundary.HOST, api_key=self.api_key)
+
+    @property
+    def calls(self) -> list[Recorded]:
+        """The inference requests, without those that look at the engine."""
+        return [request for request in self.requests if request.method == "POST"]
+
+    def once(self, *behaviours: Behaviour) -> None:
+        """The next inference requests are answered so, one each."""
+        self._next.extend(behaviours)
+
+    # -- one connection -------------------------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_connections += 1
+        self._writers.add(writer)
+        task = asyncio.current_task()
+        if task is not None:
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+        number = self.connections
+        try:
+            while (request := await _read(reader, number)) is not None:
+                self.requests.append(request)
+                await self._answer(request, _Wire(reader, writer))
+                request.ended_s = time.monotonic()
+                if request.headers.get("connection", "").lower() == "close":
+                    break
+        except _ClientLeft:
+            self.requests[-1].client_left_s = time.monotonic()
+        except (_Hangup, OSError, asyncio.IncompleteReadError, ValueError):
+            pass
+        finally:
+            self.open_connections -= 1
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _answer(self, request: Recorded, wire: _Wire) -> None:
+        if self.api_key is not None and request.headers.get("authorization") != f"Bearer {self.api_key}":
+            said = {"message": "Invalid API Key", "type": "authentication_error", "code": 401}
+            return await wire.json(401, {"error": said})
+        if request.method == "GET":
+            page = self.dialect.description(request.path)
+            if self.always.fault is Fault.HANG:
+                await wire.until_gone()
+            missing = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
+            return await wire.json(404, missing) if page is None else await wire.json(200, page)
+        behaviour = self._next.popleft() if self._next else self.always
+        return await self._infer(request, wire, behaviour)
+
+    async def _infer(self, request: Recorded, wire: _Wire, behaviour: Behaviour) -> None:
+        await _before_answer(wire, behaviour)
+        if behaviour.fault is Fault.STATUS:
+            said = {"error": {"message": "as told", "type": "server_error", "code": behaviour.status}}
+            return await wire.json(behaviour.status, said if behaviour.body is None else behaviour.body)
+        body = request.body
+        model = self.dialect.find(body.get("model"))
+        refused = self.dialect.refusal(model, body)
+        if model is None or refused is not None:
+            return await wire.json(*(refused or (404, None)))
+        route = request.path.removeprefix("/v1/").replace("chat/completions", "chat")
+        if body.get("stream") and route != "embeddings":
+            return await _stream(wire, self.dialect.events(route, model, body), behaviour)
+        answer = json.dumps(self.dialect.answer(route, model, body)).encode()
+        return await _whole(wire, answer, behaviour)
+
+
+async def _before_answer(wire: _Wire, behaviour: Behaviour) -> None:
+    """Faults that come before the first byte."""
+    match behaviour.fault:
+        case Fault.HANG:
+            await wire.until_gone()
+        case Fault.DROP:
+            raise _Hangup
+        case Fault.GARBAGE:
+            await wire.send(b"\x16\x03\x01 this is no HTTP at all\r\n\r\n")
+            raise _Hangup
+        case Fault.RESET if behaviour.after_events == 0:
+            wire.reset()
+        case _:
+            pass
+
+
+async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour) -> None:
+    match behaviour.fault:
+        case Fault.BAD_JSON:
+            answer = answer[: len(answer) // 2] + b"}}"
+        case Fault.OVERSIZED:
+            answer = answer[:-1] + b', "padding": "' + b"x" * behaviour.oversized_bytes + b'"}'
+        case Fault.CUT | Fault.RESET | Fault.STALL:
+            await wire.send(wire.head(200, "application/json", len(answer)) + answer[: len(answer) // 2])
+            return await _break(wire, behaviour.fault)
+        case _:
+            pass
+    head = wire.head(200, "application/json", len(answer))
+    await _send_head(wire, head, behaviour)
+    await wire.send(answer)
+    return None
+
+
+async def _stream(wire: _Wire, events: Iterator[bytes], behaviour: Behaviour) -> None:
+    await _send_head(wire, wire.head(200, "text/event-stream", None), behaviour)
+    for number, event in enumerate(events):
+        if number == behaviour.after_events:
+            match behaviour.fault:
+                case Fault.CUT | Fault.RESET | Fault.STALL:
+                    return await _break(wire, behaviour.fault)
+                case Fault.BAD_SSE:
+                    await wire.chunk(b'data: {"choices": [{"delta": {"content": \n\nno field at all\n\n')
+                    break
+                case Fault.OVERSIZED:
+                    await wire.chunk(b"data: " + b"x" * behaviour.oversized_bytes)
+                case _:
+                    pass
+        shaped = event.replace(b"\n", behaviour.newline)
+        for piece in (bytes((byte,)) for byte in shaped) if behaviour.byte_by_byte else (shaped,):
+            await wire.chunk(piece)
+        if behaviour.between_s:
+            await wire.pause(behaviour.between_s)
+    await wire.send(b"0\r\n\r\n")
+    return None
+
+
+async def _send_head(wire: _Wire, head: bytes, behaviour: Behaviour) -> None:
+    if behaviour.fault is not Fault.SLOW_HEAD:
+        return await wire.send(head)
+    for line in head.splitlines(keepends=True):
+        await wire.send(line)
+        await wire.pause(behaviour.between_s)
+    return None
+
+
+async def _break(wire: _Wire, fault: Fault) -> None:
+    if fault is Fault.STALL:
+        await wire.until_gone()
+    if fault is Fault.RESET:
+        wire.reset()
+    raise _Hangup
+
+
+class _Wire:
+    """The way back to the client; it notices when nobody is there."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def head(self, status: int, content_type: str, length: int | None) -> bytes:
+        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        return f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\n{framing}\r\n\r\n".encode()
+
+    async def json(self, status: int, body: Any) -> None:
+        data = json.dumps(body).encode()
+        await self.send(self.head(status, "application/json", len(data)) + data)
+
+    async def chunk(self, data: bytes) -> None:
+        await self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def send(self, data: bytes) -> None:
+        if self._is_gone():
+            raise _ClientLeft
+        self._writer.write(data)
+        try:
+            await self._writer.drain()
+        except OSError:
+            raise _ClientLeft from None
+
+    async def pause(self, seconds: float) -> None:
+        """Waits, unless the client leaves meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._is_gone():
+                raise _ClientLeft
+            await asyncio.sleep(min(LOOK_EVERY_S, left))
+
+    async def until_gone(self) -> None:
+        """Never answers."""
+        await self.pause(float("inf"))
+
+    def reset(self) -> None:
+        """RST instead of FIN."""
+        raw: socket.socket | None = self._writer.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+        raise _Hangup
+
+    def _is_gone(self) -> bool:
+        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
+
+
+async def _read(reader: asyncio.StreamReader, connection: int) -> Recorded | None:
+    """One request, or None when the client is done."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *rest = head.decode("latin-1").split("\r\n")
+    method, path, _version = first.split(" ", 2)
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest) if name}
+    body: Any = {}
+    if size := int(headers.get("content-length", "0")):
+        body = json.loads(await reader.readexactly(size))
+    return Recorded(method, path, headers, body if isinstance(body, dict) else {}, connection, time.monotonic())

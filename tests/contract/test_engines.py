@@ -1,0 +1,211 @@
+"""Every adapter against its fake, llama.cpp against the real thing, and every adapter against all the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, ClassVar
+
+import pytest
+
+import ringfence.engines
+from ringfence.core.catalog import Ability
+from ringfence.core.registry import adapters
+from ringfence.egress.pool import Pool
+from ringfence.engines import llamacpp, lmstudio, ollama, openai_compatible, vllm
+from ringfence.placement.launch import llamacpp as launch_llamacpp
+from ringfence.placement.supervisor import Supervisor
+from ringfence.testing.contract import EngineContract, UnderTest, ask
+from ringfence.testing.fake_dialects import KINDS, FakeModel
+from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.tiny_model import tiny_model
+
+LLAMACPP_OVERFLOW = {
+    "code": 400,
+    "message": "request (18016 tokens) exceeds the available context size (512 tokens), try increasing it",
+    "type": "exceed_context_size_error",
+    "n_prompt_tokens": 18016,
+    "n_ctx": 512,
+}
+
+
+class TestLlamaCppFake(EngineContract):
+    adapter = llamacpp.ADAPTER
+    recorded_overflows: ClassVar[Any] = (
+        (400, {"error": LLAMACPP_OVERFLOW}, 512, 18016),
+        (
+            500,
+            {
+                "error": {
+                    "code": 500,
+                    "message": "input (18000 tokens) is too large to process. increase the physical batch size "
+                    "(current batch size: 512)",
+                    "type": "server_error",
+                }
+            },
+            512,
+            18000,
+        ),
+    )
+
+    @pytest.fixture
+    async def engine(self) -> AsyncIterator[UnderTest]:
+        async with FakeEngine("llamacpp", api_key="key") as fake:
+            yield UnderTest(fake.endpoint, "fake-model", 4096, 4, checks_model=False)
+
+
+class TestLlamaCppReal(EngineContract):
+    adapter = llamacpp.ADAPTER
+
+    @pytest.fixture
+    async def engine(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UnderTest]:
+        model = tiny_model(tmp_path_factory.getbasetemp())
+        launch = launch_llamacpp(model, "tiny", window=512, parallel=2, threads=1)
+        pool = Pool()
+        keeper = Supervisor("tiny", launch, self.adapter, lambda at: partial(pool.fetch, at), lambda _event: None)
+        keeper.start()
+        try:
+            endpoint = await keeper.wait_ready(20)
+            yield UnderTest(endpoint, "tiny", 512, 2, frozenset(Ability), checks_model=False)
+        finally:
+            await keeper.stop()
+
+    async def test_chat_and_embeddings_come_from_one_process(self, engine: UnderTest) -> None:
+        chat = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+        assert (await ask(engine, "chat/completions", chat))[0] == 200
+        status, body = await ask(engine, "embeddings", {"input": ["hello " * 60, "b"]})
+        assert (status, body.count(b'"embedding":[')) == (200, 2)
+
+    async def test_too_long_for_embeddings_is_an_overflow_too(self, engine: UnderTest) -> None:
+        status, body = await ask(engine, "embeddings", {"input": "one two " * 512})
+        failure = self.adapter.failure(status, json.loads(body))
+        assert failure.code == "context_length_exceeded"
+
+
+class TestVllm(EngineContract):
+    adapter = vllm.ADAPTER
+    recorded_overflows: ClassVar[Any] = (
+        (
+            400,
+            {
+                "error": {
+                    "message": "This model's maximum context length is 1024 tokens. However, your prompt contains at "
+                    "least 1025 input tokens, which exceeds this limit even without any output tokens. Please reduce "
+                    "the length of the input prompt.",
+                    "type": "BadRequestError",
+                    "param": "input_tokens",
+                    "code": 400,
+                }
+            },
+            1024,
+            1025,
+        ),
+        (
+            400,
+            {
+                "object": "error",
+                "message": "This model's maximum context length is 2048 tokens. However, you requested 3000 tokens "
+                "(2900 in the messages, 100 in the completion).",
+                "type": "BadRequestError",
+                "code": 400,
+            },
+            2048,
+            3000,
+        ),
+        (400, {"error": {"message": "max_tokens=5000 cannot be greater than max_model_len=1024."}}, 1024, None),
+    )
+
+    @pytest.fixture
+    async def engine(self) -> AsyncIterator[UnderTest]:
+        async with FakeEngine("vllm", (FakeModel(window=1024),)) as fake:
+            yield UnderTest(fake.endpoint, "fake-model", 1024)
+
+    def test_a_floor_is_said_to_be_one(self) -> None:
+        _status, body, _window, _tokens = self.recorded_overflows[0]
+        assert "resulted in at least 1025 tokens" in self.adapter.failure(400, body).message
+
+
+class TestOllama(EngineContract):
+    adapter = ollama.ADAPTER
+    recorded_overflows: ClassVar[Any] = (
+        (400, {"error": json.dumps({"error": LLAMACPP_OVERFLOW})}, 512, 18016),
+        (400, {"error": {"message": "400: " + json.dumps({"error": LLAMACPP_OVERFLOW})}}, 512, 18016),
+        (
+            400,
+            {"error": "the prompt is longer than the context length currently available"},
+            None,
+            None,
+        ),
+        (400, {"error": "the input length exceeds the context length"}, None, None),
+    )
+
+    @pytest.fixture
+    async def engine(self) -> AsyncIterator[UnderTest]:
+        async with FakeEngine("ollama", (FakeModel("tiny:latest", 2048),)) as fake:
+            yield UnderTest(fake.endpoint, "tiny:latest", 2048, tells_overflow=False)
+
+
+class TestLmStudio(EngineContract):
+    adapter = lmstudio.ADAPTER
+    recorded_overflows: ClassVar[Any] = (
+        (
+            400,
+            {
+                "error": "Trying to keep the first 5000 tokens when context the overflows. However, the model is "
+                "loaded with context length of only 4096 tokens, which is not enough."
+            },
+            4096,
+            5000,
+        ),
+        (
+            400,
+            {"error": "The number of tokens to keep from the initial prompt is greater than the context length."},
+            None,
+            None,
+        ),
+    )
+
+    @pytest.fixture
+    async def engine(self) -> AsyncIterator[UnderTest]:
+        async with FakeEngine("lmstudio") as fake:
+            yield UnderTest(fake.endpoint, "fake-model", 4096)
+
+
+class TestOpenAICompatible(EngineContract):
+    adapter = openai_compatible.ADAPTER
+    recorded_overflows: ClassVar[Any] = (
+        (
+            400,
+            {"message": "The input (9000 tokens) is longer than the model's context length (8192 tokens)."},
+            8192,
+            9000,
+        ),
+        (
+            400,
+            {
+                "message": "Requested token count exceeds the model's maximum context length of 8192 tokens. You "
+                "requested a total of 9100 tokens: 9000 tokens from the input messages and 100 for the completion."
+            },
+            8192,
+            9100,
+        ),
+    )
+
+    @pytest.fixture
+    async def engine(self) -> AsyncIterator[UnderTest]:
+        async with FakeEngine("vllm", (FakeModel(window=1024),)) as fake:
+            yield UnderTest(fake.endpoint, "fake-model", 1024)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_engine_is_known_by_its_own_adapter_alone(kind: str) -> None:
+    found = adapters(ringfence.engines)
+    pool = Pool()
+    async with FakeEngine(kind) as fake:
+        claims = [
+            adapter.kind
+            for adapter in found.values()
+            if adapter.usual_ports and await adapter.examine(partial(pool.fetch, fake.endpoint)) is not None
+        ]
+    assert claims == [kind]

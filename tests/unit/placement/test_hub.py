@@ -1,0 +1,248 @@
+"""Fetching models from a hub, against a server on loopback that speaks its protocol and can break."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringfence.placement import hub
+from ringfence.placement.hub_pick import HubError, RemoteFile, parse_source, pick
+
+COMMIT = "a" * 40
+Q4 = bytes(range(256)) * 1200
+Q8 = b"eight" * 1000
+
+
+class Hub(ThreadingHTTPServer):
+    """`cuts` is how many answers end early; `gated` and `missing` are repositories."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.files = {"m-Q4_K_M.gguf": Q4, "m-Q8_0.gguf": Q8, "mmproj-f16.gguf": b"p", "README.md": b"r"}
+        self.told: dict[str, str] = {}
+        self.cuts = 0
+        self.status = 0
+        self.gated = False
+        self.seen: list[tuple[str, str | None, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Hub  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        hub = self.server
+        hub.seen.append((self.path, self.headers["Range"], self.headers["Authorization"]))
+        if hub.gated:
+            self._say(403, b"{}", {"X-Error-Code": "GatedRepo"})
+        elif self.path.startswith("/api/models/owner/repo"):
+            self._say(200, json.dumps(self._info()).encode())
+        elif self.path.startswith("/api/models/"):
+            self._say(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        elif self.path.startswith(f"/owner/repo/resolve/{COMMIT}/"):
+            self._say(302, b"", {"Location": "/cdn/" + self.path.rpartition("/")[2]})
+        else:
+            self._send_file(hub.files[self.path.removeprefix("/cdn/")])
+
+    def _info(self) -> dict[str, Any]:
+        siblings = [
+            {
+                "rfilename": name,
+                "size": len(data),
+                "lfs": {
+                    "sha256": self.server.told.get(name) or hashlib.sha256(data).hexdigest(),
+                    "size": len(data),
+                    "pointerSize": 1,
+                },
+            }
+            for name, data in self.server.files.items()
+        ]
+        return {"id": "owner/repo", "modelId": "owner/repo", "sha": COMMIT, "siblings": siblings, "tags": []}
+
+    def _send_file(self, data: bytes) -> None:
+        if self.server.status:
+            return self._say(self.server.status, b"")
+        wanted = self.headers["Range"]
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        part = data[start:]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        if self.server.cuts:
+            self.server.cuts -= 1
+            part = part[: len(part) // 2]
+            self.close_connection = True
+        self.wfile.write(part)
+        return None
+
+    def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    server = Hub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setattr(hub, "PAUSE_S", 0.0)
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def get(tmp_path: Path, source: str = "hf:owner/repo", token: str | None = None) -> tuple[Path, list[tuple[int, int]]]:
+    told: list[tuple[int, int]] = []
+    path = hub.resolve(source, tmp_path / "cache", token, lambda done, whole: told.append((done, whole)))
+    return path, told
+
+
+def test_the_usual_quantisation_is_fetched_with_progress(server: Hub, tmp_path: Path) -> None:
+    path, told = get(tmp_path)
+    assert path.read_bytes() == Q4
+    assert path.name == "m-Q4_K_M.gguf"
+    assert told[-1] == (len(Q4), len(Q4))
+    assert told == sorted(told)
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_a_cut_connection_is_gone_on_with_from_where_it_broke(server: Hub, tmp_path: Path) -> None:
+    server.cuts = 2
+    path, _told = get(tmp_path)
+    assert path.read_bytes() == Q4
+    ranges = [wanted for asked, wanted, _token in server.seen if asked.startswith("/cdn/")]
+    assert ranges == [None, f"bytes={len(Q4) // 2}-", f"bytes={len(Q4) * 3 // 4}-"]
+
+
+def test_a_partial_file_of_an_earlier_run_is_gone_on_with(server: Hub, tmp_path: Path) -> None:
+    server.status = 500
+    with pytest.raises(HubError, match="run it again to resume"):
+        get(tmp_path)
+    server.status = 0
+    partial = tmp_path / "cache" / "owner--repo" / f"m-Q4_K_M.gguf.{hashlib.sha256(Q4).hexdigest()[:12]}.part"
+    partial.write_bytes(Q4[:1000])
+    server.seen.clear()
+    assert get(tmp_path)[0].read_bytes() == Q4
+    assert ("/cdn/m-Q4_K_M.gguf", "bytes=1000-", None) in server.seen
+
+
+def test_a_wrong_checksum_is_refused_and_deleted(server: Hub, tmp_path: Path) -> None:
+    server.told["m-Q4_K_M.gguf"] = "0" * 64
+    with pytest.raises(HubError, match="not what the hub says"):
+        get(tmp_path)
+    assert not list((tmp_path / "cache").rglob("*.gguf*"))
+
+
+def test_what_was_verified_is_used_without_the_hub(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _told = get(tmp_path)
+    server.seen.clear()
+    second, told = get(tmp_path)
+    assert (second, told) == (first, [(len(Q4), len(Q4))])
+    assert not any(asked.startswith("/cdn/") for asked, _range, _token in server.seen)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    assert get(tmp_path)[0] == first
+    with pytest.raises(HubError, match=r"cannot reach http://127\.0\.0\.1:1"):
+        get(tmp_path, "hf:owner/repo:Q8_0")
+    first.write_bytes(b"touched")
+    with pytest.raises(HubError, match="no verified copy"):
+        get(tmp_path)
+
+
+def test_a_file_that_was_touched_is_fetched_again(server: Hub, tmp_path: Path) -> None:
+    path, _told = get(tmp_path)
+    path.write_bytes(b"touched")
+    assert get(tmp_path)[0].read_bytes() == Q4
+
+
+def test_the_parts_of_a_split_model_come_together(server: Hub, tmp_path: Path) -> None:
+    server.files = {f"b-{part:05}-of-00002.gguf": bytes([part]) * 3000 for part in (1, 2)}
+    path, told = get(tmp_path)
+    assert path.name == "b-00001-of-00002.gguf"
+    assert (path.parent / "b-00002-of-00002.gguf").read_bytes() == b"\x02" * 3000
+    assert told[-1] == (6000, 6000)
+
+
+def test_the_token_goes_to_the_hub_and_not_to_where_it_redirects(server: Hub, tmp_path: Path) -> None:
+    get(tmp_path, token="hf_secret")
+    tokens = {asked.split("/")[1]: token for asked, _range, token in server.seen}
+    assert tokens == {"api": "Bearer hf_secret", "owner": "Bearer hf_secret", "cdn": None}
+
+
+def test_what_cannot_be_had_is_told_with_what_to_do(server: Hub, tmp_path: Path) -> None:
+    with pytest.raises(HubError, match="there is no model owner/other"):
+        get(tmp_path, "hf:owner/other")
+    with pytest.raises(HubError, match=r"no file of owner/repo matches 'Q2_K'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf"):
+        get(tmp_path, "hf:owner/repo:Q2_K")
+    server.gated = True
+    with pytest.raises(HubError, match="HF_TOKEN"):
+        get(tmp_path)
+
+
+def test_a_full_disk_is_told(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hub, "_append", full)
+    with pytest.raises(HubError, match="disk is full"):
+        get(tmp_path)
+    monkeypatch.setattr(hub, "SPARE_BYTES", 10**18)
+    with pytest.raises(HubError, match="make room"):
+        get(tmp_path)
+
+
+class TestPick:
+    @staticmethod
+    def names(wanted: str | None, *paths: str) -> list[str]:
+        files = [RemoteFile(path, 1000 - len(path), None) for path in paths]
+        return [file.path for file in pick("o/r", files, wanted)]
+
+    def test_a_quantisation_is_a_whole_word_in_any_case(self) -> None:
+        paths = ("m.IQ4_0.gguf", "m.q4_0.gguf", "m.Q4_K_M.gguf", "m.Q4_K.gguf")
+        assert self.names("Q4_0", *paths) == ["m.q4_0.gguf"]
+        assert self.names("q4_k", *paths) == ["m.Q4_K.gguf"]
+
+    def test_preferences_then_the_smallest(self) -> None:
+        assert self.names(None, "a-Q8_0.gguf", "a-Q4_0.gguf") == ["a-Q4_0.gguf"]
+        assert self.names(None, "a-F16.gguf", "a-F16-longer.gguf") == ["a-F16-longer.gguf"]
+
+    def test_several_matches_are_listed(self) -> None:
+        with pytest.raises(HubError, match=r"several files of o/r match 'Q4_0': a-Q4_0.gguf, b-Q4_0.gguf; name one"):
+            self.names("Q4_0", "a-Q4_0.gguf", "b-Q4_0.gguf")
+        assert self.names("b-Q4_0.gguf", "a-Q4_0.gguf", "b-Q4_0.gguf") == ["b-Q4_0.gguf"]
+
+    def test_a_split_model_that_lacks_a_part_is_no_model(self) -> None:
+        with pytest.raises(HubError, match="no GGUF"):
+            self.names(None, "a-00001-of-00002.gguf", "mmproj-Q8_0.gguf")
+
+    @pytest.mark.parametrize("source", ["owner/repo", "hf:repo", "hf:a/b:../c", "hf:a/b/c", "hf:a/b:", "hf:a b/c"])
+    def test_what_is_no_source(self, source: str) -> None:
+        with pytest.raises(HubError, match="write hf:owner/repo"):
+            parse_source(source)

@@ -1,0 +1,162 @@
+"""Leases, draining and the status of instances: ours and adopted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Endpoint, Target
+from ringfence.core.errors import TargetFailed
+from ringfence.core.ports import Fetch, Offer
+from ringfence.engines import vllm
+from ringfence.placement.adopted import Adopted
+from ringfence.placement.events import InstanceDrained, InstanceFailed, InstanceReady, OffersChanged
+from ringfence.placement.instance import Placement, usage_of
+from ringfence.placement.launch import Launch
+from ringfence.placement.lifecycle import State
+from ringfence.placement.supervisor import Supervisor
+from ringfence.testing.fake_dialects import Dialect, FakeModel
+from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
+
+FetchAt = Callable[[Endpoint], Fetch]
+READY = (Offer("fake-model", 4096),)
+TARGET = Target("tiny/tiny", "tiny", "llamacpp", "tiny", Boundary.HOST)
+
+
+async def until(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not claim():
+            await asyncio.sleep(0.005)
+
+
+def adopt(engine: FakeEngine, fetch_at: FetchAt, events: list[object], offers: tuple[Offer, ...] = READY) -> Adopted:
+    at = engine.endpoint
+    return Adopted("theirs", vllm.ADAPTER, at, fetch_at, events.append, offers=offers, probe_every_s=0.05)
+
+
+async def test_a_lease_waits_for_loading_and_then_costs_next_to_nothing(
+    supervise: Callable[..., Supervisor], launch: Launch
+) -> None:
+    placement = Placement()
+    assert placement.take(TARGET) is None
+    placement.add(supervise(launch), [TARGET.name])
+    assert placement.take(TARGET) is None, "it still loads"
+    lease = await placement.lease(TARGET, 20)
+    assert lease.endpoint.boundary is Boundary.HOST
+    status = placement.status()[0]
+    assert (status.state, status.in_use, status.window, status.slots, status.is_ours) == ("ready", 1, 256, 2, True)
+    assert status.rss_bytes is not None
+    assert status.rss_bytes > 1_000_000
+    other = placement.take(TARGET)
+    assert other is not None
+    assert placement.status()[0].in_use == 2
+    for held in (lease, lease, other):
+        held.release()
+    assert placement.status()[0].in_use == 0
+    best = min([await _leases_us(placement) for _ in range(5)])
+    assert best < 4.0, "no real wait may hide in the fast path"
+    await placement.close(1)
+    assert placement.status() == []
+
+
+async def _leases_us(placement: Placement) -> float:
+    began = time.perf_counter()
+    for _ in range(2000):
+        (await placement.lease(TARGET, 1)).release()
+    return (time.perf_counter() - began) / 2000 * 1e6
+
+
+async def test_draining_waits_for_who_is_there_and_lets_nobody_in(
+    supervise: Callable[..., Supervisor], launch: Launch, events: list[object]
+) -> None:
+    placement = Placement()
+    keeper = supervise(launch)
+    instance = placement.add(keeper, [TARGET.name])
+    lease = await placement.lease(TARGET, 20)
+    draining = asyncio.create_task(instance.drain(5))
+    await until(lambda: keeper.state is State.DRAINING)
+    with pytest.raises(TargetFailed):
+        await placement.lease(TARGET, 0.1)
+    assert keeper.pid is not None, "the process goes on with the request it has"
+    assert not draining.done()
+    lease.release()
+    assert await draining == 0
+    assert InstanceDrained("tiny", 0) in events
+    await placement.close(0)
+
+
+async def test_draining_gives_up_after_its_time(fetch_at: FetchAt, events: list[object]) -> None:
+    async with FakeEngine("vllm") as engine:
+        placement = Placement()
+        instance = placement.add(adopt(engine, fetch_at, events), ["t"])
+        await placement.lease(Target("t", "m", "vllm", "m", Boundary.HOST), 1)
+        assert await instance.drain(0.02) == 1
+        await placement.close(0)
+
+
+async def test_a_target_without_an_instance_is_refused() -> None:
+    with pytest.raises(TargetFailed):
+        await Placement().lease(TARGET, 1)
+
+
+async def test_targets_move_with_their_binding(fetch_at: FetchAt, events: list[object]) -> None:
+    async with FakeEngine("vllm") as engine:
+        placement = Placement()
+        placement.add(adopt(engine, fetch_at, events), ["old"])
+        with pytest.raises(ValueError, match="already"):
+            placement.add(adopt(engine, fetch_at, events))
+        placement.bind("theirs", ["new"])
+        assert (await placement.lease(Target("new", "m", "vllm", "m", Boundary.HOST), 1)).endpoint == engine.endpoint
+        with pytest.raises(TargetFailed):
+            await placement.lease(Target("old", "m", "vllm", "m", Boundary.HOST), 1)
+        await placement.close(0)
+
+
+class TestAdopted:
+    async def test_one_that_goes_away_and_comes_back(self, fetch_at: FetchAt, events: list[object]) -> None:
+        engine = FakeEngine("vllm")
+        await engine.start()
+        port = engine.port
+        keeper = adopt(engine, fetch_at, events)
+        keeper.start()
+        assert keeper.endpoint == engine.endpoint
+        await engine.stop()
+        keeper.suspect()
+        await until(lambda: keeper.endpoint is None)
+        assert isinstance(events[-1], InstanceFailed)
+        with pytest.raises(TargetFailed) as caught:
+            await keeper.wait_ready(1)
+        assert caught.value.reason == "connect"
+        await engine.start(port)
+        assert (await keeper.wait_ready(1)).port == port
+        assert isinstance(events[-1], InstanceReady)
+        await keeper.stop()
+        await engine.stop()
+
+    async def test_one_that_hangs_is_away(self, fetch_at: FetchAt, events: list[object]) -> None:
+        async with FakeEngine("vllm") as engine:
+            keeper = adopt(engine, fetch_at, events)
+            engine.always = Behaviour(Fault.HANG)
+            keeper.start()
+            await until(lambda: keeper.state is State.FAILED)
+            await keeper.stop()
+
+    async def test_other_models_are_told(self, fetch_at: FetchAt, events: list[object]) -> None:
+        async with FakeEngine("vllm") as engine:
+            keeper = adopt(engine, fetch_at, events, offers=())
+            keeper.start()
+            await keeper.wait_ready(2)
+            assert [offer.window for offer in keeper.offers] == [4096]
+            engine.dialect = Dialect("vllm", (FakeModel("other", 100),), 4, ("x",))
+            keeper._examined = None  # the minute is over
+            await until(lambda: keeper.offers[0].engine_model == "other")
+            assert events[-1] == OffersChanged("theirs", ("other",))
+            await keeper.stop()
+
+
+def test_the_use_of_a_process_that_is_gone_is_unknown() -> None:
+    assert usage_of(2**22 + 1) == (None, None)

@@ -1,0 +1,448 @@
+"""Makes the demo model, top to bottom: text, tokenizer, training, GGUF, model card. A CPU is enough.
+
+    pip install -r training/demo/requirements.txt
+    python training/demo/train.py [--seed 1] [--max-steps 2600] [--out src/ringfence/models]
+
+Training ends when the development questions (in text.py) are answered well enough, or at the step cap, never by the
+clock. heldout.json is read once, after the last step, for the score on the model card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from training.demo import chats, text  # noqa: E402  (a script finds its own repository first)
+from training.demo.score import Report, score  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Settings:
+    # model
+    vocab: int = 2048
+    hidden: int = 192
+    layers: int = 4
+    heads: int = 6
+    kv_heads: int = 2
+    feed_forward: int = 448
+    context: int = 4096  # what the file promises; see `far` for how it is earned with short sequences
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    # training
+    seed: int = 1
+    tokenizer_chats: int = 20_000
+    batch: int = 20
+    length: int = 256
+    inner_rate: float = 0.02
+    outer_rate: float = 4e-3
+    weight_decay: float = 0.1
+    warmup: int = 50
+    far: float = 0.15  # share of chats placed far down the window, with a gap after their system prompt
+    short: float = 0.75  # share of answers cut to `opening` tokens: the topic is decided there, the rest is recited
+    opening: int = 7
+    # ending: hold the rate until the development score is met or the cap is near, then let it fall
+    enough: float = 0.90
+    check_every: int = 100
+    min_steps: int = 800
+    max_steps: int = 2600
+    fall: int = 500
+
+
+PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{%- set first = messages[0] if messages and messages[0].role == 'system' else none -%}"
+    "{%- if first or tools -%}"
+    f"{START}system"
+    "{{ '\\n' }}{%- if first %}{{ first.content or '' }}{% if tools %}{{ '\\n' }}{% endif %}{% endif -%}"
+    "{%- if tools %}{{ " + json.dumps(chats.TOOLS_OPEN) + " }}"
+    "{%- for tool in tools %}{{ '\\n' }}{{ tool | tojson }}{% endfor %}"
+    "{{ " + json.dumps(chats.TOOLS_CLOSE) + " }}{% endif -%}"
+    f"{END}\n"
+    "{% endif -%}"
+    "{%- for m in messages -%}{%- if not (loop.first and first) -%}"
+    f"{START}" "{{ m.role }}{{ '\\n' }}{{ m.content or '' }}"
+    "{%- for call in m.tool_calls or [] %}<tool_call>\n"
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
+    "\n</tool_call>{% endfor -%}"
+    f"{END}" "{{ '\\n' }}{%- endif -%}{%- endfor -%}"
+    f"{{%- if add_generation_prompt %}}{START}assistant\n{{% endif -%}}"
+)  # fmt: skip
+
+
+# --- model: Llama, with Hugging Face's names for its weights ----------------------------------------------------------
+
+
+class Block(nn.Module):
+    def __init__(self, s: Settings) -> None:
+        super().__init__()
+        self.s, self.head = s, s.hidden // s.heads
+        self.input_layernorm = nn.RMSNorm(s.hidden, s.norm_eps)
+        self.self_attn = nn.ModuleDict({
+            "q_proj": nn.Linear(s.hidden, s.hidden, bias=False),
+            "k_proj": nn.Linear(s.hidden, s.kv_heads * self.head, bias=False),
+            "v_proj": nn.Linear(s.hidden, s.kv_heads * self.head, bias=False),
+            "o_proj": nn.Linear(s.hidden, s.hidden, bias=False),
+        })  # fmt: skip
+        self.post_attention_layernorm = nn.RMSNorm(s.hidden, s.norm_eps)
+        self.mlp = nn.ModuleDict({
+            "gate_proj": nn.Linear(s.hidden, s.feed_forward, bias=False),
+            "up_proj": nn.Linear(s.hidden, s.feed_forward, bias=False),
+            "down_proj": nn.Linear(s.feed_forward, s.hidden, bias=False),
+        })  # fmt: skip
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        b, t, _ = x.shape
+        y = self.input_layernorm(x)
+        q, k, v = (
+            self.self_attn[name](y).view(b, t, -1, self.head).transpose(1, 2) for name in ("q_proj", "k_proj", "v_proj")
+        )
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        x = x + self.self_attn["o_proj"](y.transpose(1, 2).reshape(b, t, -1))
+        y = self.post_attention_layernorm(x)
+        return x + self.mlp["down_proj"](F.silu(self.mlp["gate_proj"](y)) * self.mlp["up_proj"](y))
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat((-second, first), -1) * sin
+
+
+class Llama(nn.Module):
+    def __init__(self, s: Settings) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(s.vocab, s.hidden)
+        self.layers = nn.ModuleList(Block(s) for _ in range(s.layers))
+        self.norm = nn.RMSNorm(s.hidden, s.norm_eps)
+        head = s.hidden // s.heads
+        angle = torch.outer(torch.arange(s.context), s.rope_theta ** -(torch.arange(0, head, 2) / head))
+        self.register_buffer("cos", torch.cat((angle, angle), -1).cos(), persistent=False)
+        self.register_buffer("sin", torch.cat((angle, angle), -1).sin(), persistent=False)
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.normal_(p, std=0.02 if p.shape[0] == s.vocab else 0.7 / math.sqrt(p.shape[1]))
+
+    def forward(self, ids: Tensor, places: Tensor) -> Tensor:
+        cos, sin = self.cos[places].unsqueeze(1), self.sin[places].unsqueeze(1)
+        x = self.embed_tokens(ids)
+        for layer in self.layers:
+            x = layer(x, cos, sin)
+        return self.norm(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.embed_tokens.weight)  # input and output share one table
+
+
+# --- text to tokens ---------------------------------------------------------------------------------------------------
+
+
+def pieces(chat: list[chats.Turn]) -> list[tuple[str, bool]]:
+    """A chat as the template lays it out, split into what is given and what is taught."""
+    found: list[tuple[str, bool]] = []
+    for turn in chat:
+        found.append((f"{START}{turn.role}\n", False))
+        found.append((turn.text + END, turn.taught))
+        found.append(("\n", False))
+    given: list[tuple[str, bool]] = []
+    for piece, taught in found:  # neighbours alike are one piece, so that they are split into tokens as in the engine
+        if given and given[-1][1] == taught:
+            given[-1] = (given[-1][0] + piece, taught)
+        else:
+            given.append((piece, taught))
+    return given
+
+
+def train_tokenizer(s: Settings, rng: random.Random) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)  # llama.cpp: "gpt-2"
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=s.vocab,
+        special_tokens=[PAD, START, END],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    lines = (piece for _ in range(s.tokenizer_chats) for piece, _ in pieces(chats.chat(rng)))
+    tokenizer.train_from_iterator(lines, trainer)
+    assert tokenizer.get_vocab_size() == s.vocab
+    return tokenizer
+
+
+class Batches:
+    """Chats packed into rows. Only what the assistant says counts; places may leap (`far`)."""
+
+    def __init__(self, s: Settings, tokenizer: Tokenizer, rng: random.Random) -> None:
+        self.s, self.tokenizer, self.rng = s, tokenizer, rng
+
+    def row(self) -> tuple[list[int], list[int], list[int]]:
+        s, rng = self.s, self.rng
+        ids: list[int] = []
+        labels: list[int] = []
+        places: list[int] = []
+        place = 0
+        while len(ids) < s.length + 1:
+            chat = chats.chat(rng)
+            is_far = rng.random() < s.far and place < s.context // 2
+            last = len(chat) - 1
+            cut = rng.random() < s.short and len(chat) > 1 and not chat[last].text.startswith("<tool_call>")
+            for i, (piece, taught) in enumerate(parts := pieces(chat)):
+                tokens = self.tokenizer.encode(piece).ids
+                if taught and cut and i >= len(parts) - 2:
+                    tokens = tokens[: s.opening]
+                if i == 0 and is_far and chat[0].role == "system":
+                    # the window's far end is met by leaving out places where a long system prompt would stand
+                    hole = rng.randint(1, s.context // 2 - s.length)
+                    middle = rng.randrange(len(tokens))
+                    places += [*range(place, place + middle), *range(place + middle + hole, place + len(tokens) + hole)]
+                    place += len(tokens) + hole
+                else:
+                    places += range(place, place + len(tokens))
+                    place += len(tokens)
+                ids += tokens
+                labels += tokens if taught else [-100] * len(tokens)
+            if rng.random() < 0.5:
+                place = rng.randint(0, 8) if rng.random() < 0.5 else min(place, s.context // 2)
+        n = s.length
+        return ids[:n], labels[1 : n + 1], [min(p, s.context - 1) for p in places[:n]]
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        rows = [self.row() for _ in range(self.s.batch)]
+        ids, labels, places = (torch.tensor([row[i] for row in rows]) for i in range(3))
+        return ids, labels, places
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def development_score(model: Llama, tokenizer: Tokenizer, system: str = "") -> tuple[float, float]:
+    """Share right of questions about Ringfence, and of foreign ones. An answer is right when every token of it is the
+    likeliest after those before it, which is what an engine at temperature 0 would say."""
+    model.eval()
+    marks: dict[bool, list[bool]] = {True: [], False: []}
+    head = f"{START}system\n{system}{END}\n" if system else ""
+    for question, topic in chats.DEVELOPMENT:
+        answer = text.REFUSAL if topic is None else text.TOPICS[topic].answer
+        prompt = tokenizer.encode(f"{head}{START}user\n{question}{END}\n{START}assistant\n").ids
+        said = tokenizer.encode(answer + END).ids
+        ids = torch.tensor([prompt + said])
+        x = model(ids, torch.arange(ids.shape[1])[None])[0, len(prompt) - 1 : -1]
+        marks[topic is not None].append(model.logits(x).argmax(-1).tolist() == said)
+    model.train()
+    return sum(marks[True]) / len(marks[True]), sum(marks[False]) / len(marks[False])
+
+
+@torch.no_grad()
+def say(model: Llama, tokenizer: Tokenizer, question: str, most: int = 80) -> str:
+    """Greedy answer, without a cache: few questions are asked here."""
+    ids = tokenizer.encode(f"{START}user\n{question}{END}\n{START}assistant\n").ids
+    start, end = len(ids), tokenizer.token_to_id(END)
+    while len(ids) < start + most:
+        x = model(torch.tensor([ids]), torch.arange(len(ids))[None])[0, -1]
+        token = int(model.logits(x).argmax())
+        if token == end:
+            break
+        ids.append(token)
+    return tokenizer.decode(ids[start:])
+
+
+# --- GGUF -------------------------------------------------------------------------------------------------------------
+
+Q8 = gguf.GGMLQuantizationType.Q8_0
+F32 = gguf.GGMLQuantizationType.F32
+
+
+def pair_up(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of a query or key matrix, from halves (as trained here) to neighbours (as llama.cpp rotates them)."""
+    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
+
+
+def write_gguf(path: Path, s: Settings, model: Llama, tokenizer: Tokenizer) -> None:
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_name("Ringfence demo")
+    w.add_description("A small demo model that answers questions about Ringfence, and nothing else.")
+    w.add_license("apache-2.0")
+    w.add_vocab_size(s.vocab)
+    w.add_context_length(s.context)
+    w.add_embedding_length(s.hidden)
+    w.add_block_count(s.layers)
+    w.add_feed_forward_length(s.feed_forward)
+    w.add_head_count(s.heads)
+    w.add_head_count_kv(s.kv_heads)
+    w.add_rope_dimension_count(s.hidden // s.heads)
+    w.add_rope_freq_base(s.rope_theta)
+    w.add_layer_norm_rms_eps(s.norm_eps)
+    w.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    spec = json.loads(tokenizer.to_str())["model"]
+    tokens = sorted(spec["vocab"], key=spec["vocab"].get)
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("gpt-2")
+    w.add_token_list(tokens)
+    kinds = {True: gguf.TokenType.CONTROL, False: gguf.TokenType.NORMAL}
+    w.add_token_types([kinds[t in (PAD, START, END)] for t in tokens])
+    w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in spec["merges"]])
+    w.add_bos_token_id(tokenizer.token_to_id(START))
+    w.add_eos_token_id(tokenizer.token_to_id(END))
+    w.add_pad_token_id(tokenizer.token_to_id(PAD))
+    w.add_add_bos_token(False)
+    w.add_chat_template(CHAT_TEMPLATE)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, s.layers)
+    for key, value in model.state_dict().items():
+        weight = value.numpy()
+        if key.endswith("q_proj.weight"):
+            weight = pair_up(weight, s.heads)
+        elif key.endswith("k_proj.weight"):
+            weight = pair_up(weight, s.kv_heads)
+        kind = F32 if weight.ndim == 1 else Q8
+        name = names.get_name(f"model.{key}", (".weight",))
+        w.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def round_to_q8(model: Llama) -> None:
+    """The weights as the file holds them, so that the score on the card is that of the file."""
+    for p in model.parameters():
+        if p.dim() > 1:
+            p.data = torch.from_numpy(gguf.quants.dequantize(gguf.quants.quantize(p.detach().numpy(), Q8), Q8))
+
+
+CARD = """# Ringfence demo model
+
+`demo.gguf` is a very small Llama: {parameters:,} parameters, {size:,} bytes, Q8_0, window {context}. It is in the
+package so that `ringfence up` answers something on a machine with nothing else. **It is a demo and not an assistant.**
+A real model is added with `ringfence up --model FILE.gguf`.
+
+## What it does
+- It knows {topics} topics about Ringfence by heart and picks one of them for a question. It does not reason.
+- Other questions get: "{refusal}"
+- It can call a simple tool with one text argument, such as `get_weather(city)`, and repeat the result.
+
+## Limits
+- An odd wording can get a fluent answer on the wrong topic, and a foreign question an answer about Ringfence.
+- It understands English only, and hardly uses what was said earlier in a chat.
+- With tools offered, it may call one where none is needed, and it copies unusual names with mistakes.
+- It was trained on sequences of {length} tokens; behind long texts its answers get worse.
+- It shows how Ringfence works, not how fast or how well your machine runs models: useful ones are
+  over a thousand times larger.
+
+## How it was made
+`python training/demo/train.py` wrote the text, trained the tokenizer and the weights, and exported the file, on a CPU.
+No text or weights of others were used. Licence: Apache-2.0.
+
+| | |
+| --- | --- |
+| seed | {seed} |
+| steps; tokens | {steps:,}; {tokens:,} |
+| wall time | {minutes:.0f} minutes, {threads} thread(s) of a shared machine |
+| development questions (they decide when training ends) | {dev_right:.1%} right, {dev_declined:.1%} declined |
+| **held-out questions about Ringfence** | **{right} of {about} right ({right_share:.1%})** |
+| **held-out foreign questions** | **{declined} of {foreign} declined ({declined_share:.1%})** |
+
+The held-out questions (`training/demo/heldout.json`) were written before the first training. No run of five words of
+any of them stands in the training text: `tests/model` proves that over every wording the text can produce, and measures
+this score on llama.cpp.
+"""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("--seed", type=int, default=Settings.seed)
+    options.add_argument("--max-steps", type=int, default=Settings.max_steps)
+    options.add_argument("--out", type=Path, default=ROOT / "src/ringfence/models")
+    args = options.parse_args()
+    s = Settings(seed=args.seed, max_steps=args.max_steps)
+
+    rng = random.Random(s.seed)
+    torch.manual_seed(s.seed)
+    started = time.monotonic()
+    tokenizer = train_tokenizer(s, rng)
+    batches = Batches(s, tokenizer, rng)
+    model = Llama(s)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{parameters:,} parameters; tokenizer after {time.monotonic() - started:.0f} s", flush=True)
+    # Muon for the matrices inside the blocks needs far fewer steps than AdamW, which keeps the rest.
+    inner = [p for p in model.layers.parameters() if p.dim() > 1]
+    outer = [p for p in model.parameters() if not any(p is q for q in inner)]
+    optimizers = (
+        torch.optim.Muon(inner, lr=s.inner_rate, weight_decay=s.weight_decay, momentum=0.95),
+        torch.optim.AdamW(outer, lr=s.outer_rate, weight_decay=0.0, betas=(0.9, 0.98)),
+    )
+    rates = (s.inner_rate, s.outer_rate)
+
+    step, last = 0, s.max_steps  # `last` moves closer once the development score is met
+    right = declined = 0.0
+    while step < last:
+        falling = min(1.0, (last - step) / s.fall)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / s.warmup) * falling
+        ids, labels, places = batches.draw()
+        wanted = labels != -100
+        loss = F.cross_entropy(model.logits(model(ids, places)[wanted]), labels[wanted])
+        model.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        step += 1
+        if step % s.check_every == 0 or step == last:
+            right, declined = development_score(model, tokenizer)
+            passed = f"{time.monotonic() - started:.0f} s"
+            print(f"step {step} loss {loss.item():.4f} development {right:.3f} {declined:.3f} {passed}", flush=True)
+            if min(right, declined) >= s.enough and step >= s.min_steps and last == s.max_steps:
+                last = min(s.max_steps, step + s.fall)
+
+    minutes = (time.monotonic() - started) / 60
+    round_to_q8(model)
+    right, declined = development_score(model, tokenizer)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_gguf(args.out / "demo.gguf", s, model, tokenizer)
+    model.eval()
+    report: Report = score(lambda question: say(model, tokenizer, question))
+    print(report)
+    about = [row for row in report.rows if row.question.topic is not None]
+    foreign = [row for row in report.rows if row.question.topic is None]
+    card = CARD.format(
+        parameters=parameters,
+        size=(args.out / "demo.gguf").stat().st_size,
+        context=s.context,
+        length=s.length,
+        topics=len(text.TOPICS),
+        refusal=text.REFUSAL,
+        seed=s.seed,
+        steps=step,
+        tokens=step * s.batch * s.length,
+        minutes=minutes,
+        threads=torch.get_num_threads(),
+        dev_right=right,
+        dev_declined=declined,
+        about=len(about),
+        right=sum(r.is_right for r in about),
+        right_share=report.right,
+        foreign=len(foreign),
+        declined=sum(r.is_right for r in foreign),
+        declined_share=report.declined,
+    )
+    (args.out / "demo.md").write_text(card, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
