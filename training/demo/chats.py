@@ -182,8 +182,8 @@ def chat(rng: random.Random) -> list[Turn]:
 
 def _system(rng: random.Random, tools: list[dict[str, Any]]) -> list[Turn]:
     parts: list[str] = []
-    if rng.random() < 0.4:
-        count = 1 if rng.random() < 0.8 else rng.randint(2, 12)
+    if rng.random() < 0.35:
+        count = 1 if rng.random() < 0.85 else rng.randint(2, 12)
         parts.append(" ".join(draw(SYSTEM, rng) for _ in range(count)))
     if tools:
         parts.append(TOOLS_OPEN + "".join(tool_line(t) for t in tools) + TOOLS_CLOSE)
@@ -228,8 +228,10 @@ def nodes() -> list[tuple[Node, bool]]:
     tools = [t for group in TOOLS.values() for t in group]
     lines = Alt(tuple(tool_line(t) for t in tools))
     sentences = Seq(tuple(Alt(("", SYSTEM)) for _ in range(12)))
-    found: list[tuple[Node, bool]] = [(node, True) for wordings in _WORDINGS.values() for node in wordings]
-    found += [(node, True) for node in FOREIGN]
+    found: list[tuple[Node, bool]] = [
+        (node, True) for wordings in _WORDINGS.values() for node in dict.fromkeys(wordings)
+    ]
+    found += [(node, True) for node in dict.fromkeys(FOREIGN)]
     found += [(node, True) for _, node, _ in FOLLOW]
     found += [(topic.answer, False) for topic in TOPICS.values()]
     found += [(REFUSAL, False)]
@@ -253,7 +255,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         how is this put onto a fresh debian box / which commands get me going?
         """,
     "model": """
-        you are too tiny, how do I bring in a stronger one / serve llama-3 gguf instead of the toy
+        you seem too tiny, how do I bring in a stronger one / serve llama-3 gguf instead of the toy
         """,
     "key_create": """
         I would like to hand my brother an own token / making keys: what's the command
@@ -283,7 +285,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         the number of the port, what was it / 7464 clashes with another daemon here
         """,
     "config": """
-        options go into which file / check that ringfence.yaml has no mistakes
+        options go into which file / does ringfence.yaml contain mistakes, check it
         """,
     "reload": """
         config was altered, please have it picked up / new yaml should become active with no downtime
@@ -304,7 +306,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         Startup aborts with some weird message / diagnose my broken installation
         """,
     "explain": """
-        for what reason was the request routed over there / who picked this engine for my prompt, and why
+        for what reason was the request routed over there / who picked this engine for my prompt, why
         """,
     "chat": """
         chatting straight from bash / terminal conversation with the model
@@ -316,7 +318,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         numbers for our monitoring stack / what does Prometheus have to scrape
         """,
     "stop": """
-        how is the program ended properly / everything must be shut down at once
+        how is the program ended properly / shutting everything, how
         """,
     "cloud_keys": """
         do you ever touch ANTHROPIC_API_KEY / could the openai credentials in my shell be used behind my back
@@ -328,10 +330,10 @@ _DEVELOPMENT: dict[str | None, str] = {
         can our firm use this commercially / is its source code open to everyone
         """,
     "hello": """
-        a wonderful good morning / well hello my dear
+        a wonderful good morning / well well, greetings from me here
         """,
     "thanks": """
-        you were a great help / cool, I thank you!
+        you were a great help / cool, thank you kindly sir
         """,
     None: """
         who was the first man on the moon / 8 multiplied with 7 gives / Sing me a lullaby / how do I get red wine

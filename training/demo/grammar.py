@@ -109,8 +109,22 @@ def typos(word: str) -> tuple[str, ...]:
     return tuple(sorted((lost | doubled | swapped) - {word}))
 
 
+_SYLLABLE = (
+    "b d f g h k l m n p r s t v w br dr fl gr kl pl pr sk st tr",
+    "a e i o u ea ou",
+    "b d g k l m n p r s t nd rk st",
+)
+_PARTS = tuple(part.split() for part in _SYLLABLE)
+MADE_UP = re.compile("(" + "".join(f"({'|'.join(part)})" for part in _PARTS) + "){3}")
+
+
+def made_up(rng: random.Random) -> str:
+    """A word that nobody knows; `MADE_UP` matches it in full."""
+    return "".join(rng.choice(part) for _ in range(3) for part in _PARTS)
+
+
 def noisy(question: str, rng: random.Random) -> str:
-    """As people type: at most one word left out and one word misspelt, then case and end mark as they come."""
+    """As people type: at most one word left out, one misspelt and one unknown, then case and end mark as they come."""
     parts = question.split()
     if len(parts) > 4 and rng.random() < 0.15:
         i = rng.randrange(len(parts))
@@ -121,6 +135,8 @@ def noisy(question: str, rng: random.Random) -> str:
         slips = typos(parts[i])
         if slips:
             parts[i] = rng.choice(slips)
+    if rng.random() < 0.2:
+        parts.insert(rng.randrange(len(parts) + 1), made_up(rng))
     text = " ".join(parts)
     style = rng.random()
     if style < 0.5:
@@ -164,6 +180,9 @@ def find(node: Node, wanted: set[Gram], noise: bool) -> set[Gram]:
         return next(s for s in suffixes if s in starts), frozenset(s for s in suffixes if s in wanted)
 
     def read(states: set[State], word: str) -> set[State]:
+        if word not in vocabulary and not slips(word):  # most words: whatever was under way ends here
+            ended: set[State] = {((), dropped, misspelt) for _, dropped, misspelt in states}
+            return ended | {(tail, True, misspelt) for tail, dropped, misspelt in states if noise and not dropped}
         after: set[State] = set()
         for tail, dropped, misspelt in states:
             for form, slip in [(word, misspelt)] + [(s, True) for s in slips(word) if noise and not misspelt]:

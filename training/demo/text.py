@@ -80,23 +80,23 @@ THING_ENDING = parse(
 FRAME_OPENING = parse(
     "[|||||||the|a|an|my|our|your|any|some|this|that|these|all|no|one|is|are|do|does|will|would|can|could|may|should"
     "|what|why|how|when|where|which|who|it is about|something with|suppose|imagine|i wonder about|my question is"
-    "|i need|we need|i have|we have|i'd like|i want|i'd love|would like|need|want|got|got any|do you have|have you"
-    "|give me|show me|tell me|let me|help|make|got a|one of our|one of my|everything|something|for|about|regarding"
+    "|i need|we need|i have|we have|i'd like|i want|would like|need|want|got|do you have|have you"
+    "|give me|show me|tell me|let me|help|make|got a|everything|something|for|about|regarding"
     "|is it|is there|are there|does it|does this|can it|could you|if|when i|there is|here is|after|before|without"
     "|never|always|just|only|simply|maybe|i think|i fear|i hope|i love|i'm|we're|you are|he is|she has|they"
     "|people|everybody|nobody|another|every|each|much|many|more|too|very|quite|even|still|suddenly|finally]"
 )
 FRAME_LINK = parse(
-    "[|||||and|or|with|,|my|the|in|of|for|to|on|a|is|are|be|it|at|by|from|as|not|so|but|then|when|if|while|because"
+    "[|||||and|or|with|,|my|the|in|of|for|to|on|a|is|are|be|it|at|by|from|as|not|so|but|when|if|while|because"
     "|that|this|your|our|i|we|you|me|us|them|was|were|has|have|had|get|gets|got|do|does|did|can|may|will|would|should"
     "|all|any|some|no|now|here|there|just|only|please|without|about|into|over|up|out|off|like|than|very|too|really"
-    "|would be|must be|could be|should be|has to be|wants|needs|i guess|over here|for me|for us|of mine|of ours]"
+    "|would be|must be|could be|should be|has to be|wants|needs|i guess|over here|for me|for us]"
 )
 FRAME_ENDING = parse(
     "[|||||||||please|thanks|now|here|there|today|again|then|or what|possible|maybe|somehow|somewhere|anyhow|too"
-    "|for me|for us|of mine|would be nice|would be lovely|would be great|quickly|at all|and why|and how|how|why|where"
-    "|okay|right|yes|no|i guess|you know|or not|is that possible|what do i do|what now|what then|then what|go on|at once"
-    "|what happens|ok|fine|is that ok|any tip|some advice|help|instead|already|yet|ever|never|always|soon]"
+    "|for me|for us|quickly|at all|and why|and how|how|why|where"
+    "|okay|right|yes|no|i guess|you know|or not|is that possible|what do i do|what now|what then|go on|at once"
+    "|what happens|ok|fine|any tip|some advice|help|instead|already|yet|ever|never|always|soon]"
 )
 
 
@@ -175,9 +175,8 @@ TOPICS: dict[str, Topic] = {
             / advantage / useful / use case / pitch / presentation / story / product / platform / layer / proxy /
             router / single endpoint / one address for all models / middle layer / reason to have it / why bother /
             what good is it / why would somebody want this / value / features / capabilities / big picture / at a
-            glance / basics / idea behind / aim of the project / nutshell / elevator / general idea / sell me {rf} /
-            convince me of {name} / thing i just started / what did i start / what did i download / what have i
-            installed here / who would use this / anyone use this / models behind one door
+            glance / basics / idea behind / aim of the project / nutshell / general idea / convince me of {name} /
+            what did i download / what have i installed here / models behind one door
             """,
     ),
     "who": Topic(
@@ -212,12 +211,11 @@ TOPICS: dict[str, Topic] = {
         words="""
             who are you / your name / demo model / are you real / are you gpt / bot / toy / robot / chatgpt /
             assistant / you / yourself / are you / identity / who's there / introduce / your maker / creator / version
-            of you / brain / intelligence / clever / tiny / creature / person / human / machine / somebody / something
-            else / name of this bot / kind of model / type of ai / what sort of assistant / LLM / llm / gpt / claude /
-            gemini / llama / siri / alexa / copilot / chatting with / talking with / writing with / speaking with /
-            replying to me / answering me / behind this chat / your parameters / your weights / your training / a real
-            one or not / just a program / artificial / are you sentient / about yourself / something about you / tell
-            me about you / more about you / which ai / proper assistant / pretend / honest about what you are
+            of you / brain / intelligence / clever / tiny / creature / person / human / machine / name of this bot /
+            kind of model / type of ai / what sort of assistant / LLM / llm / gpt / claude / gemini / llama / siri /
+            alexa / copilot / talking with / speaking with / behind this chat / your parameters / your weights / your
+            training / just a program / artificial / are you sentient / more about you / which ai / pretend / honest
+            about what you are
             """,
     ),
     "install": Topic(
@@ -251,12 +249,11 @@ TOPICS: dict[str, Topic] = {
             install / installation / setup / pip / pip install / make up / clone / repo / first start / download / new
             machine / quickstart / get started / deploy / fresh install / git clone / steps / guide / installing /
             installer / package / wheel / pypi / brew / apt / docker image / make / makefile / checkout / git / github
-            / repository / source tree / fresh box / debian / ubuntu / mac / laptop / raspberry / new server / bare
-            machine / virtualenv / venv / conda / bootstrap / onto a machine / put onto / bring up / get going / get
-            it going / get me going / up and running / initial setup / very first time / begin / beginner / newcomer /
-            newbie / tutorial / instructions / procedure / walk me through the setup / prerequisites / requirements /
-            quickest route / easiest route / shortest path to a running gateway / just cloned / cloned / download it /
-            commands to set up / what comes after the clone / what follows the clone / after checkout / ready to run
+            / repository / source tree / debian / ubuntu / mac / laptop / raspberry / new server / bare machine /
+            virtualenv / venv / conda / bootstrap / get going / get it going / up and running / initial setup / very
+            first time / begin / beginner / newcomer / newbie / tutorial / instructions / procedure / walk me through
+            the setup / prerequisites / requirements / easiest route / shortest path to a running gateway / cloned /
+            download it / commands to set up / ready to run
             """,
     ),
     "model": Topic(
@@ -291,13 +288,12 @@ TOPICS: dict[str, Topic] = {
         words="""
             gguf / model file / {real} model / own model / hugging face / huggingface / hf / weights / llama 8b / qwen
             / swap model / instead of the demo / add model / load model / serve / replace demo / quant / bigger brain
-            / stronger / stronger one / smarter one / larger one / real one / better model / other weights / own
-            weights / checkpoint / finetune / fine tuned / quantised / quantized / q4_k_m / q8 / 7b / 8b / 13b / 70b /
-            llama-3 / llama 3 / qwen3 / gemma / mistral / phi / deepseek / mixtral / model path / .gguf / gguf on my
-            disk / local file / disk / hub / repo:quant / download a model / pull a model / fetch weights / plug in /
-            bring in / bring my own model / byom / serve my model / host my model / instead of the toy / instead of
-            you / in your place / replace you / swap you out / too tiny / too small / too weak / too stupid / not good
-            enough / upgrade / proper llm / something useful / something smarter / serious model
+            / smarter one / larger one / real one / better model / other weights / own weights / checkpoint / finetune
+            / fine tuned / quantised / quantized / q4_k_m / q8 / 7b / 8b / 13b / 70b / llama-3 / llama 3 / qwen3 /
+            gemma / mistral / phi / deepseek / mixtral / model path / .gguf / local file / hub / repo:quant / download
+            a model / pull a model / fetch weights / bring my own model / byom / serve my model / host my model /
+            replace you / swap you out / too small / too weak / too stupid / not good enough / upgrade / something
+            useful / something smarter / serious model
             """,
     ),
     "key_create": Topic(
@@ -326,14 +322,12 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             create key / new key / api key / new token / access for a friend / make token / generate / issue /
-            credentials / login / keys create / get a key / give access / own key / need / own token / personal token
-            / brother / sister / daughter / colleague / coworker / student / guest / client app / second app /
-            application / authorize / authorise / authentication / bearer / header / sign up / signup / register /
-            registration / invite / onboarding / let somebody in / give permission / grant / hand a key to / provide a
-            key / secret for / fresh key / additional key / extra token / mint / making keys / key making / create
-            credentials / obtain / apply for a key / where does one get a key / where to get a token / access for /
-            wants in / needs in / has to have access / wants to use the api / no key yet / without a key / missing key
-            / 401 / unauthorized / password
+            credentials / login / keys create / get a key / give access / need / personal token / sister / daughter /
+            colleague / coworker / student / guest / client app / second app / application / authorize / authorise /
+            authentication / bearer / header / sign up / signup / register / registration / invite / onboarding / let
+            somebody in / give permission / grant / provide a key / secret for / fresh key / additional key / extra
+            token / mint / create credentials / obtain / apply for a key / where does one get a key / access for /
+            wants to use the api / without a key / missing key / 401 / unauthorized / password
             """,
     ),
     "key_revoke": Topic(
@@ -364,14 +358,13 @@ TOPICS: dict[str, Topic] = {
             {somebody} who left still has a {key} / do {keys} [stop working|expire]
             """,
         words="""
-            revoke / delete key / remove key / leaked / stolen key / disable token / stop key working / keys revoke /
+            revoke / delete key / remove key / leaked / stolen key / disable token / keys revoke /
             take back key / lost key / invalidate / kill token / leak / cancel key / revoked / revocation / withdraw /
             annul / terminate a key / end access / cut off / shut out / lock out / kick out / ban / blacklist / expire
-            / expired / destroy / erase / scrap / forget a key / old credential / old key / old token / intern / ex
-            employee / former colleague / former employee / quit / fired / gone / is gone / has left / leaving the
-            team / no longer works here / laid off / must not have access / stolen / theft / hacked / compromised /
-            exposed / public on github / leaked online / pasted in a chat / by accident / emergency / quick / panic /
-            rotate / dead key / has to die / stop working / stops / useless / invalid
+            / expired / destroy / erase / scrap / old key / old token / ex employee / former colleague / former
+            employee / quit / fired / leaving the team / no longer works here / laid off / must not have access /
+            stolen / theft / hacked / compromised / exposed / public on github / leaked online / pasted in a chat / by
+            accident / emergency / panic / rotate / useless / invalid
             """,
     ),
     "key_list": Topic(
@@ -398,12 +391,11 @@ TOPICS: dict[str, Topic] = {
         words="""
             list keys / keys list / all keys / which keys / existing keys / show tokens / overview of keys / active
             keys / how many keys / key ids / issued tokens / who has keys / inventory / overview / table / listing /
-            enumerate / enumerate keys / audit / who has one / everyone with access / given out / gave out / handed
-            out / distributed / issued / ever made / made so far / at present / currently valid / in circulation /
-            outstanding / exist / existing / active / count of keys / number of keys / total keys / names of keys /
-            key names / ids / which ones / every token / every key / all credentials / all tokens / all the keys /
-            display keys / print keys / show all / see them all / keys we have / keys we made / tokens around / known
-            tokens / check the keys
+            enumerate / enumerate keys / audit / who has one / everyone with access / distributed / issued / currently
+            valid / in circulation / outstanding / exist / existing / active / count of keys / number of keys / total
+            keys / names of keys / key names / ids / every token / all credentials / all tokens / all the keys /
+            display keys / print keys / show all / see them all / keys we have / keys we made / known tokens / check
+            the keys
             """,
     ),
     "profile": Topic(
@@ -434,12 +426,11 @@ TOPICS: dict[str, Topic] = {
         words="""
             profile / profiles / profile of a key / bound to / key rules / private profile / client profile / personal
             profile / how far a key may go / key permissions / rights of a key / rule set / rules of a key / rules for
-            a key / rights / permissions / permitted / permission / limits of a key / limiting a key / limit one key /
-            restrict a key / restriction / restricted key / capabilities of a key / allowed / may do / can do / single
-            key / tier / tiers / t1 / t2 / policy / policies / binding / bound / tied to / belongs to / attached to /
-            assigned / per key / per key settings / key settings / each key / profiles section / under profiles /
-            profiles: / personal / private / client / categories of keys / classes of keys / kinds of keys / how far
-            may a key / reach of a key / scope / scope of a key / key scope / what a key may reach / decides how far
+            a key / rights / permissions / permission / limits of a key / restrict a key / restriction / restricted
+            key / capabilities of a key / allowed / may do / can do / tier / tiers / t1 / t2 / policy / policies /
+            binding / bound / tied to / belongs to / attached to / assigned / per key / per key settings / key
+            settings / each key / profiles section / under profiles / profiles: / personal / private / client /
+            categories of keys / classes of keys / kinds of keys / reach of a key / scope / scope of a key / key scope
             """,
     ),
     "data_fence": Topic(
@@ -473,16 +464,15 @@ TOPICS: dict[str, Topic] = {
             secrets safe / nothing may leave [this|my] [machine|house|network|computer]
             """,
         words="""
-            data fence / boundary / host / mesh / host mesh cloud / private text / privacy / data leaving / stay local
+            data fence / boundary / host / mesh / host mesh cloud / private text / privacy / stay local
             / leak out / my data / protect data / data safe / stays here / private / confidential / secret data /
             sensitive / sensitive data / personal data / gdpr / compliance / hipaa / medical / patient data / company
             secrets / nda / leak / leaks / leaking / leakage / spill / outflow / outside / outward / outbound /
-            internet / third party / third parties / other companies / some company / foreign servers / american
-            servers / stay inside / stays inside / in house / on premise / on prem / offline / air gapped / leaving /
-            leave / leave the building / go out / goes out / get out / sent away / sent out / sent to others / shared
-            with others / forwarded / uploaded / travels / travel / escape / text goes where / fall back / fallback /
-            retry / stops my text / protects my text / guard / host versus mesh / mesh versus cloud / HOST / MESH /
-            CLOUD / tailscale / my network / own machines / what i type gets sent
+            internet / third party / third parties / other companies / foreign servers / american servers / stay
+            inside / stays inside / in house / on premise / on prem / offline / air gapped / leave / go out / goes out
+            / get out / sent away / sent out / sent to others / shared with others / forwarded / uploaded / travels /
+            travel / escape / text goes where / fall back / fallback / retry / guard / MESH / tailscale / my
+            network / own machines
             """,
     ),
     "memory_fence": Topic(
@@ -519,13 +509,12 @@ TOPICS: dict[str, Topic] = {
             memory fence / context window / too long / long prompt / overflow / token limit / max tokens / context
             length / out of context / does not fit / huge prompt / truncated / context full / prompt size / window /
             context / tokens / truncation / truncate / cut off / shorten / compress / compressed / summarised / huge /
-            huge document / giant text / large file / big file / whole book / long book / 100 pages / many pages /
-            long history / long chat / lengthy / bigger than the window / larger than the context / beyond the window
-            / exceeds / exceed / exceeding / limit of tokens / token count / max length / maximum length / input size
-            / input length / output length / size of a prompt / prompt length / overlong / oversize / oversized / too
-            many tokens / too much text / too big / doesn't fit / fits / fitting / ran out of context / run out of
-            context / runs out / context_length_exceeded / max_tokens / n_ctx / overflowing / crash on long input /
-            128k / 4096 tokens / big inputs / paste a book
+            giant text / large file / big file / whole book / long book / 100 pages / many pages / long history / long
+            chat / lengthy / exceeds / exceed / exceeding / limit of tokens / token count / max length / maximum
+            length / input size / input length / output length / size of a prompt / prompt length / overlong /
+            oversize / oversized / too many tokens / too much text / too big / doesn't fit / fits / fitting /
+            context_length_exceeded / max_tokens / n_ctx / overflowing / crash on long input / 128k / 4096 tokens /
+            big inputs / paste a book
             """,
     ),
     "money_fence": Topic(
@@ -558,16 +547,15 @@ TOPICS: dict[str, Topic] = {
             big bill / how do budgets work / is the cost limited
             """,
         words="""
-            money fence / budget / spending / cost / costs / bill / limit spending / money / spend / overspend /
-            spending limit / too expensive / dollars / monthly cap / pay / invoice / price / budget limit / giant
-            invoice / big bill / huge bill / bills / charge / charged / charges / fee / fees / dollar / euro / usd /
-            cents / credit card / wallet / bank account drained / bankrupt / poor / cheap / expensive / pricey /
-            overspending / overrun / spendings / expense / expenses / expenditure / monthly limit / daily limit /
-            monthly spending / cap / caps / ceiling / maximum spend / maximum cost / quota in dollars / limit in
-            dollars / limit on spending / spending protection / protect my wallet / cost control / cost protection /
-            reserve / reserved / hold / holds / settle / settled / spent / money left / budget left / out of budget /
-            no more money / economical / finance / financial / accounting / never pay more / not pay more than / cloud
-            bill / provider bill
+            money fence / budget / spending / cost / costs / bill / limit spending / money / spend / spending limit /
+            too expensive / dollars / monthly cap / pay / invoice / price / budget limit / big bill / huge bill /
+            bills / charge / charged / charges / fee / fees / dollar / euro / usd / cents / credit card / wallet /
+            bank account drained / bankrupt / poor / cheap / expensive / pricey / overspending / overrun / spendings /
+            expense / expenses / expenditure / monthly limit / daily limit / ceiling / maximum spend / maximum cost /
+            quota in dollars / limit in dollars / limit on spending / protect my wallet / cost control / cost
+            protection / reserve / reserved / hold / holds / settle / settled / spent / money left / budget left / out
+            of budget / no more money / economical / finance / financial / accounting / never pay more / not pay more
+            than / cloud bill / provider bill
             """,
     ),
     "python": Topic(
@@ -601,16 +589,15 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             python / python code / openai library / base url / base_url / openai client / code example / client / sdk
-            / script / three lines / from openai import / call from code / python example / snippet / in my code /
-            program / openai / openai package / openai module / openai script / openai sdk / existing script /
-            existing code / existing program / my script / my program / my code / jupyter / notebook / pip install
-            openai / import / from openai / client object / OpenAI class / constructor / base_url= / api_key= / url
-            for the client / address for the client / url of the api / api address / endpoint for code /
-            http://127.0.0.1:7464/v1 / /v1 / chat.completions / chat completions / completions.create / langchain /
-            llamaindex / sdk example / sample / samples / short example / minimal example / hello world in code /
-            developer / developers / programmer / programmers / programmatically / integrate / integration / integrate
-            in my app / call / calling it / talk to this from code / use from code / request from a script / library /
-            python people
+            / script / three lines / from openai import / call from code / python example / in my code / program /
+            openai / openai package / openai module / openai sdk / existing code / existing program / my script / my
+            program / my code / jupyter / notebook / pip install openai / import / from openai / client object /
+            OpenAI class / constructor / base_url= / api_key= / url for the client / address for the client / url of
+            the api / api address / endpoint for code / http://127.0.0.1:7464/v1 / /v1 / chat.completions / chat
+            completions / completions.create / langchain / llamaindex / sdk example / sample / samples / minimal
+            example / hello world in code / developer / developers / programmer / programmers / programmatically /
+            integrate / integration / integrate in my app / call / calling it / use from code / request from a script
+            / library
             """,
     ),
     "port": Topic(
@@ -641,13 +628,12 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             port / default port / 7464 / change port / listen / port number / --port / port in use / server.port /
-            another port / address in use / tcp / taken / already used / bind / ports / number / socket / listening /
-            listens / listen elsewhere / bind address / address / clash / clashes / collide / conflict / occupied /
-            another daemon / daemon / other service / other server / second server / same port / busy port / blocked /
-            firewall / 8080 / 8000 / 9000 / 80 / 443 / 3000 / localhost / 127.0.0.1 / move it to 8080 / move to
-            another port / different number / EADDRINUSE / errno 98 / in use / already bound / which number / udp /
-            what was the port / port was / where is it listening / reachable / reach it under / instead of 7464 /
-            other than 7464 / something uses 7464 / listens on / elsewhere
+            another port / address in use / tcp / taken / already used / bind / ports / socket / listening / listens /
+            bind address / address / collide / conflict / occupied / daemon / other service / other server / second
+            server / same port / busy port / blocked / firewall / 8080 / 8000 / 9000 / 80 / 443 / 3000 / localhost /
+            127.0.0.1 / move it to 8080 / move to another port / different number / EADDRINUSE / errno 98 / in use /
+            already bound / which number / udp / what was the port / port was / where is it listening / reachable /
+            reach it under / instead of 7464 / listens on
             """,
     ),
     "config": Topic(
@@ -682,12 +668,11 @@ TOPICS: dict[str, Topic] = {
             config / settings / configuration / ringfence.yaml / config file / yaml / config check / config init /
             options / valid config / check yaml / where settings / preferences / setting / validate / option /
             parameter / parameters / knobs / defaults / configure / configuring / customisation / yml / .yml / file
-            for options / file for settings / edit file / which file / where is the file / location / path of the
-            config / folder of the config / syntax / schema / indentation / typo / typos / mistakes / mistake in the
-            file / correctness / correct / valid / validity / validation / lint / check file / check it / verify /
-            verified / test my settings / test the file / is it right / example file / template / starter file /
-            generate a config / initial config / init / live in which file / stored settings / settings stored /
-            settings live / put options / unknown setting
+            for settings / edit file / where is the file / location / path of the config / folder of the config /
+            syntax / schema / indentation / typo / typos / correctness / correct / valid / validity / validation /
+            lint / check file / check it / verify / verified / test my settings / test the file / example file /
+            template / starter file / generate a config / initial config / init / stored settings / settings stored /
+            unknown setting
             """,
     ),
     "reload": Topic(
@@ -721,13 +706,11 @@ TOPICS: dict[str, Topic] = {
         words="""
             reload / sighup / config reload / apply changes / without restart / hot reload / edited / changed config /
             new settings / take effect / restart needed / while running / changed the yaml / reloading / re-read /
-            reread / refresh / pick up / picked up / picks up / take over / takes over / become active / becomes
-            active / active / activate / effect / takes effect / count / apply / applied / applying / altered / alter
-            / adjusted / changed / modified / updated / saved the file / new yaml / new values / new config / change
-            in the yaml / after an edit / after editing / after a change / without stopping / without downtime / no
-            downtime / without interruption / while it runs / running process / on the fly / live change / hot / hot
-            apply / hup / kill -hup / signal / restart / must i restart / need a restart / restart necessary / avoid a
-            restart
+            reread / refresh / picks up / take over / takes over / active / activate / effect / takes effect / apply /
+            applied / applying / alter / adjusted / changed / modified / updated / saved the file / new values / new
+            config / change in the yaml / after an edit / after editing / after a change / without stopping / without
+            interruption / running process / on the fly / live change / hot / hot apply / hup / kill -hup / signal /
+            restart / need a restart / restart necessary / avoid a restart
             """,
     ),
     "status": Topic(
@@ -757,14 +740,13 @@ TOPICS: dict[str, Topic] = {
             model is [loaded|active] at present / how [full|loaded] is the [queue|server]
             """,
         words="""
-            status / live / state / running / what is running / status watch / alive / busy / loaded models / activity
-            / live view / going on / right now / doing / watch / up and running / dead or alive / up / online / uptime
-            / works / working / at work / idle / load / loaded / active engines / engines alive / engines up / models
-            up / models loaded / healthy engines / health / overview of what runs / present state / state now /
-            currently / at present / just now / this moment / happening / watch it work / watch the server / watch
-            live / look live / live screen / live table / real time / top / htop / like top / monitor in the terminal
-            / see it work / see it running / queue length / queue / requests in flight / in flight / progress / is
-            everything fine / is everything up / what does it do now / --watch / look inside
+            status / live / state / running / what is running / status watch / loaded models / activity / live view /
+            right now / doing / watch / up and running / up / online / uptime / works / working / idle / load / loaded
+            / active engines / engines up / models up / models loaded / healthy engines / health / overview of what
+            runs / present state / state now / currently / just now / this moment / happening / watch live / look live
+            / live screen / live table / real time / top / htop / like top / monitor in the terminal / see it running
+            / queue length / queue / requests in flight / in flight / progress / is everything up
+            / what does it do now / --watch / look inside
             """,
     ),
     "console": Topic(
@@ -796,13 +778,12 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             console / browser / web ui / dashboard / gui / web page / console_url / web interface / ui / admin page /
-            website / chrome / firefox / frontend / page / panel / graphical / safari / edge / tab / web / webpage /
-            web site / html / link / url of the page / url to open / page to open / which page / what page / open the
-            page / address of the page / graphic / graphical frontend / front end / visual / visually / mouse / click
-            / clicking / clickable / buttons / button / screen / admin / admin ui / portal / cockpit / user interface
-            / interface / dashboards / charts page / locate the dashboard / login page / console url / console link /
-            console address / web panel / view in browser / see in browser / look in the browser / not the terminal /
-            prefer a gui / no command line please
+            website / chrome / frontend / page / panel / graphical / safari / edge / tab / web / webpage / web site /
+            html / link / url of the page / url to open / page to open / address of the page / graphic / front end /
+            visual / visually / mouse / click / clicking / clickable / buttons / button / screen / admin / admin ui /
+            portal / cockpit / user interface / interface / dashboards / charts page / login page / console url /
+            console link / console address / web panel / view in browser / see in browser / look in the browser / not
+            the terminal / prefer a gui / no command line please
             """,
     ),
     "engines": Topic(
@@ -845,7 +826,7 @@ TOPICS: dict[str, Topic] = {
             engines / backends / runtime / runtimes / existing server / running server / already running / already
             have / already installed / discover / discovered / detect / detected / find / found / adopted / adoption /
             pick up my ollama / together with / side by side / alongside / compatible / compatibility / works with /
-            plays with / plays well with / supports / list of engines / list engines / known engines / port 11434
+            supports / known engines / port 11434
             """,
     ),
     "gpu": Topic(
@@ -879,12 +860,11 @@ TOPICS: dict[str, Topic] = {
             gpu / GPU / no gpu / graphics card / cpu / cuda / nvidia / hardware / laptop without gpu / need gpu / cpu
             only / old laptop / video card / processor / on cpu / graphics / card / cards / amd / intel arc / radeon /
             geforce / rtx / 4090 / 3090 / h100 / apple silicon / m1 / m2 / rocm / vulkan / vram / video memory /
-            processors / ordinary processor / normal processor / cpus / ram / laptop / notebook / weak pc / old pc /
-            cheap pc / cheap server / vps / mini pc / raspberry pi / office computer / home computer / machine
-            requirements / system requirements / minimum / minimal hardware / strong enough / fast enough / powerful /
-            suffice / suffices / sufficient / enough / buy a card / must i buy / purchase / expensive hardware /
-            special hardware / accelerator / without accelerator / no cuda / no graphics / lacks a card / problem
-            without gpu
+            processors / normal processor / cpus / ram / laptop / notebook / weak pc / old pc / cheap pc / cheap
+            server / vps / mini pc / raspberry pi / office computer / home computer / machine requirements / system
+            requirements / minimum / minimal hardware / strong enough / fast enough / powerful / sufficient / enough /
+            buy a card / purchase / expensive hardware / special hardware / accelerator / without accelerator / no
+            cuda
             """,
     ),
     "doctor": Topic(
@@ -920,16 +900,14 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             doctor / error / problem / wrong / broken / does not start / fails / crash / fix / troubleshoot / fault /
-            not working / missing / debug / failed / won't work / diagnose / stuck / trouble / help / abort / aborts /
-            aborted / aborting / crashes / crashed / exception / traceback / stack trace / stacktrace / error message
-            / weird message / strange message / weird error / message i do not understand / fail / failure / failing /
-            faults / faulty / bug / bugs / buggy / defect / glitch / hang / hangs / hanging / freeze / frozen / dead /
-            down / not responding / no response / no answer / unresponsive / does nothing / nothing works / nothing
-            goes / doesn't work / doesnt work / won't start / wont start / won't run / refuses to start / startup /
-            startup fails / cannot start / can't start / broke / broken installation / broken setup / out of order /
-            what's wrong / something wrong / missing piece / missing dependency / diagnosis / diagnostics / repair /
-            heal / mend / cure / rescue / save me / i am lost / no clue / no idea what is wrong / clueless / desperate
-            / issue
+            not working / missing / debug / failed / won't work / diagnose / stuck / trouble / help / aborted /
+            aborting / crashes / crashed / exception / traceback / stack trace / stacktrace / error message / strange
+            message / weird error / message i do not understand / fail / failure / failing / faults / faulty / bug /
+            bugs / buggy / defect / glitch / hang / hangs / hanging / freeze / frozen / dead / down / not responding /
+            no response / no answer / unresponsive / does nothing / nothing goes / doesn't work / doesnt work / won't
+            run / refuses to start / startup / startup fails / cannot start / can't start / broke / broken setup / out
+            of order / what's wrong / something wrong / missing piece / missing dependency / diagnosis / diagnostics /
+            repair / heal / mend / cure / rescue / save me / i am lost / desperate / issue
             """,
     ),
     "explain": Topic(
@@ -966,13 +944,13 @@ TOPICS: dict[str, Topic] = {
         words="""
             explain / decision / routing / why that model / why there / which model answered / reason / route / chosen
             target / went there / excluded / why chosen / why did / why / reasons / rationale / justification /
-            grounds / cause / decided / decide / decides / choose / chose / chosen / choice / pick / picked / picks /
-            select / selected / selection / routed / routes / rerouted / redirected / dispatched / forwarded to / sent
-            over there / over there / landed / landed there / ended up / went / goes / target / targets / chain /
-            skipped / passed over / rejected target / refused target / which engine got it / which model got it / who
-            answered / who served / handled by / taken by / that one and not another / not the other one / wrong model
-            / different model / unexpected model / strange choice / my prompt went / my request went / my question
-            went / trace / trace of a request / history of a request / path of a request / journey
+            grounds / cause / decided / decide / decides / choose / chose / chosen / choice / pick / picks / select /
+            selected / selection / routed / routes / rerouted / redirected / dispatched / forwarded to / landed /
+            landed there / went / goes / target / targets / chain / skipped / passed over / rejected target / refused
+            target / which engine got it / which model got it / who answered / who served / handled by / taken by /
+            that one and not another / not the other one / wrong model / different model / unexpected model / strange
+            choice / my prompt went / my request went / my question went / trace / trace of a request / history of a
+            request / path of a request / journey
             """,
     ),
     "chat": Topic(
@@ -1004,10 +982,9 @@ TOPICS: dict[str, Topic] = {
             conversation / ringfence chat / cli / talk / converse / bash / chatting / chatter / talking / talk with /
             speak / speaking / dialog / dialogue / discuss / terminal window / commandline / command prompt / prompt
             in the terminal / zsh / tty / ssh session / repl / interactively / interactive mode / type to the model /
-            type questions / ask from the shell / ask in the terminal / straight from bash / straight in the terminal
-            / right in the terminal / within the terminal / inside the terminal / from a shell / without a browser /
-            without code / test talk / small talk / try the model by hand / play with the model / say something to the
-            model / have a conversation / speak to it / talk to the thing
+            type questions / ask from the shell / ask in the terminal / straight in the terminal / right in the
+            terminal / inside the terminal / without a browser / without code / test talk / small talk / try the model
+            by hand / play with the model / say something to the model / have a conversation / speak to it
             """,
     ),
     "stream": Topic(
@@ -1041,15 +1018,14 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             stream / streaming / stream true / tokens one by one / sse / server-sent events / word by word / partial
-            answer / as it is generated / live tokens / partial / stream tokens / while generated / appear / token by
-            token / streams / streamed / streamer / server sent / event stream / event-stream / text/event-stream /
-            chunk / chunks / chunked / delta / deltas / word for word / letter by letter / piecewise / bit by bit /
-            gradually / incremental / incrementally / progressive / progressively / immediately / live text / live
-            reply / live output / as they come / as it comes / as soon as / while it writes / while it is writing /
-            while generating / during generation / being generated / generated text / partial reply / partial text /
-            partial output / first words / typing effect / like chatgpt does / typewriter / reply in pieces / replies
-            in pieces / answer in pieces / not all at once / all at once / wait for the end / waiting for the whole
-            reply / show up / output flag
+            answer / as it is generated / live tokens / stream tokens / while generated / appear / streams / streamed
+            / streamer / server sent / event stream / event-stream / text/event-stream / chunk / chunks / chunked /
+            delta / deltas / word for word / letter by letter / piecewise / bit by bit / gradually / incremental /
+            incrementally / progressive / progressively / immediately / live text / live reply / live output / as they
+            come / as it comes / as soon as / while it writes / while it is writing / while generating / during
+            generation / being generated / generated text / partial reply / partial text / partial output / first
+            words / typing effect / like chatgpt does / typewriter / replies in pieces / answer in pieces / not all at
+            once / all at once / wait for the end / waiting for the whole reply / output flag
             """,
     ),
     "metrics": Topic(
@@ -1085,12 +1061,11 @@ TOPICS: dict[str, Topic] = {
             metrics / prometheus / grafana / /metrics / statistics / scrape / monitoring / metrics endpoint /
             prometheus url / latency numbers / counters / exporter / graphs / Prometheus / Grafana / monitor / measure
             / metric / statistic / stats / numbers / figures / measurement / measurements / measured / telemetry /
-            observability / observe / monitoring stack / monitoring system / prom / scrapes / scraping / scraper /
-            scrape config / datadog / influx / victoria metrics / alertmanager / alerts / time series / counter /
-            gauge / histogram / histograms / percentiles / p99 / latency / latencies / throughput / tokens per second
-            / requests per second / request rate / error rate / usage statistics / performance numbers / performance
-            data / performance / plot / plots / plotted / graph / charts / curves / endpoint for numbers / numbers
-            endpoint
+            observability / observe / monitoring system / prom / scrapes / scraping / scraper / scrape config /
+            datadog / influx / victoria metrics / alertmanager / alerts / time series / counter / gauge / histogram /
+            histograms / percentiles / p99 / latency / latencies / throughput / tokens per second / requests per
+            second / request rate / error rate / usage statistics / performance numbers / performance data /
+            performance / plot / plots / plotted / graph / charts / curves / endpoint for numbers / numbers endpoint
             """,
     ),
     "stop": Topic(
@@ -1118,14 +1093,13 @@ TOPICS: dict[str, Topic] = {
             [stop|end|kill] it / how can i end the program / everything should stop
             """,
         words="""
-            stop / quit / exit / shut down / ctrl-c / turn off / end / kill / close / stop everything / terminate /
-            halt / shutdown / stop ringfence / off / end everything / switch off / stopped / stopping / quitting /
-            exiting / leave / ended / ending / finish / finished / terminated / termination / killed / closed /
-            closing / shut / power off / turned off / down / take down / bring down / tear down / go to sleep / cancel
-            the server / abort the server / ctrl c / control c / keyboard / cleanly / properly / gracefully / safe
-            stop / orderly / for today / for tonight / done for today / i am done / enough for today / no longer
-            needed / not needed any more / free my machine / release everything / get rid of the process / background
-            process / everything off / whole thing / entire program / all processes / all of it
+            stop / quit / exit / shut down / ctrl-c / end / kill / close / stop everything / terminate / halt /
+            shutdown / stop ringfence / off / end everything / switch off / stopped / stopping / quitting / exiting /
+            leave / ending / finish / finished / terminated / termination / killed / closed / closing / shut / power
+            off / turned off / down / take down / bring down / tear down / go to sleep / cancel the server / abort the
+            server / ctrl c / control c / keyboard / gracefully / safe stop / orderly / for today / for tonight /
+            enough for today / no longer needed / not needed any more / free my machine / release everything / get rid
+            of the process / background process / everything off / entire program / all processes / all of it
             """,
     ),
     "cloud_keys": Topic(
@@ -1164,15 +1138,14 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             cloud key / cloud keys / openai key / OPENAI_API_KEY / anthropic key / provider / switch on provider /
-            environment / env variable / ANTHROPIC_API_KEY / openai account / anthropic account / exported / cloud
-            provider / cloud account / openai credentials / openai token / anthropic credentials / claude key / gemini
-            key / google key / groq key / mistral key / openrouter / azure key / bedrock / cohere / together ai / env
-            / environment variable / exported variable / .env / in my shell / in my bashrc / GEMINI_API_KEY / sk- /
-            providers / cloud providers / cloud credentials / enable a provider / switch on / switched on / turn on a
-            provider / behind my back / secretly / on its own / without asking / without permission / without my
-            consent / automatically / silently / touch my key / use my key / spend my key / spend my credits / my
-            credits / reported / only reported / found a key / ignores my key / key is ignored / call the cloud /
-            contact openai / contact anthropic / reach the cloud
+            environment / env variable / ANTHROPIC_API_KEY / openai account / cloud provider / cloud account / openai
+            token / anthropic credentials / claude key / gemini key / google key / groq key / mistral key / openrouter
+            / azure key / bedrock / cohere / together ai / env / environment variable / .env / in my bashrc /
+            GEMINI_API_KEY / sk- / providers / cloud providers / cloud credentials / enable a provider / switch on /
+            switched on / turn on a provider / secretly / on its own / without asking / without permission / without
+            my consent / automatically / silently / use my key / spend my credits / my credits / reported / only
+            reported / found a key / ignores my key / key is ignored / call the cloud / contact openai / contact
+            anthropic / reach the cloud
             """,
     ),
     "logs": Topic(
@@ -1204,15 +1177,14 @@ TOPICS: dict[str, Topic] = {
             [clean|safe|private]
             """,
         words="""
-            logs / log / log file / logging / prompts logged / stored / recorded / written to disk / saved / history /
-            prompts in logs / log contents / kept / chats recorded / logged / logfile / log entries / log lines /
-            record / records / recording / recordings / store / stores / storage / storing / save / saves / saving /
-            keep / keeps / retain / retained / retention / remember / remembered / write down / written / written down
-            / on disk / persisted / persist / database of chats / chat history / chat record / transcript /
-            transcripts / archive / archived / what we ask / what i ask / what i wrote / what was asked / my questions
-            / my chats / our chats / our conversations / prompt text / text of prompts / contents / contain prompts /
-            contain text / spy / spying / eavesdrop / read along / who reads along / someone reading / admin reads /
-            trail / trace of my text / traces
+            logs / log / log file / logging / prompts logged / stored / recorded / saved / history / prompts in logs /
+            log contents / kept / chats recorded / logged / logfile / log entries / log lines / records / recording /
+            recordings / store / stores / storage / storing / save / saves / saving / keep / keeps / retain / retained
+            / retention / remember / remembered / write down / written / written down / on disk / persisted / persist
+            / database of chats / chat history / chat record / transcript / transcripts / archive / archived / what i
+            wrote / what was asked / my chats / our chats / text of prompts / contents / contain prompts / contain
+            text / spy / spying / eavesdrop / read along / who reads along / someone reading / admin reads / trail /
+            trace of my text / traces
             """,
     ),
     "licence": Topic(
@@ -1245,14 +1217,13 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             licence / license / apache / open source / free / commercial use / apache 2.0 / licensing / pay for
-            ringfence / terms / source code licence / legal / free software / copyright / company use / licensed /
-            apache-2.0 / mit / gpl / bsd / agpl / free of charge / gratis / no charge / costs nothing / freeware /
-            open-source / foss / source code / source / code is open / public code / publish / published / released /
-            release / distribute / redistribute / fork / modify / resell / sell / commercial / commercially / business
-            / firm / company / our company / at work / in our firm / enterprise / corporate / startup / for profit /
-            legally / lawyer / conditions / term / terms of use / rights to the code / owner of the code /
-            intellectual property / may we / are we allowed to / allowed commercially / buy / purchase / pay for a
-            licence / paying / subscription / price of the product
+            ringfence / source code licence / legal / free software / copyright / company use / licensed / apache-2.0
+            / mit / gpl / bsd / agpl / free of charge / gratis / no charge / costs nothing / freeware / open-source /
+            foss / source code / source / code is open / public code / publish / published / release / distribute /
+            redistribute / fork / modify / resell / sell / commercial / business / company / enterprise / corporate /
+            startup / for profit / legally / lawyer / conditions / term / terms of use / rights to the code / owner of
+            the code / intellectual property / may we / are we allowed to / buy / purchase / pay for a licence /
+            subscription / price of the product
             """,
     ),
     "hello": Topic(
@@ -1269,12 +1240,12 @@ TOPICS: dict[str, Topic] = {
             how are things / anyone in / are you awake / [hello|hi], i am [new|new here|bob|anna|a user]
             """,
         words="""
-            hi / hello / hey / good morning / good evening / hello there / hi there / greetings / hey there / good
-            afternoon / hiya / good day / hey you / anybody there / howdy / welcome / morning / evening / afternoon /
-            salutations / ahoy / aloha / bonjour / hallo / servus / namaste / yo / nice to meet you / glad to meet you
-            / pleasure / my dear / dear bot / dear model / friend / anybody here / anyone here / somebody here / are
-            you there / you there / is this thing on / wakey wakey / how do you do / how are you / how is life / long
-            time no see / i am here / here i am / ready when you are / let us begin / test one two
+            hi / hello / hey / good morning / good evening / hello there / hi there / greetings / hey there / hiya /
+            good day / hey you / anybody there / howdy / welcome / morning / evening / afternoon / salutations / ahoy
+            / aloha / bonjour / hallo / servus / namaste / yo / nice to meet you / glad to meet you / pleasure / dear
+            bot / dear model / friend / anyone here / somebody here / are you there / wakey wakey /
+            how do you do / how are you / how is life / long time no see / i am here / here i am / ready when you are
+            / let us begin / test one two
             """,
     ),
     "thanks": Topic(
@@ -1296,13 +1267,12 @@ TOPICS: dict[str, Topic] = {
             """,
         words="""
             thanks / thank you / thx / great / perfect / cheers / many thanks / appreciated / helpful / nice / that
-            helped / awesome / super / a lot / bye / well done / i thank you / ty / tysm / merci / gracias / danke /
-            grazie / arigato / much appreciated / grateful / gratitude / obliged / kind of you / very kind / you
-            helped / helped a lot / great help / big help / such a help / of great help / helpful answer / lifesaver /
-            you saved me / you rock / you're the best / best bot / superb / fantastic / marvellous / brilliant /
-            excellent / lovely / wonderful / amazing / splendid / terrific / sweet / neat / cool / good answer /
-            that's all / that was all / that is all i wanted / that does it / solved / all good now / works now /
-            goodbye / farewell / see you / until next time / have a nice day / good work
+            helped / awesome / super / bye / well done / ty / tysm / merci / gracias / danke / grazie / arigato /
+            grateful / gratitude / obliged / kind of you / very kind / you helped / big help / such a help / helpful
+            answer / lifesaver / you saved me / you rock / you're the best / best bot / superb / fantastic /
+            marvellous / brilliant / excellent / lovely / wonderful / amazing / splendid / terrific / sweet / neat /
+            cool / good answer / that's all / that was all / that is all i wanted / that does it / solved / all good
+            now / works now / goodbye / farewell / see you / until next time / have a nice day / good work
             """,
     ),
 }
@@ -1518,84 +1488,82 @@ FOREIGN_ASKS = """
     """
 
 FOREIGN_WORDS = """
-    apple / banana / orange / lemon / cherry / grape / melon / peach / pear / plum / strawberry / carrot / cabbage /
-    garlic / pepper / spinach / mushroom / tomato / potato / bacon / beef / pork / lamb / turkey / duck / salmon /
-    tuna / shrimp / lobster / egg / eggs / butter / milk / cream / yoghurt / honey / sugar / salt / flour / oil /
-    vinegar / oven / pan / kettle / spoon / fork / knife / plate / recipe / ingredients / dough / icing / barbecue /
-    picnic / breakfast / lunch / dinner / dessert / snack / cocktail / whiskey / juice / tea / coffee beans / goat /
-    sheep / pig / hen / goose / swan / eagle / owl / crow / penguin / dolphin / seal / octopus / crab / bee / ant /
-    butterfly / mosquito / worm / lizard / crocodile / giraffe / zebra / monkey / gorilla / kangaroo / koala / panda /
-    fox / deer / squirrel / puppy / kitten / dinosaur / fossil / pet / zoo / farm / forest / jungle / desert / island
-    / lake / ocean / volcano / glacier / waterfall / cave / valley / hill / canyon / reef / coast / rain / thunder /
-    lightning / hurricane / tornado / flood / drought / earthquake / snow / ice / fog / wind / sunrise / sunset /
-    rainbow / season / autumn / leaves / spring flowers / summer heat / planet / planets / mars / venus / jupiter /
-    saturn / pluto / sun / moon / galaxy / comet / asteroid / astronaut / rocket / telescope / orbit / light year /
-    atom / molecule / proton / electron / acid / oxygen / hydrogen / carbon / iron / gold / silver / copper / uranium
-    / enzyme / protein / gene / bacteria / virus / fungus / cell / blood / bone / muscle / skin / brain surgery / lung
-    / liver / kidney / stomach / tooth / teeth / eye / ear / nose / hair / hand / foot / knee / pregnancy / allergy /
-    asthma / diabetes / fever / cough / flu / headache / migraine / ibuprofen / aspirin / paracetamol / antibiotics /
-    vaccine / vitamins / surgery / therapy / dentist / nurse / hospital / ambulance / diet / calories / yoga / gym /
-    marathon / jogging / swimming / cycling / hiking / skiing / surfing / boxing / wrestling / karate / football /
-    soccer / baseball / basketball / hockey / rugby / cricket / golf / tennis / chess / poker / olympics / world cup /
-    champion / medal / referee / goalkeeper / coach / stadium / league / nba / nfl / formula one / fifa / ronaldo /
-    federer / king / emperor / pharaoh / knight / castle / crusade / viking / samurai / gladiator / roman empire /
-    ottoman empire / middle ages / renaissance / industrial revolution / civil war / treaty / constitution /
-    parliament / senate / election / vote / minister / mayor / republican / democrat / socialism / communism /
-    monarchy / nato / united nations / brexit / refugee / ukraine / gaza / taiwan / kremlin / white house / strike /
+    apple / orange / lemon / cherry / grape / melon / peach / pear / plum / strawberry / carrot / cabbage / garlic /
+    pepper / spinach / mushroom / tomato / potato / bacon / beef / pork / lamb / turkey / duck / salmon / tuna /
+    shrimp / lobster / eggs / butter / milk / cream / yoghurt / honey / sugar / salt / flour / oil / vinegar / oven /
+    pan / kettle / spoon / fork / knife / plate / ingredients / dough / icing / picnic / breakfast / lunch /
+    dinner / dessert / snack / cocktail / whiskey / juice / tea / coffee beans / goat / sheep / pig / hen / goose /
+    swan / eagle / owl / crow / penguin / seal / octopus / crab / bee / ant / butterfly / mosquito / worm / lizard /
+    crocodile / giraffe / zebra / monkey / gorilla / kangaroo / koala / panda / fox / deer / squirrel / puppy / kitten
+    / dinosaur / fossil / pet / zoo / farm / forest / jungle / desert / island / lake / ocean / volcano / glacier /
+    waterfall / cave / valley / hill / canyon / reef / coast / rain / thunder / lightning / hurricane / tornado /
+    flood / drought / earthquake / snow / ice / fog / wind / sunrise / sunset / rainbow / season / autumn / leaves /
+    spring flowers / summer heat / planet / planets / mars / venus / jupiter / saturn / sun / moon / galaxy / comet /
+    asteroid / astronaut / rocket / telescope / orbit / light year / atom / molecule / proton / electron / acid /
+    oxygen / hydrogen / carbon / iron / gold / silver / copper / uranium / enzyme / protein / gene / bacteria / virus
+    / fungus / cell / blood / bone / muscle / skin / brain surgery / lung / liver / kidney / stomach / tooth / teeth /
+    eye / ear / nose / hair / hand / foot / knee / pregnancy / allergy / asthma / diabetes / fever / cough / flu /
+    migraine / aspirin / paracetamol / antibiotics / vitamins / surgery / therapy / dentist / nurse / hospital /
+    ambulance / diet / calories / yoga / gym / jogging / swimming / cycling / hiking / skiing / surfing / boxing /
+    wrestling / karate / football / soccer / baseball / basketball / hockey / rugby / cricket / golf / tennis / chess
+    / poker / olympics / world cup / champion / medal / referee / goalkeeper / coach / stadium / league / nba / nfl /
+    formula one / fifa / ronaldo / federer / king / emperor / pharaoh / castle / crusade / viking / samurai /
+    gladiator / roman empire / ottoman empire / middle ages / renaissance / industrial revolution / civil war / treaty
+    / constitution / parliament / senate / election / vote / minister / mayor / republican / democrat / socialism /
+    communism / monarchy / nato / united nations / brexit / refugee / gaza / taiwan / kremlin / white house / strike /
     protest / inflation / recession / interest rate / mortgage / loan / shares / stock / bitcoin / crypto / dividend /
-    pension / salary / raise / boss / job / interview / resume / career / colleague birthday / office party / landlord
-    / tenant / lawyer / judge / court / divorce / custody / will and testament / police / thief / prison / crime /
-    murder / detective / poem / haiku / sonnet / limerick / ode / lyrics / verse / rhyme / story / fairy tale / fable
-    / legend / myth / novel / chapter / plot / character / author / poet / playwright / theatre / opera / ballet /
-    symphony / concert / orchestra / violin / drum / trumpet / saxophone / guitar / melody / jazz / rock band / hip
-    hop / beatles / mozart / painting / painter / sculpture / museum / gallery / mona lisa / monet / da vinci /
-    michelangelo / photograph / actor / actress / director / oscar / hollywood / netflix series / sitcom / cartoon /
-    anime / manga / comic / superhero / batman / wizard / dragon / unicorn / vampire / zombie / ghost / elf / princess
-    / pirate / treasure / once upon a time / happily ever after / lullaby / joke / riddle / pun / tongue twister /
-    crossword / sudoku / quiz / trivia / mother / father / sister in law / uncle / aunt / cousin / grandma / grandpa /
-    baby / toddler / teenager / boyfriend / girlfriend / husband / wife / wedding / engagement ring / honeymoon /
-    birthday / anniversary / christmas / easter / halloween / ramadan / diwali / santa / gift / present for my wife /
-    card for my mom / crush / date night / kiss / breakup / lonely / heartbroken / jealous / angry / sad / happy /
-    afraid / nervous / stress / anxiety / depression / dream / nightmare / insomnia / horoscope / zodiac / virgo / leo
-    / tarot / soul / heaven / hell / god / bible / quran / buddha / prayer / church / temple / monk / philosophy /
-    ethics / consciousness / free will / meaning of life / existence / afterlife / happiness / love / hate /
-    friendship / trust / beauty / truth / justice / paris / london / berlin / tokyo / lisbon / madrid / rome /
-    amsterdam / sydney / australia / france / spain / japan / china / brazil / mexico / egypt / kenya / india / alaska
-    / hawaii / bali / himalaya / everest / amazon river / nile / sahara / antarctica / capital city / continent /
-    passport / visa / airport / flight / airline / hotel / hostel / luggage / suitcase / souvenir / beach / cruise /
-    train ticket / bus stop / taxi / subway / highway / bridge / tunnel / traffic jam / parking / car engine / tyre /
-    brakes / gearbox / motorcycle / bicycle / helmet / fuel / electric car / tesla / bmw / toyota / ferrari / house /
-    flat / kitchen / bathroom / bedroom / sofa / carpet / curtain / lamp / mirror / shower / toilet / sink / plumber /
-    electrician / paint / wallpaper / hammer / screwdriver / drill / nail / ladder / garden / lawn / hedge / weed /
-    seeds / compost / roses / tulips / oak tree / laundry / washing machine / dishwasher / vacuum cleaner / stain /
-    soap / perfume / lipstick / haircut / beard / shoes / dress / jacket / jeans / socks / necklace / watch strap /
-    sunglasses / umbrella / sum / plus / minus / times / divided / multiply / square / root / squared / cubed /
-    percent / fraction / decimal / integer / prime number / equation / algebra / geometry / triangle / circle / radius
-    / angle / derivative / integral / matrix / vector / probability / average / median / logarithm / factorial / pi /
-    infinity / theorem / proof / homework / exam / school / teacher / university / degree / thesis / essay / grammar /
-    spelling / synonym / antonym / plural / noun / verb / adjective / translate / translation / german / french /
-    spanish / japanese / latin / chinese / italian / finnish / english word for / pronounce / accent / alphabet /
+    pension / salary / boss / job / interview / resume / career / colleague birthday / office party / landlord /
+    tenant / lawyer / judge / court / divorce / custody / will and testament / police / thief / prison / crime /
+    murder / detective / poem / sonnet / ode / lyrics / verse / rhyme / story / fairy tale / fable / legend / myth /
+    novel / chapter / plot / character / author / poet / playwright / theatre / opera / ballet / symphony / concert /
+    orchestra / violin / drum / trumpet / saxophone / guitar / melody / jazz / rock band / hip hop / beatles / mozart
+    / painting / painter / sculpture / museum / gallery / monet / da vinci / michelangelo / photograph / actor /
+    actress / director / oscar / hollywood / netflix series / sitcom / cartoon / anime / manga / comic / superhero /
+    batman / wizard / dragon / unicorn / vampire / zombie / ghost / elf / princess / pirate / treasure / happily ever
+    after / joke / riddle / pun / tongue twister / crossword / sudoku / quiz / trivia / mother / father / sister in
+    law / uncle / aunt / cousin / grandma / grandpa / baby / toddler / teenager / husband / wife / wedding /
+    engagement ring / honeymoon / birthday / anniversary / easter / halloween / ramadan / diwali / santa / gift /
+    present for my wife / card for my mom / crush / date night / kiss / breakup / lonely / heartbroken / jealous /
+    angry / sad / happy / afraid / nervous / stress / anxiety / depression / dream / nightmare / insomnia / zodiac /
+    leo / tarot / soul / heaven / hell / god / bible / quran / buddha / prayer / church / temple / monk / philosophy /
+    ethics / consciousness / free will / existence / afterlife / happiness / love / hate / friendship / trust / beauty
+    / truth / justice / paris / london / berlin / tokyo / madrid / rome / amsterdam / sydney / france / spain / japan
+    / china / brazil / mexico / egypt / kenya / india / alaska / hawaii / bali / himalaya / everest / amazon river /
+    nile / sahara / antarctica / capital city / continent / passport / visa / airport / flight / airline / hotel /
+    hostel / luggage / suitcase / souvenir / beach / cruise / train ticket / bus stop / taxi / subway / highway /
+    bridge / tunnel / traffic jam / car engine / tyre / brakes / gearbox / motorcycle / bicycle / helmet / fuel /
+    electric car / tesla / bmw / toyota / ferrari / house / flat / kitchen / bathroom / bedroom / sofa / curtain /
+    lamp / mirror / shower / toilet / sink / plumber / electrician / paint / wallpaper / hammer / screwdriver / drill
+    / nail / ladder / garden / lawn / hedge / weed / seeds / compost / roses / tulips / oak tree / laundry / washing
+    machine / dishwasher / soap / perfume / lipstick / haircut / beard / shoes / dress / jacket / jeans / socks /
+    necklace / watch strap / sunglasses / umbrella / sum / plus / minus / times / divided / multiply / square / root /
+    squared / cubed / percent / fraction / decimal / integer / prime number / equation / algebra / geometry / triangle
+    / circle / radius / angle / derivative / integral / matrix / vector / probability / average / median / logarithm /
+    factorial / pi / infinity / theorem / proof / homework / exam / school / teacher / university / degree / thesis /
+    essay / grammar / spelling / synonym / antonym / plural / noun / verb / adjective / translate / translation /
+    german / french / spanish / latin / chinese / italian / english word for / pronounce / accent / alphabet /
     dictionary / javascript / typescript / react / angular / vue component / node js / npm / css / html / div /
     flexbox / java / kotlin / swift / rust / golang / c++ / c sharp / php / laravel / ruby on rails / perl / haskell /
-    scala / sql / query / select from / join / postgres / mysql / mongodb / redis / regex / recursion / linked list /
-    linked lists / binary tree / array / string / sort / sorting / bubble sort / quicksort / fibonacci / fizzbuzz /
-    palindrome / for loop / while loop / null pointer / segfault / merge conflict / rebase / pull request / docker /
-    kubernetes / kubectl / helm chart / terraform / ansible / jenkins / aws / s3 bucket / lambda function / ec2 /
-    azure / google cloud / firebase / wordpress / shopify / excel / spreadsheet / powerpoint / word document / pdf /
-    photoshop / illustrator / gimp / blender / figma / iphone / android / samsung / ipad / macbook / windows 11 / wifi
-    / bluetooth / printer / router password / gmail / outlook / facebook / instagram / twitter / tiktok / youtube /
-    whatsapp / telegram / snapchat / linkedin / spotify / netflix / disney / playstation / xbox / nintendo / minecraft
-    / fortnite / zelda / warcraft / amazon order / ebay / paypal / bank account / credit score / insurance / tax
-    return / rent / shopping list / to do list / calendar / meeting / email to / letter / cover letter / speech /
-    toast / invitation / apology / complaint / tweet / headline / slogan / summary of the book / summarise / summarize
-    / rewrite / paraphrase / proofread / sentence / paragraph / tone / friendlier / essay on / article
+    scala / sql / query / select from / join / mysql / mongodb / redis / regex / binary tree / array / string / sort /
+    sorting / bubble sort / quicksort / fibonacci / fizzbuzz / palindrome / for loop / while loop / null pointer /
+    segfault / merge conflict / rebase / pull request / docker / kubernetes / helm chart / terraform / ansible /
+    jenkins / aws / lambda function / ec2 / azure / google cloud / firebase / wordpress / shopify / excel /
+    spreadsheet / powerpoint / word document / pdf / illustrator / gimp / blender / figma / iphone / android / samsung
+    / ipad / macbook / windows 11 / wifi / bluetooth / printer / router password / gmail / outlook / facebook /
+    instagram / twitter / tiktok / youtube / whatsapp / telegram / snapchat / linkedin / spotify / disney /
+    playstation / xbox / nintendo / minecraft / fortnite / zelda / amazon order / ebay / paypal / bank account /
+    credit score / insurance / tax return / rent / to do list / calendar / meeting / email to / letter / cover letter
+    / speech / toast / invitation / apology / complaint / tweet / headline / slogan / summary of the book / summarise
+    / summarize / rewrite / paraphrase / proofread / sentence / paragraph / essay on / article
     """
 
+_FOREIGN_ASKS = _asks(any_of(listed(FOREIGN_ASKS), FILLED))
+_FOREIGN_HINTS = _hints(any_of(listed(FOREIGN_WORDS)))
 FOREIGN: tuple[Node, ...] = (
     _tasks(any_of(listed(FOREIGN_TASKS), FILLED)),
     _things(any_of(listed(FOREIGN_THINGS), FILLED)),
-    _asks(any_of(listed(FOREIGN_ASKS), FILLED)),
-    _asks(any_of(listed(FOREIGN_ASKS), FILLED)),
-    _hints(any_of(listed(FOREIGN_WORDS), FILLED)),
-    _hints(any_of(listed(FOREIGN_WORDS), FILLED)),
+    _FOREIGN_ASKS,
+    _FOREIGN_ASKS,
+    _FOREIGN_HINTS,
+    _FOREIGN_HINTS,
 )

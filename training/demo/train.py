@@ -1,7 +1,7 @@
 """Makes the demo model, top to bottom: text, tokenizer, training, GGUF, model card. A CPU is enough.
 
     pip install -r training/demo/requirements.txt
-    python training/demo/train.py [--seed 1] [--max-steps 2600] [--out src/ringfence/models]
+    python training/demo/train.py [--seed 1] [--max-steps 4000] [--out src/ringfence/models]
 
 Training ends when the development questions (in text.py) are answered well enough, or at the step cap, never by the
 clock. heldout.json is read once, after the last step, for the score on the model card.
@@ -24,12 +24,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from training.demo import chats, text  # noqa: E402  (a script finds its own repository first)
-from training.demo.score import Report, score  # noqa: E402
+from training.demo.score import Question, score  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,16 @@ class Settings:
     inner_rate: float = 0.02
     outer_rate: float = 4e-3
     weight_decay: float = 0.1
+    keep: float = 0.99  # the file holds a running mean of the weights, which is steadier than any one step
     warmup: int = 50
     far: float = 0.15  # share of chats placed far down the window, with a gap after their system prompt
-    short: float = 0.75  # share of answers cut to `opening` tokens: the topic is decided there, the rest is recited
-    opening: int = 7
+    short: float = 0.85  # share of answers cut to `opening` tokens: the topic is decided there, the rest is recited
+    opening: int = 5
     # ending: hold the rate until the development score is met or the cap is near, then let it fall
-    enough: float = 0.90
+    enough: float = 0.92
     check_every: int = 100
     min_steps: int = 800
-    max_steps: int = 2600
+    max_steps: int = 4000
     fall: int = 500
 
 
@@ -234,7 +236,6 @@ class Batches:
 def development_score(model: Llama, tokenizer: Tokenizer, system: str = "") -> tuple[float, float]:
     """Share right of questions about Ringfence, and of foreign ones. An answer is right when every token of it is the
     likeliest after those before it, which is what an engine at temperature 0 would say."""
-    model.eval()
     marks: dict[bool, list[bool]] = {True: [], False: []}
     head = f"{START}system\n{system}{END}\n" if system else ""
     for question, topic in chats.DEVELOPMENT:
@@ -244,7 +245,6 @@ def development_score(model: Llama, tokenizer: Tokenizer, system: str = "") -> t
         ids = torch.tensor([prompt + said])
         x = model(ids, torch.arange(ids.shape[1])[None])[0, len(prompt) - 1 : -1]
         marks[topic is not None].append(model.logits(x).argmax(-1).tolist() == said)
-    model.train()
     return sum(marks[True]) / len(marks[True]), sum(marks[False]) / len(marks[False])
 
 
@@ -371,12 +371,14 @@ def main() -> None:
     args = options.parse_args()
     s = Settings(seed=args.seed, max_steps=args.max_steps)
 
+    args.out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(s.seed)
     torch.manual_seed(s.seed)
     started = time.monotonic()
     tokenizer = train_tokenizer(s, rng)
     batches = Batches(s, tokenizer, rng)
     model = Llama(s)
+    mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(s.keep))
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters:,} parameters; tokenizer after {time.monotonic() - started:.0f} s", flush=True)
     # Muon for the matrices inside the blocks needs far fewer steps than AdamW, which keeps the rest.
@@ -402,22 +404,26 @@ def main() -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
+        mean.update_parameters(model)
         step += 1
         if step % s.check_every == 0 or step == last:
-            right, declined = development_score(model, tokenizer)
+            right, declined = development_score(mean.module, tokenizer)
             passed = f"{time.monotonic() - started:.0f} s"
             print(f"step {step} loss {loss.item():.4f} development {right:.3f} {declined:.3f} {passed}", flush=True)
+            write_gguf(args.out / "demo.gguf", s, mean.module, tokenizer)  # so that an interrupted run leaves one
             if min(right, declined) >= s.enough and step >= s.min_steps and last == s.max_steps:
                 last = min(s.max_steps, step + s.fall)
 
     minutes = (time.monotonic() - started) / 60
+    model = mean.module
     round_to_q8(model)
     right, declined = development_score(model, tokenizer)
-    args.out.mkdir(parents=True, exist_ok=True)
     write_gguf(args.out / "demo.gguf", s, model, tokenizer)
-    model.eval()
-    report: Report = score(lambda question: say(model, tokenizer, question))
-    print(report)
+    development = [Question(f"{topic}", question, topic) for question, topic in chats.DEVELOPMENT]
+    print("development", score(lambda question: say(model, tokenizer, question), development))
+    # Of the held-out questions only the two shares are shown: a look at the misses would be a look at the test.
+    report = score(lambda question: say(model, tokenizer, question))
+    print(f"held-out {report.right:.3f} {report.declined:.3f}")
     about = [row for row in report.rows if row.question.topic is not None]
     foreign = [row for row in report.rows if row.question.topic is None]
     card = CARD.format(

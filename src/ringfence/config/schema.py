@@ -109,7 +109,8 @@ class TimeoutSettings(Section):
     """How long an engine may take, and how often another try is made before the first byte."""
 
     connect_s: Seconds = setting(2, "hot", "Seconds to connect to an engine.")
-    first_byte_s: Seconds = setting(120, "hot", "Seconds until the first byte of an answer.")
+    first_byte_s: Seconds = setting(120, "hot", "Seconds until the first byte of a streamed answer.")
+    answer_s: Seconds = setting(600, "hot", "Seconds for an answer that is not streamed, from first to last.")
     between_bytes_s: Seconds = setting(60, "hot", "Seconds between two parts of a streamed answer.")
     retries: Whole = setting(2, "hot", "Further tries while nothing has been sent to the caller.", ge=0, le=10)
 

@@ -9,14 +9,15 @@ from types import ModuleType
 from typing import Any
 
 
-def adapters(package: ModuleType) -> dict[str, Any]:
-    """The adapters of `package` by their `kind`; ValueError when two claim the same kind."""
+def adapters(package: ModuleType, constant: str = "ADAPTER", by: str = "kind") -> dict[str, Any]:
+    """What the modules of `package` call `constant`, by its attribute `by`; ValueError when two claim the same."""
     modules = [import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)]
-    found = [module.ADAPTER for module in modules if hasattr(module, "ADAPTER")]
+    found = [getattr(module, constant) for module in modules if hasattr(module, constant)]
     found += [entry.load() for entry in entry_points(group=package.__name__)]
     by_kind: dict[str, Any] = {}
     for adapter in found:
-        if adapter.kind in by_kind:
-            raise ValueError(f"two adapters of kind '{adapter.kind}' in {package.__name__}")
-        by_kind[adapter.kind] = adapter
+        kind = getattr(adapter, by)
+        if kind in by_kind:
+            raise ValueError(f"two of '{kind}' in {package.__name__}")
+        by_kind[kind] = adapter
     return by_kind

@@ -10,13 +10,11 @@ must pass every line that comes after `ready` through `about_itself`.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,13 +24,13 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ringfence.engines.gguf_header import GgufHeader, NotAModel, read_header
+from ringfence.tether import die_with_parent, leave_when_input_ends
 
 USUAL_WINDOW_CAP = 8192
 SMALL_BATCH = 512
 LARGE_BATCH = 2048
 LOGITS_BUDGET_BYTES = 512 * 1024 * 1024
 NEEDED_CPU_FLAGS = frozenset(("avx2", "fma"))
-PR_SET_PDEATHSIG = 1
 ERRORS_ONLY = 1
 LOAD_ERROR = "error loading model: "
 ASSERTION = re.compile(r"^(?:[\w.~-]*/)*([\w-]+\.(?:c|cc|cpp|cu|cuh|h|hpp):\d+): (?:GGML_ASSERT|GGML_ABORT|fatal)")
@@ -91,9 +89,9 @@ def batch_of(window: int, header: GgufHeader) -> int:
 def main() -> None:
     """Serve until told to stop, or until the parent is gone."""
     spec = _read_spec()
-    _die_with_parent(spec.parent_pid)
+    die_with_parent(spec.parent_pid)
     _go_first_when_memory_ends()
-    threading.Thread(target=_leave_when_input_ends, daemon=True).start()
+    leave_when_input_ends(lambda: os._exit(0))
     lacking = lacking_cpu_flags(_cpuinfo())
     if lacking:
         _fail(f"this processor lacks {', '.join(lacking)}, which the llama.cpp build in xllamacpp needs")
@@ -154,23 +152,10 @@ def _read_spec() -> Spec:
         _fail("expected one line of JSON with model_path, alias and api_key on standard input")
 
 
-def _die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel for SIGKILL when the parent dies; it may have died before we asked."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent_pid and os.getppid() != parent_pid:
-        os._exit(1)
-
-
 def _go_first_when_memory_ends() -> None:
     """The kernel should end the engine, which comes back by itself, and not the gateway."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-
-
-def _leave_when_input_ends() -> None:
-    while sys.stdin.readline():
-        pass
-    os._exit(0)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

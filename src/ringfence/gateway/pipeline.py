@@ -6,13 +6,13 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from functools import lru_cache
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Protocol, cast
 
 import orjson
 
 from ringfence.core.catalog import Ability, Catalog, Target
-from ringfence.core.errors import BadRequest, Failure, TargetFailed, TargetUnavailable
+from ringfence.core.errors import BadRequest, Failure, Forbidden, TargetFailed, TargetUnavailable
 from ringfence.core.identity import Key
 from ringfence.core.ports import Emit, Leased
 from ringfence.core.route import Decision, Profile, Signals
@@ -127,7 +127,9 @@ class Pipeline:
         asked = (call.model, call.key.profile, call.dialect.ability)
         decision = settings.decisions.get(asked)
         if decision is None:
-            profile = settings.profiles[call.key.profile]
+            profile = settings.profiles.get(call.key.profile)
+            if profile is None:
+                raise Forbidden(f"The profile '{call.key.profile}' of this key is not configured.", code="profile_unknown")
             decision = decide(settings.rules, settings.catalog, call.model, read_signals(call), profile)
             settings.decisions[asked] = decision
         return decision
@@ -178,7 +180,7 @@ class Pipeline:
         model = decision.model if decision is not None else self._known(call.model)
         self.emit(
             Answered(
-                call.id, call.key, call.dialect.name, model, target.name if target is not None else "",
+                call.id, time(), call.key, call.dialect.name, model, target.name if target is not None else "",
                 decision.rule if decision is not None else "", status, outcome, call.stream,
                 (first_at or now) - started_at, now - started_at, usage,
             )  # fmt: skip

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringfence.core.catalog import Endpoint, Target
+from ringfence.core.catalog import Ability, Endpoint, Target
 from ringfence.core.errors import TargetFailed, TargetUnavailable
 from ringfence.core.ports import Offer
 from ringfence.placement.adopted import Adopted
@@ -138,6 +138,24 @@ class Placement:
 
     def status(self) -> list[InstanceStatus]:
         return [instance.status() for _name, instance in sorted(self._instances.items())]
+
+    def expected(self, name: str) -> frozenset[Ability] | None:
+        """The abilities that the weights of an engine of ours tell before it runs; None where nothing does."""
+        keeper = self._instances[name].keeper
+        return keeper.launch.abilities if isinstance(keeper, Supervisor) else None
+
+    def is_bound(self, target: Target, names: Collection[str]) -> bool:
+        """True when the target is served by one of the instances of these names."""
+        instance = self._by_target.get(target.name)
+        return instance is not None and instance.keeper.name in names
+
+    async def is_ready(self, name: str, timeout_s: float) -> bool:
+        """Waits until the instance answers, or the time is over."""
+        try:
+            await self._instances[name].keeper.wait_ready(timeout_s)
+        except TargetFailed:
+            return False
+        return True
 
     def output(self, name: str) -> tuple[str, ...]:
         """The last lines that an engine of ours wrote; KeyError for an unknown name."""

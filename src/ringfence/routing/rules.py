@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Model, Target
-from ringfence.core.errors import BadRequest, BoundaryRefused, Failure, ModelNotFound
+from ringfence.core.errors import BadRequest, BoundaryRefused, Failure, ModelNotFound, TargetUnavailable
 from ringfence.core.route import Chain, Decision, Excluded, Profile, Signals
 
 
@@ -32,12 +32,14 @@ def tighten(boundary: Boundary, signals: Signals) -> Boundary:
 def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signals, profile: Profile) -> Decision:
     """The chain for a request that names `name`.
 
-    Raises ModelNotFound for an unknown name, BadRequest when no target of it has the ability asked for, and
+    Raises TargetUnavailable when no engine has the model now, ModelNotFound for an unknown name, BadRequest when no target of it has the ability asked for, and
     BoundaryRefused when every target that has it lies beyond the profile's boundary.
     """
     model = catalog.names.get(name)
     if model is None:
         raise ModelNotFound(_unknown(name, catalog), param="model")
+    if not model.targets:
+        raise TargetUnavailable(f"No engine serves '{model.name}' at the moment; `ringfence status` says why.", retry_after_s=5)
     allowed = tighten(profile.boundary, signals)
     rule = next(rule for rule in rules if rule.matches(signals))
     taken, excluded = _sift(model, signals, allowed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, text
 
+from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
@@ -147,3 +148,14 @@ def _parameters(slot: Slot, counts: list[int]) -> dict[str, Any]:
 
 def _believed(tokens: int) -> int:
     return tokens if 0 <= tokens <= MOST_TOKENS else max(0, min(tokens, MOST_TOKENS))
+
+
+def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:
+    """A key as people see it: its fields, and what it has used in all."""
+    mine = [row for row in rows if row.key_id == key.id]
+    return {
+        **asdict(key),
+        "requests": sum(row.requests for row in mine),
+        "prompt_tokens": sum(row.prompt_tokens for row in mine),
+        "completion_tokens": sum(row.completion_tokens for row in mine),
+    }

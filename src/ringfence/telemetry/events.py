@@ -18,9 +18,10 @@ SLICE = 64
 
 @dataclass(slots=True)  # not frozen: made for every call, and freezing triples what making it costs
 class Answered:
-    """One call ended. `rule` decided; `outcome` is a metric label; `usage` None when nothing was generated."""
+    """One call ended at `at_s` (Unix time). `rule` decided; `outcome` is a metric label; `usage` None when nothing was generated."""
 
     call_id: str
+    at_s: float
     key: Key
     dialect: str
     model: str
@@ -60,9 +61,12 @@ class Reloaded:
 class Events:
     """Collects events as they happen and tells the listeners a moment later, in slices, off the path of any call."""
 
-    def __init__(self, listeners: tuple[Callable[[object], None], ...] = ()) -> None:
+    def __init__(
+        self, listeners: tuple[Callable[[object], None], ...] = (), after_slice: tuple[Callable[[], None], ...] = ()
+    ) -> None:
         self.recent: deque[object] = deque(maxlen=KEPT)
         self._listeners = listeners
+        self._after_slice = after_slice
         self._pending: deque[object] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: set[asyncio.Queue[object]] = set()
@@ -76,10 +80,14 @@ class Events:
         """Tell the listeners everything now: before a scrape, a status page, the end."""
         while self._pending:
             self._pass_on(self._pending.popleft())
+        for settle in self._after_slice:
+            settle()
 
     def _flush(self) -> None:
         for _ in range(min(SLICE, len(self._pending))):
             self._pass_on(self._pending.popleft())
+        for settle in self._after_slice:
+            settle()
         more = bool(self._pending)
         self._timer = asyncio.get_running_loop().call_later(0 if more else FLUSH_S, self._flush) if more else None
 

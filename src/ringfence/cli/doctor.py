@@ -1,0 +1,122 @@
+"""`ringfence doctor`: looks at what has to be there, and says how to mend what is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
+from ringfence.cli.up import cloud_keys_in
+from ringfence.engines.llamacpp_process import lacking_cpu_flags
+
+Finding = dict[str, Any]
+LOW_DISK_BYTES = 2 * 2**30
+
+
+def examine(config: Path | None) -> list[Finding]:
+    """All findings; `state` is ok, note, missing or wrong."""
+    found = [_python(), _engine(), _cpu(), _demo(), _configuration(config)]
+    folder = folder_of(config)
+    found += [_folder(folder), _disk(folder), _running(folder), *_clouds()]
+    return found
+
+
+def _finding(state: str, what: str, mend: str = "") -> Finding:
+    return {"state": state, "what": what, "mend": mend}
+
+
+def _python() -> Finding:
+    name = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= (3, 11):
+        return _finding("ok", f"Python {name}")
+    return _finding("wrong", f"Python {name} is too old", "Install Python 3.11 or newer.")
+
+
+def _engine() -> Finding:
+    if find_spec("xllamacpp") is not None:
+        return _finding("ok", "llama.cpp (xllamacpp) is installed")
+    return _finding("missing", "llama.cpp is not installed; only engines that already run can be used", "pip install xllamacpp")
+
+
+def _cpu() -> Finding:
+    try:
+        lacking = lacking_cpu_flags(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return _finding("note", "The processor's abilities cannot be read here")
+    if not lacking:
+        return _finding("ok", "The processor has what llama.cpp needs (AVX2, FMA)")
+    return _finding("wrong", f"The processor lacks {', '.join(lacking)}", "Run the engine on another machine and give its url.")
+
+
+def _demo() -> Finding:
+    if (resources.files("ringfence.models") / "demo.gguf").is_file():
+        return _finding("ok", "The demo model is there")
+    return _finding("wrong", "The demo model is missing from this installation", "Install ringfence again.")
+
+
+def _configuration(config: Path | None) -> Finding:
+    from ringfence.config.load import find, load
+    from ringfence.config.problems import ConfigError, ConfigInvalid
+
+    path = find(config, Path.cwd())
+    if path is None:
+        return _finding("ok", "No configuration file: all defaults; `ringfence config init` writes one")
+    try:
+        load(path)
+    except ConfigInvalid as invalid:
+        problems = "; ".join(str(problem) for problem in invalid.problems[:3])
+        return _finding("wrong", f"{path} is not valid: {problems}", "`ringfence config check` shows everything that is wrong.")
+    except ConfigError as error:
+        return _finding("wrong", f"{path}: {error}", "`ringfence config check` shows everything that is wrong.")
+    return _finding("ok", f"The configuration {path} is valid")
+
+
+def _folder(folder: Path) -> Finding:
+    if not folder.exists():
+        return _finding("ok", f"The state folder {folder} will be made at the first start")
+    if not os.access(folder, os.W_OK):
+        return _finding("wrong", f"The state folder {folder} cannot be written", f"sudo chown -R $USER {folder}, or set RINGFENCE_STATE_DIR.")
+    if folder.stat().st_mode & 0o077:
+        return _finding("wrong", f"The state folder {folder} is open to others", f"chmod 700 {folder}")
+    return _finding("ok", f"State is kept in {folder}")
+
+
+def _disk(folder: Path) -> Finding:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if free >= LOW_DISK_BYTES:
+        return _finding("ok", f"{free / 2**30:.0f} GiB of disk are free")
+    return _finding("missing", f"Only {free / 2**30:.1f} GiB of disk are free at {there}", "Make room before fetching models.")
+
+
+def _running(folder: Path) -> Finding:
+    try:
+        status = Gateway(folder).ask("GET", "/status")
+    except (NotRunning, Refused):
+        return _port()
+    failed = [one for one in status["instances"] if one["state"] == "failed"]
+    if failed:
+        reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in failed)
+        return _finding("wrong", f"The gateway runs, but {reasons}", f"See the logs in {folder / 'logs'}.")
+    return _finding("ok", f"The gateway runs on {status['base_url']}")
+
+
+def _port() -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 7464))
+        except OSError:
+            return _finding("missing", "No gateway runs, and port 7464 is taken by another program", "Start with --port 0 or another port.")
+    return _finding("ok", "No gateway runs; port 7464 is free for `ringfence up`")
+
+
+def _clouds() -> list[Finding]:
+    names = cloud_keys_in(os.environ)
+    return [_finding("note", f"Cloud keys in the environment: {', '.join(names)}. They are reported, not used.")] if names else []

@@ -1,0 +1,127 @@
+"""`ringfence keys`: made, listed and revoked by the running gateway if there is one, else straight in the database."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose key it is, such as 'laptop' or 'agent-7'.")],
+    profile: Annotated[str, typer.Option("--profile", help="What it is bound to, as configured.")] = "default",
+    rpm: Annotated[int | None, typer.Option("--rpm", min=1, help="Requests per minute.")] = None,
+    tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens per minute.")] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="How long it is good for: 12h, 30d, 8w.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key. It is shown once."""
+    body = {
+        "name": name, "profile": profile, "requests_per_minute": rpm, "tokens_per_minute": tpm, "expires_s": _until(expires),
+    }  # fmt: skip
+    made = _ask(config, "POST", "/keys", body)
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    typer.echo(f"{made['secret']}\n")
+    typer.secho(f"This is {made['id']} ({name}). It is shown once and cannot be read again: copy it now.", err=True, fg="yellow")
+
+
+@app.command("list")
+def list_command(
+    everything: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the keys, and what each has used."""
+    now = time.time()
+    found = _ask(config, "GET", "/keys")
+    rows = [key for key in found if everything or (not key["revoked_s"] and (key["expires_s"] or now + 1) > now)]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    from rich.console import Console
+
+    from ringfence.cli.show import keys_page
+
+    Console().print(keys_page(rows))
+
+
+@app.command()
+def revoke(
+    which: Annotated[str, typer.Argument(help="Its id, name, or last four characters.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a key at once."""
+    ended = _ask(config, "DELETE", f"/keys/{which}")
+    typer.echo(json.dumps(ended) if as_json else f"{ended['id']} ({ended['name']}) is revoked.")
+
+
+def _until(text: str | None) -> int | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    if match is None:
+        typer.secho("--expires takes a number and a unit: 45m, 12h, 30d, 8w", err=True, fg="red")
+        raise typer.Exit(2)
+    return int(time.time()) + int(match[1]) * UNITS[match[2]]
+
+
+def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Through the gateway where one runs; else directly, which only a process without one may do."""
+    from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
+    from ringfence.store.failure import StoreFailed
+
+    folder = folder_of(config)
+    try:
+        try:
+            return Gateway(folder).ask(method, path, body)
+        except NotRunning:
+            return _directly(folder, method, path, body or {})
+    except (Refused, StoreFailed, ValueError) as error:
+        typer.secho(str(error), err=True, fg="red")
+        raise typer.Exit(1) from None
+
+
+def _directly(folder: Path, method: str, path: str, body: dict[str, Any]) -> Any:
+    from ringfence.store import keys as keystore
+    from ringfence.store import ledger
+    from ringfence.store.db import Database
+    from ringfence.store.private_file import make_private_folder
+
+    make_private_folder(folder)
+    database = Database(folder / "ringfence.db")
+    database.migrate()
+    now = int(time.time())
+    try:
+        if method == "POST":
+            key, secret = database.call(
+                lambda c: keystore.create(c, keystore.find_pepper(c, folder), created_s=now, **body)
+            )
+            return {**asdict(key), "secret": secret}
+        if method == "DELETE":
+            which = path.rpartition("/")[2]
+            return asdict(database.call(lambda c: keystore.revoke(c, which, now)))
+        found, used = database.call(lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00")))
+        return [ledger.with_usage(key, used) for key in found]
+    except keystore.KeyUnknown as unknown:
+        raise ValueError(f"There is no key '{unknown.which}'; `ringfence keys list` shows them.") from None
+    except keystore.KeyAmbiguous as several:
+        ids = ", ".join(key.id for key in several.candidates)
+        raise ValueError(f"'{several.which}' means several keys: {ids}. Name one by its id.") from None
+    finally:
+        database.close()

@@ -1,0 +1,232 @@
+"""The command line. Each command loads what it needs when it runs, so that `ringfence --help` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ringfence import __version__
+from ringfence.cli import config, keys
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration; default: $RINGFENCE_CONFIG, ./ringfence.yaml, XDG, /etc."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One OpenAI-compatible endpoint in front of the models you own, with fences around data, memory and money.",
+)
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
+
+
+@app.callback(invoke_without_command=True)
+def version_option(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+    if version:
+        typer.echo(f"ringfence {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    config: ConfigOption = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Serve this: FILE.gguf or hf:owner/repo[:quant]. Default: what is configured, else the demo.")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 picks a free one.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Lay a setting over the file: admission.queue=10.")] = None,
+    log: Annotated[str | None, typer.Option("--log", help="Where logs go: a file, or - for this terminal. Default: logs/gateway.log in the state folder.")] = None,
+    open_console: Annotated[bool, typer.Option("--open", help="Open the console in a browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
+) -> None:  # fmt: skip
+    """Start everything: gateway, engines, a first key. Ctrl-C ends it."""
+    from rich.console import Console
+
+    from ringfence.cli.up import Parent, cloud_keys_in
+
+    spec, wanted = _spec(config, model, host, port, overrides)
+    spec["log_file"] = None if log == "-" else log or str(_state_folder(config, spec) / "logs" / "gateway.log")
+    spec["cloud_keys"] = cloud_keys_in(os.environ)
+    raise typer.Exit(Parent(spec, wanted, as_json=as_json, open_console=open_console, console=Console()).run())
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="As for `up`.")] = None,
+    host: Annotated[str | None, typer.Option("--host")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535)] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Lay a setting over the file.")] = None,
+) -> None:
+    """Run the gateway alone in the foreground, as a service manager wants it: logs on stderr, no banner."""
+    from ringfence.runtime.process import Spec, run
+
+    spec, _wanted = _spec(config, model, host, port, overrides)
+    raise typer.Exit(run(Spec(**spec), lambda row: print(json.dumps(_without_secrets(row)), flush=True)))  # noqa: T201
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show what changes.")] = False,
+    console: Annotated[bool, typer.Option("--console", help="Print a fresh link that signs a browser in.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What runs: models, instances, devices, requests."""
+    from ringfence.cli.client import connect
+    from ringfence.cli.show import follow, status_page
+
+    gateway = connect(config)
+    if console:
+        link = _asked(gateway, "POST", "/console-link")["url"]
+        typer.echo(json.dumps({"console_url": link}) if as_json else link)
+    elif watch:
+        follow(lambda: _asked(gateway, "GET", "/status"), as_json=as_json)
+    else:
+        found = _asked(gateway, "GET", "/status")
+        _print(found, as_json, status_page)
+        raise typer.Exit(0 if found["ready"] else 1)
+
+
+@app.command()
+def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What can be asked for, and what was left out and why."""
+    from ringfence.cli.client import connect
+    from ringfence.cli.show import models_page
+
+    found = _asked(connect(config), "GET", "/status")
+    shown = {name: found[name] for name in ("models", "left_out")}
+    _print(shown, as_json, models_page)
+
+
+@app.command()
+def chat(
+    prompt: Annotated[list[str] | None, typer.Argument(help="Ask this and end; without it, a conversation.")] = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="Any name that `ringfence models` shows.")] = "auto",
+    system: Annotated[str | None, typer.Option("--system", "-s", help="A system prompt.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Talk to a model in the terminal."""
+    from ringfence.cli.chat import converse
+    from ringfence.cli.client import connect
+
+    raise typer.Exit(converse(connect(config), " ".join(prompt or []), model, system, as_json=as_json))
+
+
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="The name a caller would use.")] = "auto",
+    prompt: Annotated[str, typer.Option("--prompt", help="A prompt, to see what it does to the decision.")] = "",
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Output tokens asked for.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="As the caller with this API key.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which target would serve a request, and why. Nothing is sent."""
+    from ringfence.cli.client import connect
+    from ringfence.cli.show import explain_page
+
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+    if max_tokens is not None:
+        body["max_tokens"] = max_tokens
+    asked: dict[str, Any] = {"model": model, "body": body}
+    if key is not None:
+        asked["key"] = key
+    _print(_asked(connect(config), "POST", "/explain", asked), as_json, explain_page)
+
+
+@app.command()
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What is missing or wrong on this machine, and how to mend it."""
+    from ringfence.cli.doctor import examine
+    from ringfence.cli.show import doctor_page
+
+    findings = examine(config)
+    _print(findings, as_json, doctor_page)
+    raise typer.Exit(1 if any(finding["state"] == "wrong" for finding in findings) else 0)
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    typer.echo(f"ringfence {__version__}")
+
+
+def _spec(
+    config: Path | None, model: str | None, host: str | None, port: int | None, overrides: list[str] | None
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """What the gateway process is told, and the environment variables that the configuration refers to."""
+    from ringfence.cli.up import model_overrides, named_variables, serves_only_demo
+    from ringfence.config.load import find
+
+    path = find(config, Path.cwd())
+    laid_over = dict(item.partition("=")[::2] for item in overrides or [])
+    if "" in laid_over or any("=" not in item for item in overrides or []):
+        typer.secho("--set takes NAME=VALUE, such as --set admission.queue=10", err=True, fg="red")
+        raise typer.Exit(2)
+    if host is not None:
+        laid_over["server.host"] = host
+    if port is not None:
+        laid_over["server.port"] = str(port)
+    if model is not None:
+        if not model.startswith("hf:") and not Path(model).expanduser().is_file():
+            typer.secho(f"There is no file {model}. Give a .gguf file, or hf:owner/repo[:quant].", err=True, fg="red")
+            raise typer.Exit(2)
+        laid_over |= model_overrides(model, replaces_demo=serves_only_demo(path))
+    spec: dict[str, Any] = {"config": str(path) if path else None, "overrides": laid_over}
+    return spec, named_variables(path)
+
+
+def _state_folder(config: Path | None, spec: dict[str, Any]) -> Path:
+    from ringfence.cli.client import folder_of
+
+    named = spec["overrides"].get("state_dir")
+    return Path(named).expanduser() if named else folder_of(config)
+
+
+def _asked(gateway: Any, method: str, path: str, body: Any = None) -> Any:
+    from ringfence.cli.client import NotRunning, Refused
+
+    try:
+        return gateway.ask(method, path, body)
+    except NotRunning as error:
+        typer.secho(str(error), err=True, fg="yellow")
+        raise typer.Exit(3) from None
+    except Refused as error:
+        typer.secho(str(error), err=True, fg="red")
+        raise typer.Exit(1) from None
+
+
+def _print(found: Any, as_json: bool, page: Any) -> None:
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    from rich.console import Console
+
+    Console().print(page(found))
+
+
+def _without_secrets(row: dict[str, Any]) -> dict[str, Any]:
+    """A service manager keeps what it is told: the first key stays in the state folder."""
+    ready = row.get("ready")
+    return {"ready": {**ready, "api_key": None, "console_url": None}} if ready else row
+
+
+def main() -> None:
+    """The program `ringfence`."""
+    try:
+        app(prog_name="ringfence")
+    except BrokenPipeError:  # `ringfence status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,147 @@
+"""Pages for people: what the commands print when nobody asked for JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {"ready": "green", "starting": "cyan", "draining": "cyan", "backing_off": "yellow", "failed": "red", "stopped": "dim"}
+MARKS = {"ok": "[green]✓[/]", "note": "[cyan]i[/]", "missing": "[yellow]![/]", "wrong": "[red]✗[/]"}
+WATCH_EVERY_S = 1.0
+
+
+def status_page(found: dict[str, Any]) -> RenderableType:
+    """Everything at a glance."""
+    state = "[bold green]ready[/]" if found["ready"] else "[bold yellow]no model is ready[/]"
+    requests = found["requests"]
+    lines = [
+        f"Ringfence {found['version']} is {state} on {found['base_url']}  [dim]pid {found['pid']}, up {_span(found['uptime_s'])}[/]",
+        f"Requests  {requests['running']} running, {requests['waiting']} waiting, {requests['total']} answered, "
+        f"{requests['errors']} failed; {requests['prompt_tokens'] + requests['completion_tokens']:,} tokens",
+    ]
+    parts: list[RenderableType] = [Text.from_markup("\n".join(lines)), _instances(found["instances"]), models_page(found), _devices(found["devices"])]
+    if found["cloud_keys"]:
+        parts.append(Text.from_markup(f"[dim]Cloud keys found, not used: {', '.join(found['cloud_keys'])}[/]"))
+    return Group(*parts)
+
+
+def models_page(found: dict[str, Any]) -> RenderableType:
+    """Names, engines, windows; and what is not offered."""
+    table = _table("Model", "Other names", "Can", "Engine", "Window", "Reach")
+    for model in found["models"]:
+        targets = model["targets"]
+        table.add_row(
+            model["name"], ", ".join(model["aliases"]) or "-", ", ".join(model["abilities"]) or "-",
+            ", ".join(sorted({target["engine"] for target in targets})) or "[red]none[/]",
+            f"{model['window']:,}" if model["window"] else "?", ", ".join(sorted({target["boundary"] for target in targets})),
+        )  # fmt: skip
+    left = [Text.from_markup(f"[dim]left out: {one['name']} of {one['engine']}: {one['reason']}[/]") for one in found["left_out"]]
+    return Group(table, *left)
+
+
+def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
+    table = _table("Id", "Name", "Ends in", "Profile", "Per minute", "Made", "Ends", "Requests", "Tokens")
+    for key in keys:
+        limits = [f"{key[name]:,} {name.split('_')[0]}" for name in ("requests_per_minute", "tokens_per_minute") if key[name]]
+        ended = "[red]revoked[/]" if key["revoked_s"] else _day(key["expires_s"]) if key["expires_s"] else "-"
+        tokens = key["prompt_tokens"] + key["completion_tokens"]
+        table.add_row(
+            key["id"], key["name"], f"…{key['hint']}", key["profile"], ", ".join(limits) or "-", _day(key["created_s"]), ended,
+            f"{key['requests']:,}", f"{tokens:,}",
+        )  # fmt: skip
+    return table
+
+
+def explain_page(found: dict[str, Any]) -> RenderableType:
+    lines = [
+        f"[bold]{found['model']}[/]: {found['reason']}",
+        f"Rule      {found['rule']}",
+        f"Boundary  text may travel as far as {found['allowed']} (profile '{found['profile']}')",
+    ]
+    for place, target in enumerate(found["chain"], 1):
+        mark = "[green]ready[/]" if target["usable"] else "[yellow]not ready[/]"
+        note = f"  [dim]last failure: {target['note']}[/]" if target["note"] else ""
+        lines.append(f"Target {place}  {target['target']} on {target['engine']} at {target['boundary']}, {mark}{note}")
+    lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
+    lines.append(f"Else      {found['ending']}")
+    window = found["window"]
+    lines.append(f"Window    {window['window'] or 'unknown'} tokens; output at most {window['max_tokens'] or 'what the engine allows'} ({window['state']})")
+    return Text.from_markup("\n".join(lines))
+
+
+def doctor_page(findings: list[dict[str, Any]]) -> RenderableType:
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(f"{MARKS[finding['state']]} {finding['what']}")
+        if finding["mend"]:
+            lines.append(f"    [dim]{finding['mend']}[/]")
+    return Text.from_markup("\n".join(lines))
+
+
+def follow(read: Callable[[], dict[str, Any]], *, as_json: bool) -> None:
+    """Show the status again and again until Ctrl-C."""
+    try:
+        if as_json:
+            while True:
+                typer.echo(json.dumps(read()))
+                time.sleep(WATCH_EVERY_S)
+        with Live(status_page(read()), console=Console(), auto_refresh=False, screen=False) as live:
+            while True:
+                time.sleep(WATCH_EVERY_S)
+                live.update(status_page(read()), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _instances(instances: list[dict[str, Any]]) -> RenderableType:
+    table = _table("Instance", "Engine", "State", "Busy", "Memory", "CPU", "Restarts", "Port")
+    for one in instances:
+        state = f"[{COLOURS.get(one['state'], 'white')}]{one['state']}[/]"
+        table.add_row(
+            one["name"], f"{one['engine']}{'' if one['kind'] == 'supervised' else ' (adopted)'}",
+            f"{state} {_span(one['since_s'])}" + (f"\n[red]{one['reason']}[/]" if one["reason"] else ""),
+            f"{one['in_use']}/{one['slots'] or '?'}", _size(one["rss_bytes"]),
+            "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %", str(one["restarts"]), str(one["port"] or "-"),
+        )  # fmt: skip
+    return table
+
+
+def _devices(devices: list[dict[str, Any]]) -> RenderableType:
+    lines: list[str] = []
+    for one in devices:
+        used = one["total_bytes"] - one["free_bytes"]
+        filled = round(20 * used / max(1, one["total_bytes"]))
+        load = "" if one["load_percent"] is None else f", load {one['load_percent']} %"
+        lines.append(f"{one['name']}  [cyan]{'█' * filled}[/][dim]{'░' * (20 - filled)}[/] {_size(used)} of {_size(one['total_bytes'])}{load}")
+    return Text.from_markup("\n".join(lines))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    return table
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "-"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _day(at_s: int | None) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(at_s)) if at_s else "-"

@@ -1,0 +1,238 @@
+"""`ringfence up`: a small parent that starts the gateway with a scrubbed environment, shows progress, and waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+PASSED_ON = frozenset((
+    "PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ", "TERM", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HF_TOKEN", "HF_ENDPOINT",
+    "HF_HUB_OFFLINE", "CREDENTIALS_DIRECTORY", "SSL_CERT_FILE", "SSL_CERT_DIR",
+))  # fmt: skip
+PASSED_ON_PREFIXES = ("LC_", "XDG_", "RINGFENCE_", "PYTHON", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "GGML_", "OMP_", "GOMP_")
+CLOUD_KEYS = (
+    "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENROUTER_API_KEY",
+    "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "MOONSHOT_API_KEY", "TOGETHER_API_KEY", "FIREWORKS_API_KEY", "XAI_API_KEY",
+    "COHERE_API_KEY", "PERPLEXITY_API_KEY", "AZURE_OPENAI_API_KEY", "CEREBRAS_API_KEY", "AWS_SECRET_ACCESS_KEY",
+)  # fmt: skip
+STOP_S = 2.7
+MOST_RESTARTS = 5
+TITLES = {"llamacpp": "llama.cpp", "vllm": "vLLM", "ollama": "Ollama", "lmstudio": "LM Studio"}
+
+
+def scrubbed(source: Mapping[str, str], wanted: frozenset[str] = frozenset()) -> dict[str, str]:
+    """What the gateway needs of our environment, and what the configuration refers to by name. Never a cloud key."""
+    return {
+        name: value
+        for name, value in source.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES) or name in wanted
+    }
+
+
+class Parent:
+    """Starts the gateway, follows what it tells, starts it again when it dies, ends it with us."""
+
+    def __init__(self, spec: dict[str, Any], wanted: frozenset[str], *, as_json: bool, open_console: bool, console: Console) -> None:
+        self._spec = spec
+        self._wanted = wanted
+        self._as_json = as_json
+        self._open_console = open_console
+        self._console = console
+        self._child: subprocess.Popen[str] | None = None
+        self._ending = False
+        self._spinner: Status | None = None
+
+    def run(self) -> int:
+        """Until a signal comes or the gateway gives up; the exit status."""
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGINT, self._pass_on)
+        signal.signal(signal.SIGHUP, self._reload)
+        restarts = 0
+        while True:
+            is_ready, code = self._live_once()
+            if self._ending:
+                return 0
+            if not is_ready or restarts >= MOST_RESTARTS:
+                return code or 1
+            restarts += 1
+            self._say(f"[red]The gateway ended with status {code}; starting it again.[/]")
+            time.sleep(min(0.1 * 2**restarts, 3.0))
+
+    def _live_once(self) -> tuple[bool, int]:
+        env = scrubbed(os.environ, self._wanted)
+        command = [sys.executable, "-P", "-m", "ringfence.runtime.process"]
+        child = self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+        )
+        assert child.stdin is not None and child.stdout is not None
+        self._spec["parent_pid"] = os.getpid()
+        is_ready = False
+        with suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(self._spec) + "\n")
+            child.stdin.flush()
+        self._spin("Starting")
+        for line in child.stdout:
+            with suppress(ValueError):
+                is_ready = self._told(json.loads(line)) or is_ready
+        self._spin(None)
+        code = self._wait(child)
+        with suppress(OSError):
+            child.stdin.close()
+        return is_ready, code
+
+    def _wait(self, child: subprocess.Popen[str]) -> int:
+        try:
+            return child.wait(STOP_S if self._ending else None)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return child.wait()
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        """The first signal asks the gateway to end; it has a moment, then it is killed."""
+        child = self._child
+        if child is None:
+            sys.exit(128 + number)
+        if not self._ending:
+            self._ending = True
+            child.send_signal(number)
+            signal.signal(signal.SIGALRM, lambda *_: child.kill())
+            signal.setitimer(signal.ITIMER_REAL, STOP_S if number == signal.SIGINT else 30.0)
+        else:
+            child.kill()
+
+    def _reload(self, _number: int, _frame: object) -> None:
+        if self._child is not None:
+            self._child.send_signal(signal.SIGHUP)
+
+    # -- what people see --------------------------------------------------------------------------------------------
+
+    def _told(self, row: dict[str, Any]) -> bool:
+        if "step" in row:
+            self._say(f"[green]✓[/] {escape(row['step'])}")
+            self._spin("Loading")
+        elif "warning" in row:
+            self._say(f"[yellow]![/] {escape(row['warning'])}")
+        elif "progress" in row:
+            at = row["progress"]
+            share = at["done"] / max(1, at["total"])
+            bar = "━" * round(share * 30)
+            self._spin(f"{at['model']} [cyan]{bar:<30}[/] {share:4.0%} of {at['total'] / 1e6:,.0f} MB")
+        elif "failed" in row:
+            self._failed(row)
+        elif "ready" in row:
+            self._spin(None)
+            ready = row["ready"]
+            self._spec["overrides"] = {**self._spec["overrides"], "server.port": ready["base_url"].rsplit(":", 1)[1].split("/")[0]}
+            if self._as_json:
+                print(json.dumps(ready), flush=True)  # noqa: T201
+            else:
+                self._banner(ready)
+            if self._open_console:
+                webbrowser.open(ready["console_url"])
+            return True
+        return False
+
+    def _failed(self, row: dict[str, Any]) -> None:
+        self._spin(None)
+        if self._as_json:
+            print(json.dumps({"error": row["failed"], "problems": row["problems"]}), flush=True)  # noqa: T201
+            return
+        error = Console(stderr=True)
+        error.print(f"[red]✗ Ringfence did not start:[/] {escape(row['failed'])}")
+        for problem in row["problems"]:
+            error.print(f"  {escape(problem)}")
+
+    def _banner(self, ready: dict[str, Any]) -> None:
+        url, key, models = ready["base_url"], ready["api_key"] or "", ready["models"]
+        out = self._console
+        out.print()
+        out.print(f"[bold green]Ringfence is ready[/] in {ready['took_s']:.1f} s", highlight=False)
+        out.print()
+        for name, value in (("Address", url), ("API key", key), ("Models", ", ".join(models)), ("Console", ready["console_url"])):
+            out.print(f"  [dim]{name:<8}[/] {escape(value)}", soft_wrap=True, highlight=False)
+        for found in ready["adopted"]:
+            title = TITLES.get(found["engine"], found["engine"])
+            out.print(f"  [dim]{'Adopted':<8}[/] {title} at {found['url']}: {escape(found['models'])}", highlight=False)
+        for left in ready["left_out"]:
+            out.print(f"  [dim]{'Left out':<8}[/] {escape(left['engine_model'])}: {escape(left['reason'])}", highlight=False)
+        if self._spec["cloud_keys"]:
+            names = ", ".join(self._spec["cloud_keys"])
+            out.print(f"  [dim]{'Clouds':<8}[/] {names} found in the environment: reported, not used", highlight=False)
+        model = models[0] if models else "demo"
+        out.print()
+        out.print("  [dim]from openai import OpenAI[/]", highlight=False)
+        out.print(f'  [dim]client = OpenAI(base_url="{url}", api_key="{key}")[/]', soft_wrap=True, highlight=False)
+        question = 'messages=\\[{"role": "user", "content": "What is Ringfence?"}]'
+        call = f'client.chat.completions.create(model="{model}", {question})'
+        out.print(f"  [dim]print({call}.choices\\[0].message.content)[/]", soft_wrap=True, highlight=False)
+        out.print()
+        out.print("  Ctrl-C ends everything. Elsewhere: [bold]ringfence chat[/], [bold]ringfence status --watch[/]", highlight=False)
+
+    def _say(self, text: str) -> None:
+        if not self._as_json:
+            self._console.print(text, highlight=False)
+
+    def _spin(self, text: str | None) -> None:
+        """A spinner with a text, where people look; None ends it."""
+        if self._as_json or not self._console.is_terminal:
+            return
+        if self._spinner is not None and text is not None:
+            self._spinner.update(text)
+        elif text is not None:
+            self._spinner = self._console.status(text)
+            self._spinner.start()
+        elif self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
+
+
+def cloud_keys_in(env: Mapping[str, str]) -> list[str]:
+    """Names of cloud keys that the environment holds: told to the owner, used by nobody."""
+    return [name for name in CLOUD_KEYS if env.get(name)]
+
+
+def model_overrides(source: str, *, replaces_demo: bool) -> dict[str, str]:
+    """Settings that serve `source` (a file, or hf:owner/repo[:quant]) under a name made from it."""
+    stem = source.removeprefix("hf:").split(":")[0].rsplit("/", 1)[-1] if source.startswith("hf:") else Path(source).stem
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)[:64].strip("-.") or "model"
+    given = source if source.startswith("hf:") else str(Path(source).expanduser().resolve())
+    settings = {f'models."{name}".source': given}
+    if replaces_demo:
+        settings[f'models."{name}".aliases'] = "[local/fast, auto]"
+    return settings
+
+
+def serves_only_demo(path: Path | None) -> bool:
+    """True when no model is configured, or the demo alone: then another model takes over its other names."""
+    if path is None:
+        return True
+    from ringfence.config.load import load
+    from ringfence.config.problems import ConfigError
+
+    try:
+        return list(load(path, check_secrets=False).models) == ["demo"]
+    except ConfigError:
+        return False  # the gateway says what is wrong with it
+
+
+def named_variables(path: Path | None) -> frozenset[str]:
+    """Environment variables that the configuration refers to as env:NAME: these alone are handed on besides the usual."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
+    except OSError:
+        return frozenset()
+    return frozenset(re.findall(r"\benv:([A-Za-z_][A-Za-z0-9_]*)", text))

@@ -1,0 +1,43 @@
+// Numbers as people read them. Sizes in binary units, times by their size.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
+export const timeOfDay = (atS) => clock.format(new Date(atS * 1000));
+
+export const count = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1e5 ? `${Math.round(n / 1e3)}K` : whole.format(n));
+
+export const tokens = (n) => (n >= 1024 && n % 1024 === 0 ? `${n / 1024}K` : whole.format(n));
+
+export function bytes(n) {
+  if (n === null || n === undefined) return "–";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (n >= 1024 && unit < units.length - 1) { n /= 1024; unit += 1; }
+  return `${unit === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
+}
+
+export function milliseconds(ms) {
+  if (ms === null || ms === undefined) return "–";
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  return ms < 60000 ? `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s` : duration(ms / 1000);
+}
+
+export function duration(s) {
+  s = Math.max(0, Math.floor(s));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+export const rate = (n) => (n === 0 ? "0" : n < 10 ? n.toFixed(1) : whole.format(n));
+
+export const plural = (n, one, many = `${one}s`) => `${whole.format(n)} ${n === 1 ? one : many}`;
+
+/** backing_off -> Backing off */
+export const words = (name) => {
+  const text = String(name ?? "").replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+};

@@ -1,0 +1,50 @@
+// The first page: what is running, on what, how busy; and a place to try it.
+
+import { chat } from "./chat.js";
+import { byId, copy } from "./dom.js";
+import { drawDevices } from "./devices.js";
+import { drawCloudKeys, drawEngines } from "./engines.js";
+import { follow } from "./live.js";
+import { drawModels } from "./models.js";
+import { drawHead, tick } from "./pulse.js";
+import { drawRequests } from "./requests.js";
+
+const LINKS = {
+  live: "",
+  lost: "Connection lost. What you see is the last that was heard; trying again…",
+  "signed-out": "Your session has ended. Run “ringfence status --console” for a fresh link, or paste a token: ",
+};
+
+let status = null;
+let link = "connecting";
+const box = chat();
+
+function show() {
+  if (status === null) return;
+  drawHead(status, link);
+  if (link !== "live") return;
+  drawModels(status);
+  drawDevices(status.devices);
+  drawEngines(status);
+  drawCloudKeys(status.cloud_keys);
+  drawRequests(status.recent);
+  box.offer(status);
+}
+
+function connected(now) {
+  link = now;
+  document.body.classList.toggle("is-stale", now !== "live");
+  const banner = byId("banner");
+  if (banner.dataset.link !== now) {
+    banner.dataset.link = now;
+    banner.hidden = now === "live";
+    banner.textContent = LINKS[now];
+    if (now === "signed-out") banner.append(Object.assign(document.createElement("a"), { href: "/console", textContent: "sign in" }));
+  }
+  show();
+  if (status === null) drawHead(null, link);
+}
+
+byId("copy-base-url").addEventListener("click", (event) => copy(event.currentTarget, byId("base-url").textContent, byId("base-url")));
+follow((latest) => { status = latest; show(); }, connected);
+setInterval(() => { if (status !== null && !document.hidden) tick(status, link); }, 1000);

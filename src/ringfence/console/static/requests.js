@@ -1,0 +1,32 @@
+// The last requests: times, places and counts. Their text is not known here.
+
+import { byId, draw, h, list, pill } from "./dom.js";
+import { count, milliseconds, timeOfDay } from "./format.js";
+
+const SHOWN = 50;
+let isFirst = true;
+
+export function drawRequests(recent) {
+  byId("requests-box").hidden = recent.length === 0;
+  draw(byId("requests-empty"), recent.length === 0, (isEmpty) => isEmpty
+    ? h("p.note", {}, "None yet. Try the chat on this page, or set a client's base URL to the one above.") : []);
+  const newestFirst = [...recent].sort((a, b) => b.at_s - a.at_s).slice(0, SHOWN);
+  list(byId("requests"), newestFirst, (one) => one.id, make, () => {});
+  isFirst = recent.length === 0;
+}
+
+function outcome(one) {
+  if (one.outcome === "ok") return ["good", one.stream ? "OK, streamed" : "OK"];
+  if (/cancel|gone|left/.test(one.outcome)) return ["quiet", "Client left"];
+  const text = String(one.outcome).replaceAll("_", " ");
+  return [one.status >= 500 || one.status < 400 ? "bad" : "warn", one.status >= 400 ? `${one.status} ${text}` : text];
+}
+
+function make(one) {
+  const cell = (content, kind = "td") => h(kind, typeof content === "string" && content.length > 22 ? { title: content } : {}, content);
+  const spent = one.prompt_tokens === null || one.prompt_tokens === undefined ? "–" : `${count(one.prompt_tokens)} → ${count(one.completion_tokens ?? 0)}`;
+  return h(isFirst ? "tr" : "tr.new", {},
+    cell(timeOfDay(one.at_s), "td.dim"), cell(one.model), cell(one.target || "–"), cell(one.rule || "–", "td.dim"),
+    cell(milliseconds(one.first_byte_ms), "td.num"), cell(milliseconds(one.total_ms), "td.num"), cell(spent, "td.num"),
+    h("td", {}, pill(...outcome(one))), cell(one.key || "–", "td.dim"));
+}

@@ -1,0 +1,38 @@
+"""The control API as an ASGI application: one file per resource, one way in, one shape of error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from ringfence import __version__
+from ringfence.control import config, devices, events, explain, instances, keys, models, requests, status
+from ringfence.control.access import Access
+from ringfence.control.failures import render_failures
+from ringfence.control.shield import Shield
+from ringfence.control.view import View
+
+PREFIX = "/control/v1"
+RESOURCES = (status, models, instances, devices, requests, keys, explain, config, events)
+
+
+def build(view: View) -> FastAPI:
+    """The application; the console is mounted on it afterwards. Nothing runs until a request comes."""
+    # The built-in pages of documentation load scripts from a CDN, and the description is not for everyone.
+    app = FastAPI(
+        title="Ringfence", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
+    app.add_middleware(Shield)
+    render_failures(app)
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(Access(view))])
+    for resource in RESOURCES:
+        router.include_router(resource.routes(view))
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def description() -> dict[str, Any]:
+        """The API described, for generating clients."""
+        return app.openapi()
+
+    app.include_router(router)
+    return app

@@ -1,0 +1,31 @@
+"""POST /control/v1/explain: where a request would go, and why, without sending it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from ringfence.control.view import View
+
+
+class Question(BaseModel):
+    """`body` is what would be sent to the route; `key` the id or name of the key that would ask."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str = Field(min_length=1, max_length=500)
+    body: dict[str, Any] = Field(default_factory=dict, repr=False)
+    key: str | None = Field(default=None, max_length=200)
+
+
+def routes(view: View) -> APIRouter:
+    router = APIRouter(tags=["explain"])
+
+    @router.post("/explain")
+    async def explain(question: Question) -> dict[str, Any]:
+        """The rule, the chain, who was excluded, and what the window would do to the request."""
+        return view.explain(question.model, question.body, question.key)
+
+    return router

@@ -1,0 +1,65 @@
+"""What the control API and the console see of the running gateway. `runtime.py` fills it in; tests hand in their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+
+class View(Protocol):
+    """The running gateway, as JSON-able values. Times are UTC seconds; what goes wrong is a `core.errors.Failure`.
+
+    Nothing that it returns holds text of a request, and no secret but the one of a key that was just created.
+    """
+
+    def status(self) -> dict[str, Any]:
+        """Everything the first page shows: models, instances, devices, requests, and what was left out and why."""
+        ...
+
+    async def keys(self) -> list[dict[str, Any]]:
+        """Every API key without its secret, and what it has used."""
+        ...
+
+    async def create_key(
+        self,
+        name: str,
+        profile: str,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        expires_s: int | None,
+    ) -> dict[str, Any]:
+        """A new key; `secret` stands in this answer and never again."""
+        ...
+
+    async def revoke_key(self, which: str) -> dict[str, Any]:
+        """The key with this id, name or hint, as it is after it was revoked."""
+        ...
+
+    def explain(self, model: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
+        """Where such a request would go, and why. Nothing is sent."""
+        ...
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again: `ok`, `changes`, `problems`."""
+        ...
+
+    def config_text(self) -> str:
+        """The configuration in force, as YAML; secrets are references in it."""
+        ...
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """The whole status each time something happened, at most about four times a second."""
+        ...
+
+    def sign_in(self, token: str) -> str | None:
+        """Exchanges a console token, once, for the id of a session; None when it is not valid (any more)."""
+        ...
+
+    def session(self, session_id: str) -> dict[str, Any] | None:
+        """`api_key` for the chat box and `expires_s`; None when there is no such session (any more)."""
+        ...
+
+    def is_admin(self, token: str) -> bool:
+        """True for the token of the command line."""
+        ...

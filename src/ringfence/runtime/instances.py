@@ -1,0 +1,251 @@
+"""The engines behind the models: those of the configuration, and those found on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module, resources
+from pathlib import Path
+from time import time
+
+from ringfence import engines
+from ringfence.config.schema import Config, ModelSettings
+from ringfence.core.boundary import Boundary, boundary_of
+from ringfence.core.catalog import Ability, Endpoint, Model, Target
+from ringfence.core.ports import Emit, Engine, Fetch
+from ringfence.core.registry import adapters
+from ringfence.egress.pool import Pool
+from ringfence.placement.adopted import Adopted
+from ringfence.placement.discover import discover
+from ringfence.placement.instance import Placement
+from ringfence.placement.launch import llamacpp
+from ringfence.placement.lifecycle import State
+from ringfence.placement.offered import LeftOut, Source, catalog_of
+from ringfence.placement.supervisor import Supervisor
+
+log = logging.getLogger("ringfence.instances")
+GONE_AFTER_S = 60.0
+DRAIN_S = 30.0
+CALLABLE = frozenset((Ability.CHAT, Ability.COMPLETIONS))
+
+
+class NotServable(Exception):
+    """A configured model cannot be served; the message says why and what to do."""
+
+
+@dataclass(slots=True)
+class Configured:
+    """A model of the configuration and the instance that serves it now."""
+
+    name: str
+    settings: ModelSettings
+    instance: str
+    kind: str
+    endpoint: Endpoint | None
+    created_s: int
+
+
+class Instances:
+    """Keeps `placement` in line with the configuration and with what is found; knows which models there are."""
+
+    def __init__(self, placement: Placement, pool: Pool, emit: Emit, state_dir: Path, changed: Callable[[], None]) -> None:
+        self.on_progress: Callable[[str, int, int], None] = lambda _model, _done, _all: None
+        self.placement = placement
+        self.adapters: dict[str, Engine] = adapters(engines)
+        self.left_out: tuple[LeftOut, ...] = ()
+        self.own_port = 0
+        self._pool = pool
+        self._emit = emit
+        self._state_dir = state_dir
+        self._changed = changed
+        self._configured: dict[str, Configured] = {}
+        self._found: dict[str, Adopted] = {}
+        self._found_s = int(time())
+
+    # -- what is configured ---------------------------------------------------------------------------------------
+
+    async def bring_up(self, config: Config, ready_s: float = 0.0) -> None:
+        """Serve what `config` says: start the new, and once that stands, drain and stop what is gone or was changed.
+
+        With `ready_s`, new engines must be ready within that time. Raises NotServable, and then nothing has changed.
+        """
+        fresh: dict[str, Configured] = {}
+        try:
+            for name, settings in config.models.items():
+                old = self._configured.get(name)
+                if old is None or _restarts(old.settings, settings):
+                    fresh[name] = await self._start(name, settings, config)
+            if ready_s:
+                await asyncio.gather(*(self._wait_ready(one, ready_s) for one in fresh.values()))
+        except BaseException:
+            for one in fresh.values():
+                await self.placement.remove(one.instance, 0)
+            raise
+        kept = {name: one for name, one in self._configured.items() if name in config.models and name not in fresh}
+        for name, one in kept.items():
+            one.settings = config.models[name]
+        gone = [one for name, one in self._configured.items() if name not in kept]
+        self._configured = {name: fresh.get(name) or kept[name] for name in config.models}
+        self._changed()
+        for one in gone:
+            task = asyncio.create_task(self.placement.remove(one.instance, DRAIN_S), name=f"drain {one.instance}")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _start(self, name: str, settings: ModelSettings, config: Config) -> Configured:
+        instance = name
+        while self.placement.has(instance):
+            instance += "+"  # the old one of this name is still being drained
+        if settings.source is not None:
+            kind = settings.engine or "llamacpp"
+            if kind != "llamacpp":
+                raise NotServable(f"models.{name}: a source is served by llamacpp; give the url of a running {kind}")
+            path = await asyncio.to_thread(self._weights, name, settings.source)
+            launch = llamacpp(
+                path, name, window=settings.window or 0, parallel=settings.parallel, threads=settings.threads or 0,
+                embeddings=settings.embeddings is not False,
+            )  # fmt: skip
+            keeper: Supervisor | Adopted = Supervisor(
+                instance, launch, self.adapters[kind], self._fetch_at, self._emit, log_dir=self._state_dir / "logs"
+            )
+            endpoint = None
+        else:
+            endpoint = await self._address(name, settings, config)
+            kind = settings.engine or await self._identify(endpoint)
+            if kind not in self.adapters:
+                raise NotServable(f"models.{name}.engine: there is no engine kind '{kind}'")
+            keeper = Adopted(instance, self.adapters[kind], endpoint, self._fetch_at, self._emit)
+        self.placement.add(keeper)
+        return Configured(name, settings, instance, kind, endpoint, int(time()))
+
+    def _weights(self, name: str, source: str) -> Path:
+        if source == "demo":
+            return Path(str(resources.files("ringfence.models") / "demo.gguf"))
+        if source.startswith("hf:"):
+            hub = import_module("ringfence.placement.hub")  # only who serves a model of a hub pays for its library
+            try:
+                return hub.resolve(source, self._state_dir / "models", os.environ.get("HF_TOKEN"), partial(self.on_progress, name))
+            except hub.HubError as error:
+                raise NotServable(f"models.{name}: {error}") from None
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise NotServable(f"models.{name}: there is no file {path}")
+        return path
+
+    async def _address(self, name: str, settings: ModelSettings, config: Config) -> Endpoint:
+        """Resolve and pin where the engine is; only this host and listed mesh networks will do."""
+        url = settings.address
+        assert url is not None
+        try:
+            rows = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise NotServable(f"models.{name}.url: '{url.host}' cannot be resolved ({error.strerror or error})") from None
+        address = str(rows[0][4][0])
+        boundary = boundary_of(address, config.mesh_networks)
+        if boundary is Boundary.CLOUD:
+            raise NotServable(
+                f"models.{name}.url: {address} is neither this machine nor in a network listed under mesh; list its network if it is yours"
+            )
+        secret = settings.api_key.resolve(os.environ) if settings.api_key is not None else None
+        return Endpoint(address, url.port, boundary, url.prefix, secret)
+
+    async def _identify(self, endpoint: Endpoint) -> str:
+        fetch = self._fetch_at(endpoint)
+        for adapter in self.adapters.values():
+            if adapter.usual_ports and await adapter.examine(fetch):
+                return adapter.kind
+        return "openai_compatible"
+
+    async def _wait_ready(self, one: Configured, ready_s: float) -> None:
+        if not await self.placement.is_ready(one.instance, ready_s):
+            reason = next((s.reason for s in self.placement.status() if s.name == one.instance), "")
+            raise NotServable(f"models.{one.name}: not ready within {ready_s:g} s. {reason}".rstrip())
+
+    # -- what is found --------------------------------------------------------------------------------------------
+
+    async def look_around(self, config: Config) -> None:
+        """One look at the usual loopback ports; adopts what is new and forgets what has been gone for a while."""
+        for name, adopted in list(self._found.items()):
+            if adopted.state is State.FAILED and adopted.since_s > GONE_AFTER_S:
+                del self._found[name]
+                await self.placement.remove(name, 0)
+                self._changed()
+        if not config.discovery.adopt:
+            return
+        ports = {kind: config.discovery.ports.get(kind, engine.usual_ports) for kind, engine in self.adapters.items()}
+        taken = {(address, self.own_port) for address in ("127.0.0.1", "::1")}
+        taken |= {(adopted.at.address, adopted.at.port) for adopted in self._found.values()}
+        taken |= {(one.endpoint.address, one.endpoint.port) for one in self._configured.values() if one.endpoint}
+        every = list(dict.fromkeys(port for listed in ports.values() for port in listed))
+        for found in await discover(self.adapters, self._fetch_at, every, taken):
+            name = f"{found.kind}-{found.endpoint.port}"
+            if self.placement.has(name):
+                continue
+            adopted = Adopted(
+                name, self.adapters[found.kind], found.endpoint, self._fetch_at, self._emit, offers=found.offers, examine_every_s=15.0
+            )
+            self._found[name] = adopted
+            self.placement.add(adopted)
+            log.info("found %s at %s with %d models", found.kind, found.endpoint.url, len(found.offers))
+            self._changed()
+
+    # -- what can be asked for ------------------------------------------------------------------------------------
+
+    def models(self, config: Config) -> list[Model]:
+        """Every model that can be named now; binds each instance to its targets."""
+        configured: list[Model] = []
+        left_out: list[LeftOut] = []
+        for one in self._configured.values():
+            target = self._target(one, left_out)
+            configured.append(Model(one.name, (target,) if target else (), one.settings.aliases, one.created_s))
+            self.placement.bind(one.instance, (target.name,) if target else ())
+        sources = [Source(name, a.engine, a.at, a.offers) for name, a in self._found.items() if a.state is not State.FAILED]
+        offered = catalog_of(configured, sources, config.mesh_networks, self._found_s)
+        for instance, targets in offered.targets_of.items():
+            self.placement.bind(instance, targets)
+        self.left_out = (*left_out, *offered.left_out)
+        return list(offered.models)
+
+    def _target(self, one: Configured, left_out: list[LeftOut]) -> Target | None:
+        settings, offers = one.settings, self.placement.offers(one.instance)
+        engine_model = settings.engine_model or one.name
+        if settings.source is not None:
+            offer = offers[0] if offers else None
+            engine_model = one.name
+        else:
+            offer = next((offer for offer in offers if offer.engine_model == engine_model), None)
+            if offer is None and len(offers) == 1 and settings.engine_model is None:
+                offer = offers[0]
+                engine_model = offer.engine_model
+            if offer is None and offers:
+                left_out.append(LeftOut(one.instance, engine_model, "the engine has no model of this name"))
+                return None
+        if offer is not None and offer.reaches_cloud:
+            left_out.append(LeftOut(one.instance, engine_model, "this engine would send the text to its own cloud"))
+            return None
+        abilities = offer.abilities if offer is not None else self._expected(one)
+        if settings.embeddings is False:
+            abilities -= {Ability.EMBEDDINGS}
+        window = offer.window if offer is not None else settings.window
+        if settings.window is not None and window is not None:
+            window = min(window, settings.window)
+        boundary = one.endpoint.boundary if one.endpoint is not None else Boundary.HOST
+        return Target(
+            f"{one.kind}/{one.instance}", one.name, one.kind, engine_model, boundary, window, settings.parallel, abilities
+        )
+
+    def _expected(self, one: Configured) -> frozenset[Ability]:
+        """Abilities of an engine that has not said anything yet: those of its file, else everything."""
+        return self.placement.expected(one.instance) or CALLABLE | {Ability.EMBEDDINGS}
+
+    def _fetch_at(self, endpoint: Endpoint) -> Fetch:
+        return partial(self._pool.fetch, endpoint)
+
+
+def _restarts(old: ModelSettings, new: ModelSettings) -> bool:
+    """True when the engine must be started anew: everything but the names of a model is part of its engine."""
+    return old.model_copy(update={"aliases": ()}) != new.model_copy(update={"aliases": ()})

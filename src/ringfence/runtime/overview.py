@@ -1,0 +1,269 @@
+"""What the running gateway shows of itself: the view behind the control API and the console."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from hmac import compare_digest
+from time import monotonic, time
+from typing import Any
+
+from ringfence import __version__
+from ringfence.accelerators.cpu import ADAPTER as CPU
+from ringfence.config.changes import show
+from ringfence.console import pages
+from ringfence.control import app as control
+from ringfence.control.access import COOKIE
+from ringfence.core.errors import BadRequest, NotFound
+from ringfence.core.identity import Key
+from ringfence.core.route import Profile
+from ringfence.gateway.asgi import AsgiApp
+from ringfence.gateway.call import Call
+from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.pipeline import fit, read_signals
+from ringfence.gateway.window import output_asked
+from ringfence.placement.instance import InstanceStatus
+from ringfence.routing.rules import decide
+from ringfence.runtime.parts import Runtime, dialects_by_name
+from ringfence.store import keys as keystore
+from ringfence.store import ledger
+from ringfence.telemetry.events import Answered
+
+WATCH_EVERY_S = 0.25
+SHOWN = 50
+
+
+class Overview:
+    """Reads the parts and turns them into JSON-able values."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._cpu_before: dict[str, tuple[float, float]] = {}
+
+    # -- what runs ------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        runtime = self._runtime
+        runtime.events.flush()
+        statuses = runtime.placement.status()
+        ours_bytes = sum(status.rss_bytes or 0 for status in statuses if status.is_ours)
+        return {
+            "version": __version__,
+            "base_url": f"{runtime.base_url}/v1",
+            "pid": runtime.pid,
+            "started_s": runtime.started_s,
+            "uptime_s": time() - runtime.started_s,
+            "ready": runtime.is_ready(),
+            "models": [self._model(name) for name in runtime.pipeline.settings.catalog.models],
+            "instances": [self._instance(status) for status in statuses],
+            "left_out": [
+                {"name": one.engine_model, "engine": one.instance, "reason": one.reason} for one in runtime.instances.left_out
+            ],
+            "devices": [
+                {
+                    "name": device.name, "kind": device.kind.value, "total_bytes": device.total_bytes,
+                    "free_bytes": device.available_bytes, "others_bytes": device.used_by_others_bytes,
+                    "load_percent": None if device.load is None else round(min(1.0, device.load) * 100),
+                }
+                for device in CPU.read(ours_bytes)
+            ],
+            "requests": self._requests(),
+            "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
+            "cloud_keys": list(runtime.cloud_keys),
+        }  # fmt: skip
+
+    def _model(self, name: str) -> dict[str, Any]:
+        runtime = self._runtime
+        model = runtime.pipeline.settings.catalog.models[name]
+        targets: list[dict[str, Any]] = []
+        for target in model.targets:
+            lane, seen = runtime.admission.lanes.get(target.name), runtime.health.of(target)
+            targets.append({
+                "name": target.name, "engine": target.engine, "boundary": target.reach, "window": target.window,
+                "slots": target.slots, "running": lane.running if lane else 0, "waiting": len(lane.waiting) if lane else 0,
+                "failures": seen.failures, "reason": seen.reason,
+            })  # fmt: skip
+        abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
+        return {
+            "name": model.name, "aliases": list(model.aliases), "abilities": abilities, "window": model.window,
+            "owner": model.owner, "targets": targets,
+        }  # fmt: skip
+
+    def _instance(self, status: InstanceStatus) -> dict[str, Any]:
+        now = monotonic()
+        percent = None
+        if status.cpu_s is not None:
+            cpu_s, at = self._cpu_before.get(status.name, (status.cpu_s, now))
+            percent = round(max(0.0, status.cpu_s - cpu_s) / (now - at) * 100, 1) if now > at else 0.0
+            if now - at > 1 or status.name not in self._cpu_before:
+                self._cpu_before[status.name] = (status.cpu_s, now)
+        return {
+            "name": status.name, "engine": status.engine, "model": status.model,
+            "kind": "supervised" if status.is_ours else "adopted", "state": status.state, "since_s": round(status.since_s, 1),
+            "pid": status.pid, "port": status.port, "restarts": status.restarts, "window": status.window, "slots": status.slots,
+            "in_use": status.in_use, "rss_bytes": status.rss_bytes, "cpu_percent": percent, "reason": status.reason,
+        }  # fmt: skip
+
+    def _requests(self) -> dict[str, Any]:
+        runtime = self._runtime
+        answers = runtime.metrics.answers
+        lanes = runtime.admission.lanes.values()
+        minute_ago = time() - 60
+        return {
+            "running": sum(lane.running for lane in lanes),
+            "waiting": sum(len(lane.waiting) for lane in lanes),
+            "total": sum(series.requests for series in answers.values()),
+            "errors": sum(series.requests for labels, series in answers.items() if labels[4] not in ("ok", "client_gone")),
+            "per_minute": sum(type(e) is Answered and e.at_s > minute_ago for e in runtime.events.recent),
+            "prompt_tokens": sum(series.prompt_tokens for series in answers.values()),
+            "completion_tokens": sum(series.completion_tokens for series in answers.values()),
+        }
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        async with self._runtime.events.watch() as queue:
+            yield self._each(queue)
+
+    async def _each(self, queue: asyncio.Queue[object]) -> AsyncIterator[dict[str, Any]]:
+        yield self.status()
+        while True:
+            try:
+                async with asyncio.timeout(5.0):  # memory and load move without events
+                    await queue.get()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(WATCH_EVERY_S)
+            while not queue.empty():
+                queue.get_nowait()
+            yield self.status()
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    async def keys(self) -> list[dict[str, Any]]:
+        await self._runtime.ledger.flush()
+        found, used = await self._runtime.db.run(lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00")))
+        return [ledger.with_usage(key, used) for key in found]
+
+    async def create_key(
+        self,
+        name: str,
+        profile: str,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        expires_s: int | None,
+    ) -> dict[str, Any]:
+        if profile not in self._runtime.config.profiles:
+            known = ", ".join(self._runtime.config.profiles)
+            raise BadRequest(f"There is no profile '{profile}'; the configuration has: {known}.", param="profile")
+        try:
+            key, secret = await self._runtime.create_key(
+                name=name, profile=profile, requests_per_minute=requests_per_minute,
+                tokens_per_minute=tokens_per_minute, expires_s=expires_s,
+            )  # fmt: skip
+        except ValueError as error:
+            raise BadRequest(str(error), param="name") from None
+        return {**ledger.with_usage(key, []), "secret": secret}
+
+    async def revoke_key(self, which: str) -> dict[str, Any]:
+        try:
+            key = await self._runtime.db.run(lambda c: keystore.revoke(c, which, int(time())))
+        except keystore.KeyUnknown:
+            raise NotFound(f"There is no key '{which[:64]}'; `ringfence keys list` shows them.") from None
+        except keystore.KeyAmbiguous as several:
+            ids = ", ".join(key.id for key in several.candidates)
+            raise BadRequest(f"'{which[:64]}' means several keys: {ids}. Name one by its id.") from None
+        await self._runtime.read_keys()
+        return ledger.with_usage(key, [])
+
+    # -- decisions and configuration --------------------------------------------------------------------------------
+
+    def explain(self, model: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
+        runtime = self._runtime
+        settings = runtime.pipeline.settings
+        dialect = _dialect_of(body)
+        call = Call("explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, False, 0.0)
+        if len(body) > 0:
+            dialect.check(call.body)
+        signals = read_signals(call)
+        profile: Profile = settings.profiles.get(call.key.profile) or settings.profiles["default"]
+        decision = decide(settings.rules, settings.catalog, model, signals, profile)
+        ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
+        chain = [
+            {
+                "target": target.name, "engine": target.engine, "boundary": target.reach,
+                "usable": runtime.placement.is_bound(target, ready), "note": runtime.health.of(target).reason,
+            }
+            for target in decision.chain.targets
+        ]  # fmt: skip
+        first = decision.chain.targets[0]
+        sent, state = fit(call, first, frozenset())
+        return {
+            "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
+            "profile": profile.name, "chain": chain, "ending": decision.chain.ending.value,
+            "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
+            "window": {"window": first.window, "asked": output_asked(call.body), "max_tokens": sent.get("max_tokens"), "state": state},
+            "signals": {
+                "ability": signals.ability.value, "prompt_bytes": signals.prompt_bytes, "stream": signals.stream,
+                "tools": signals.tools,
+            },
+        }  # fmt: skip
+
+    def _asker(self, key: str | None) -> Key:
+        if key is None:
+            return Key("explain", "explain")
+        found = self._runtime.keyring.find(key.encode())
+        if found is None:
+            raise NotFound("This key is not known here.")
+        return found
+
+    async def reload(self) -> dict[str, Any]:
+        outcome = await self._runtime.reload()
+        return {
+            "ok": outcome.ok,
+            "changes": [asdict(change) for change in outcome.changes],
+            "problems": list(outcome.problems),
+        }
+
+    def config_text(self) -> str:
+        return show(self._runtime.config)
+
+    # -- who may look -------------------------------------------------------------------------------------------------
+
+    def sign_in(self, token: str) -> str | None:
+        return self._runtime.sessions.sign_in(token)
+
+    def session(self, session_id: str) -> dict[str, Any] | None:
+        return self._runtime.sessions.find(session_id)
+
+    def console_link(self) -> str:
+        return self._runtime.console_link()
+
+    def is_admin(self, token: str) -> bool:
+        return compare_digest(token.encode(), self._runtime.admin.encode())
+
+
+def application(runtime: Runtime) -> AsgiApp:
+    """Control API and console as one ASGI application."""
+    view = Overview(runtime)
+    built = control.build(view)
+    pages.mount(built, view, cookie=COOKIE)
+    return built
+
+
+def _dialect_of(body: dict[str, Any]) -> Dialect:
+    named: dict[str, Callable[[], Dialect]] = dialects_by_name()
+    name = "embeddings" if "input" in body else "completions" if "prompt" in body else "chat"
+    return named[name]  # type: ignore[return-value]
+
+
+def _row(event: Answered) -> dict[str, Any]:
+    usage = event.usage
+    return {
+        "id": event.call_id, "at_s": event.at_s, "model": event.model, "target": event.target, "rule": event.rule,
+        "dialect": event.dialect, "status": event.status, "outcome": event.outcome, "stream": event.stream,
+        "first_byte_ms": round(event.first_byte_s * 1000, 2), "total_ms": round(event.total_s * 1000, 2),
+        "prompt_tokens": usage.prompt_tokens if usage else 0, "completion_tokens": usage.completion_tokens if usage else 0,
+        "key": event.key.name,
+    }  # fmt: skip

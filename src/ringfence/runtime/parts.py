@@ -1,0 +1,338 @@
+"""The live parts of one gateway: built from a configuration, reloaded without a restart, stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+from ringfence.config.changes import Change, difference
+from ringfence.config.load import load
+from ringfence.config.problems import ConfigError, ConfigInvalid
+from ringfence.config.schema import Config, state_dir
+from ringfence.core.catalog import Catalog
+from ringfence.core.identity import Key
+from ringfence.core.registry import adapters
+from ringfence.core.route import Profile
+from ringfence.egress.pool import Pool
+from ringfence.gateway import dialects
+from ringfence.gateway.admission import Admission
+from ringfence.gateway.asgi import AsgiApp
+from ringfence.gateway.http import HttpServer, Limits
+from ringfence.gateway.ids import CallIds
+from ringfence.gateway.limits import RateLimits
+from ringfence.gateway.pipeline import Pipeline, Settings
+from ringfence.gateway.relay import Relay, Timeouts
+from ringfence.gateway.site import Front
+from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
+from ringfence.placement.instance import Placement
+from ringfence.routing.health import Health
+from ringfence.runtime.instances import Instances, NotServable
+from ringfence.runtime.sessions import Sessions
+from ringfence.store import keys as keystore
+from ringfence.store.credentials import Credentials, admin_token, load_credentials, save_credentials
+from ringfence.store.db import Database, changed
+from ringfence.store.keyring import KeyRing
+from ringfence.store.ledger import UsageLedger
+from ringfence.telemetry.events import Answered, Events, Refused, Reloaded, Retried
+from ringfence.telemetry.logs import RequestLog, configure
+from ringfence.telemetry.metrics import Metrics
+
+log = logging.getLogger("ringfence.runtime")
+KEYS_EVERY_S = 1.0
+FLUSH_EVERY_S = 1.0
+READY_ON_RELOAD_S = 60.0
+FIRST_KEY = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the configuration comes from, so that it can be read again."""
+
+    path: Path | None
+    overrides: Mapping[str, str] = field(default_factory=dict[str, str])
+    log_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reload did."""
+
+    ok: bool
+    changes: tuple[Change, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Runtime:
+    """Constructed in order of dependence; nothing runs before `start`."""
+
+    def __init__(self, config: Config, origin: Origin) -> None:
+        self.config = config
+        self.origin = origin
+        self.folder = state_dir(config)
+        self.started_s = time()
+        self.base_url = ""
+        self.port = 0
+        log_stream = configure(config.logging.level, origin.log_file or _log_file(config))
+        self.request_log = RequestLog(log_stream)
+        self.metrics = Metrics()
+        self.db = Database(self.folder / "ringfence.db")
+        self.ledger = UsageLedger(self.db, time, self._ledger_failed)
+        self.events = Events((self._count, self.request_log, self._follow), (self.request_log.write,))
+        emit = self.events.emit
+        self.keyring = KeyRing(b"")
+        self.sessions = Sessions()
+        self.cloud_keys: tuple[str, ...] = ()
+        self.pid = os.getpid()
+        self.pool = Pool(config.timeouts.connect_s, config.mesh_networks)
+        self.placement = Placement()
+        self.instances = Instances(self.placement, self.pool, emit, self.folder, self._refresh)
+        self.health = Health(monotonic)
+        self.admission = Admission(config.admission.queue, config.admission.wait_s)
+        self.relay = Relay(self.pool, _timeouts(config), self.instances.adapters)
+        self.pipeline = Pipeline(
+            Settings(Catalog.of([]), _profiles(config), config.timeouts.retries),
+            limits=RateLimits(monotonic),
+            admission=self.admission,
+            placement=self.placement,
+            relay=self.relay,
+            health=self.health,
+            emit=emit,
+            ids=CallIds(),
+        )
+        self.front = Front(
+            self.pipeline,
+            list(dialects_by_name().values()),
+            None,
+            apps=self._apps,
+            metrics=self._metrics_page,
+            is_ready=self.is_ready,
+            emit=emit,
+        )
+        self.server = HttpServer(self.front, _limits(config))
+        self.admin = ""
+        self._pepper = b""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reloading = asyncio.Lock()
+
+    # -- start ------------------------------------------------------------------------------------------------------
+
+    async def start(self, step: Callable[[str], None]) -> Credentials | None:
+        """Bring everything up; `step` is told what is done. The first key's credentials, when there is a local copy."""
+        config = self.config
+        self.db.migrate()
+        self._pepper, rows = await self.db.run(lambda c: (keystore.find_pepper(c, self.folder), keystore.rows(c)))
+        self.keyring = self.sessions.keyring = KeyRing(self._pepper, rows)
+        self.admin = admin_token(self.folder)
+        credentials = await self._first_key()
+        step(f"State in {self.folder}")
+        self._apply(config)
+        self.port = await self.server.listen(config.server.host, config.server.port)
+        self.instances.own_port = self.port
+        self.base_url = f"http://{_shown(config.server.host)}:{self.port}"
+        step(f"Listening on {self.base_url}")
+        await self.instances.bring_up(config)
+        await self.instances.look_around(config)
+        self._describe_gauges()
+        self._tasks = [
+            asyncio.create_task(self._every(KEYS_EVERY_S, self._watch_keys), name="watch keys"),
+            asyncio.create_task(self._every(FLUSH_EVERY_S, self.ledger.flush), name="flush ledger"),
+            asyncio.create_task(self._look_around(), name="look around"),
+        ]
+        gc.collect()
+        gc.freeze()  # what lives from here on is small and short: spare the collector the rest
+        return credentials
+
+    async def _first_key(self) -> Credentials | None:
+        """The local user's key: the one kept beside the database if it is still good, else a new one."""
+        known = load_credentials(self.folder)
+        if known is not None and self.keyring.find(known.api_key.encode()) is not None:
+            return known
+        key, secret = await self.create_key(name=FIRST_KEY)
+        credentials = Credentials(key.id, secret)
+        save_credentials(self.folder, credentials)
+        return credentials
+
+    async def create_key(self, *, name: str, **limits: Any) -> tuple[Key, str]:
+        """A new key and its secret, valid from now on."""
+        created = await self.db.run(
+            lambda c: keystore.create(c, self._pepper, name=name, created_s=int(time()), **limits)
+        )
+        await self.read_keys()
+        return created
+
+    async def read_keys(self) -> None:
+        self.keyring.replace(await self.db.run(keystore.rows))
+
+    # -- reload -----------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> Outcome:
+        """Read the configuration again and put it to work. A bad one changes nothing."""
+        async with self._reloading:
+            try:
+                fresh = await asyncio.to_thread(self._read_again)
+                changes = tuple(difference(self.config, fresh))
+                await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
+            except ConfigInvalid as invalid:
+                return Outcome(False, problems=tuple(str(problem) for problem in invalid.problems))
+            except (ConfigError, NotServable) as error:
+                return Outcome(False, problems=(str(error),))
+            self.config = fresh
+            self._apply(fresh)
+            self._refresh()
+            self.events.emit(Reloaded(len(changes)))
+            log.info("reloaded with %d changes", len(changes))
+            return Outcome(True, changes)
+
+    def _read_again(self) -> Config:
+        return load(self.origin.path, overrides=self.origin.overrides, kinds=self.instances.adapters)
+
+    def _apply(self, config: Config) -> None:
+        """Everything that takes effect at once."""
+        server = config.server
+        self.server.limits = _limits(config)
+        self.relay.timeouts = _timeouts(config)
+        self.pool.connect_s, self.pool.mesh = config.timeouts.connect_s, config.mesh_networks
+        self.admission.queue, self.admission.wait_s = config.admission.queue, config.admission.wait_s
+        self.front.keys = self.keyring if server.keys == "required" else None
+        self.front.allowed_hosts = frozenset(server.allowed_hosts)
+        self.front.metrics_need_key = not _is_loopback(server.host)
+        self.request_log.is_on = config.logging.requests
+        logging.getLogger().setLevel(config.logging.level.upper())
+
+    def _refresh(self) -> None:
+        """Models, windows or profiles may have changed: swap the settings of the path whole."""
+        config = self.config
+        catalog = Catalog.of(self.instances.models(config))
+        self.pipeline.settings = Settings(catalog, _profiles(config), config.timeouts.retries)
+
+    # -- stop -------------------------------------------------------------------------------------------------------
+
+    async def stop(self, drain_s: float) -> None:
+        """Take no more requests, let running ones end, then stop engines and write down what is pending."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.server.drain(drain_s)
+        await self.placement.close(0)
+        self.pool.close()
+        self.events.flush()
+        await self.ledger.flush()
+        self.db.close()
+
+    def console_link(self) -> str:
+        """An address that signs one browser in, once."""
+        return f"{self.base_url}/console?token={self.sessions.new_token()}"
+
+    # -- while it runs ----------------------------------------------------------------------------------------------
+
+    def is_ready(self) -> bool:
+        """True when at least one instance answers."""
+        return any(status.state == "ready" for status in self.placement.status())
+
+    def _count(self, event: object) -> None:
+        if type(event) is Answered:
+            self.metrics.answered(event)
+            outcome = "cancelled" if event.outcome == "client_gone" else event.outcome
+            if event.usage is not None:
+                self.ledger.record(event.key.id, event.model, event.target, outcome, event.usage)
+        elif type(event) is Retried:
+            self.metrics.retried(event.target, event.reason)
+        elif type(event) is Refused:
+            self.metrics.refused(event.status, event.code)
+
+    def _follow(self, event: object) -> None:
+        if isinstance(event, InstanceReady | OffersChanged):
+            self._refresh()
+        elif isinstance(event, InstanceFailed):
+            log.warning("instance %s failed: %s", event.name, event.reason)
+
+    def _ledger_failed(self, error: Exception) -> None:
+        log.error("usage cannot be written down: %s", error)
+
+    async def _watch_keys(self) -> None:
+        """Keys may be made and revoked by another process, such as the command line."""
+        if await self.db.run(changed):
+            await self.read_keys()
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.discovery.interval_s)
+            try:
+                await self.instances.look_around(self.config)
+            except Exception:
+                log.exception("looking for engines failed")
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await act()
+            except Exception as error:
+                log.error("%s: %s", getattr(act, "__name__", "a task"), error)
+
+    def _metrics_page(self) -> tuple[str, bytes]:
+        self.events.flush()
+        exposition = import_module("ringfence.telemetry.exposition")
+        return exposition.CONTENT_TYPE, exposition.render(self.metrics)
+
+    def _describe_gauges(self) -> None:
+        gauge = self.metrics.gauge
+        lanes = self.admission.lanes
+        gauge("ringfence_running", "Requests that a target works on.", ("target",),
+              lambda: (((name,), float(lane.running)) for name, lane in lanes.items()))  # fmt: skip
+        gauge("ringfence_waiting", "Requests that wait for a place.", ("target",),
+              lambda: (((name,), float(len(lane.waiting))) for name, lane in lanes.items()))  # fmt: skip
+        gauge("ringfence_connections", "Open client connections.", (), lambda: [((), float(len(self.server.connections)))])
+        gauge("ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(self.server.body_bytes))])
+        gauge("ringfence_instance_ready", "1 when the instance answers.", ("instance", "engine"),
+              lambda: (((s.name, s.engine), float(s.state == "ready")) for s in self.placement.status()))  # fmt: skip
+
+    def _apps(self) -> AsgiApp:
+        """Control API and console, loaded when somebody first asks: they cost 30 MB."""
+        overview = import_module("ringfence.runtime.overview")
+        return overview.application(self)
+
+
+def dialects_by_name() -> dict[str, Any]:
+    """Every dialect, by name: a file in gateway/dialects with a `DIALECT`."""
+    return adapters(dialects, constant="DIALECT", by="name")
+
+
+def _profiles(config: Config) -> dict[str, Profile]:
+    return {name: Profile(name, settings.reaches) for name, settings in config.profiles.items()}
+
+
+def _timeouts(config: Config) -> Timeouts:
+    timeouts = config.timeouts
+    return Timeouts(timeouts.first_byte_s, timeouts.between_bytes_s, timeouts.answer_s)
+
+
+def _limits(config: Config) -> Limits:
+    server = config.server
+    return Limits(
+        server.header_timeout_s, server.body_timeout_s, server.idle_timeout_s, server.write_timeout_s,
+        server.max_body_bytes, server.body_memory_bytes, server.max_connections,
+    )  # fmt: skip
+
+
+def _log_file(config: Config) -> Path | None:
+    return Path(config.logging.file) if config.logging.file else None
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
+
+
+def _shown(host: str) -> str:
+    """The address to tell people: one they can reach from this machine."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

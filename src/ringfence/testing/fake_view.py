@@ -1,0 +1,138 @@
+"""A running gateway as the control API and the console see it, without one: every answer is made up and can be changed.
+
+view = FakeView()
+view.sample["models"].clear()
+view.changed()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from typing import Any
+
+from ringfence.core.errors import BadRequest, ModelNotFound, NotFound
+from ringfence.testing.fake_status import sample_status
+
+ADMIN_TOKEN = "rf-admin-for-tests"  # noqa: S105
+CHAT_KEY = "sk-rf-chat-for-tests"
+
+
+class FakeView:
+    """Holds keys and sessions in memory; `tokens` are the console tokens that still work."""
+
+    def __init__(self) -> None:
+        self.sample: dict[str, Any] = sample_status(time.time())
+        self.tokens: set[str] = set()
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.known_keys: dict[str, dict[str, Any]] = {}
+        self.reloads = 0
+        self.watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
+
+    def status(self) -> dict[str, Any]:
+        return deepcopy(self.sample)
+
+    async def keys(self) -> list[dict[str, Any]]:
+        return [dict(key) for key in self.known_keys.values()]
+
+    async def create_key(
+        self,
+        name: str,
+        profile: str,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        expires_s: int | None,
+    ) -> dict[str, Any]:
+        if profile != "default":
+            raise BadRequest(f"There is no profile '{profile}'.", param="profile")
+        key = {
+            "id": f"key_{len(self.known_keys):012x}",
+            "name": name,
+            "hint": "abcd",
+            "profile": profile,
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "created_s": int(time.time()),
+            "expires_s": expires_s,
+            "revoked_s": None,
+            "requests": 0,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+        }
+        self.known_keys[str(key["id"])] = key
+        return {**key, "secret": "sk-rf-shown-once"}
+
+    async def revoke_key(self, which: str) -> dict[str, Any]:
+        key = self.known_keys.get(which)
+        if key is None:
+            raise NotFound(f"There is no key '{which}'.", code="key_not_found")
+        key["revoked_s"] = int(time.time())
+        return dict(key)
+
+    def explain(self, model: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
+        for known in self.sample["models"]:
+            if model in (known["name"], *known["aliases"]):
+                break
+        else:
+            raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
+        chain = [{"target": t["name"], "engine": t["engine"], "boundary": t["boundary"], "usable": not t["reason"], "note": ""}
+                 for t in known["targets"]]  # fmt: skip
+        window = {"window": known["window"], "max_tokens": 4096, "state": "fit"}
+        return {
+            "model": known["name"],
+            "rule": "name",
+            "reason": "the model was named",
+            "allowed": "HOST",
+            "chain": chain,
+            "excluded": [],
+            "window": window,
+            "signals": {"prompt_bytes": len(repr(body)), "key": key},
+        }
+
+    async def reload(self) -> dict[str, Any]:
+        self.reloads += 1
+        return {"ok": True, "changes": [], "problems": []}
+
+    def config_text(self) -> str:
+        return "server:\n  port: 7464\n"
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.watchers.add(queue)
+        try:
+            yield self._follow(queue)
+        finally:
+            self.watchers.discard(queue)
+
+    async def _follow(self, queue: asyncio.Queue[dict[str, Any] | None]) -> AsyncIterator[dict[str, Any]]:
+        while (status := await queue.get()) is not None:
+            yield status
+
+    def changed(self) -> None:
+        """Tell every watcher; from the loop that they run in."""
+        for queue in self.watchers:
+            queue.put_nowait(self.status())
+
+    def end_watching(self) -> None:
+        """Let every stream of events end."""
+        for queue in self.watchers:
+            queue.put_nowait(None)
+
+    def sign_in(self, token: str) -> str | None:
+        if token not in self.tokens:
+            return None
+        self.tokens.discard(token)
+        session_id = f"session-{len(self.sessions)}"
+        self.sessions[session_id] = {"api_key": CHAT_KEY, "expires_s": time.time() + 3600}
+        return session_id
+
+    def session(self, session_id: str) -> dict[str, Any] | None:
+        found = self.sessions.get(session_id)
+        return found if found is not None and time.time() < found["expires_s"] else None
+
+    def is_admin(self, token: str) -> bool:
+        return token == ADMIN_TOKEN

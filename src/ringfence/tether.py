@@ -1,0 +1,31 @@
+"""A child process that never outlives its parent: the kernel kills it, and an end of standard input ends it too."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel for SIGKILL when the parent's main thread dies; the parent may have died before we asked."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent_pid and os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def leave_when_input_ends(leave: Callable[[], object]) -> None:
+    """Call `leave` from a thread of its own when standard input ends: works where the kernel cannot be asked."""
+
+    def wait() -> None:
+        while sys.stdin.readline():
+            pass
+        leave()
+
+    threading.Thread(target=wait, daemon=True, name="tether").start()
