@@ -44,7 +44,7 @@ class Sessions(Protocol):
 
 
 def mount(app: FastAPI, sessions: Sessions, *, cookie: str) -> None:
-    """Adds `/`, `/console` and what is below it. `cookie` is the name under which the control API looks for a session."""
+    """Adds `/`, `/console` and what is below it. `cookie` is where the control API looks for a session."""
     app.include_router(Pages(sessions, cookie).routes())
 
 
@@ -89,7 +89,7 @@ class Pages:
         return self._enter(fields.get("token", [""])[0].strip())
 
     async def session(self, request: Request) -> Response:
-        """The key of the chat box: for our own page alone. Asked with `?probe`, nobody signed in is 204 and no error."""
+        """The key of the chat box: for our own page alone. With `?probe` the answer to nobody is 204, not 401."""
         if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise Forbidden("This request was started by a page of another origin.", code="foreign_origin")
         found = self._find(request)

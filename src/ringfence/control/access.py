@@ -66,7 +66,7 @@ class Access:
             raise Forbidden("This request was started by a page of another origin.", code="foreign_origin")
         if request.method not in READING and request.headers.get(CONSOLE_HEADER) != "1":
             raise Forbidden(
-                f"A request of a browser that changes something must carry '{CONSOLE_HEADER}: 1'.",
+                f"What changes something must carry '{CONSOLE_HEADER}: 1' when a browser sends it.",
                 code="console_header_missing",
             )
 

@@ -7,19 +7,19 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from ringfence import __version__
-from ringfence.control import config, devices, events, explain, instances, keys, models, requests, status
+from ringfence.control import config, console, devices, events, explain, instances, keys, models, requests, status
 from ringfence.control.access import Access
 from ringfence.control.failures import render_failures
 from ringfence.control.shield import Shield
 from ringfence.control.view import View
 
 PREFIX = "/control/v1"
-RESOURCES = (status, models, instances, devices, requests, keys, explain, config, events)
+RESOURCES = (status, models, instances, devices, requests, keys, explain, config, console, events)
 
 
 def build(view: View) -> FastAPI:
     """The application; the console is mounted on it afterwards. Nothing runs until a request comes."""
-    # The built-in pages of documentation load scripts from a CDN, and the description is not for everyone.
+    # No openapi_url, and so no pages of documentation: those load scripts from a CDN.
     app = FastAPI(
         title="Ringfence", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )

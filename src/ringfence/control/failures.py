@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ValidationException
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -25,10 +25,12 @@ def render_failures(app: FastAPI) -> None:
         return rendered(failure) if isinstance(failure, Failure) else unforeseen("", failure)
 
     async def refused(_: Request, problem: Exception) -> JSONResponse:
-        return rendered(_said(problem.errors()) if isinstance(problem, RequestValidationError) else Failure(""))
+        return (
+            rendered(_said(problem.errors())) if isinstance(problem, ValidationException) else unforeseen("", problem)
+        )
 
     async def unrouted(request: Request, problem: Exception) -> JSONResponse:
-        return rendered(_unrouted(request, problem) if isinstance(problem, HTTPException) else Failure(""))
+        return rendered(_unrouted(request, problem)) if isinstance(problem, HTTPException) else unforeseen("", problem)
 
     app.add_exception_handler(Failure, failed)
     app.add_exception_handler(RequestValidationError, refused)

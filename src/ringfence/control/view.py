@@ -1,4 +1,4 @@
-"""What the control API and the console see of the running gateway. `runtime.py` fills it in; tests hand in their own."""
+"""What the control API and the console see of the running gateway. The runtime fills it in; tests hand in a fake."""
 
 from __future__ import annotations
 
@@ -50,6 +50,10 @@ class View(Protocol):
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """The whole status each time something happened, at most about four times a second."""
+        ...
+
+    def console_link(self) -> str:
+        """An address that signs one browser in, once; it holds a token."""
         ...
 
     def sign_in(self, token: str) -> str | None:

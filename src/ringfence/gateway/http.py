@@ -423,8 +423,13 @@ class Connection(asyncio.Protocol):
         self.current = request
         if request.refusal is not None:
             request.fail(request.refusal)
-        else:
+            return
+        try:
             self.server.site.serve(request)
+        except Exception:  # a fault of ours: the client is told, and the others do not notice
+            log.exception("%s could not be served", request.path)
+            if not request.is_answered:
+                request.fail(Failure("The gateway failed on this request; its log says why."))
 
     def _start_next(self) -> None:
         if self.current is None and self._waiting and not self.is_gone:

@@ -15,7 +15,7 @@ from ringfence.accelerators.cpu import ADAPTER as CPU
 from ringfence.config.changes import show
 from ringfence.console import pages
 from ringfence.control import app as control
-from ringfence.control.access import COOKIE
+from ringfence.control.access import SESSION_COOKIE
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
 from ringfence.core.route import Profile
@@ -248,7 +248,7 @@ def application(runtime: Runtime) -> AsgiApp:
     """Control API and console as one ASGI application."""
     view = Overview(runtime)
     built = control.build(view)
-    pages.mount(built, view, cookie=COOKIE)
+    pages.mount(built, view, cookie=SESSION_COOKIE)
     return built
 
 

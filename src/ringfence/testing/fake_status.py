@@ -6,6 +6,8 @@ from typing import Any
 
 GIB = 1024**3
 MIB = 1024**2
+TARGETS = ("llamacpp-qwen3/qwen3-8b-q4_k_m", "ollama-11434/nomic-embed-text")
+SILENT = "not reachable; asked again in 12 s"
 
 
 def sample_status(now_s: float) -> dict[str, Any]:
@@ -19,9 +21,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "uptime_s": 93_784.0,
         "models": _models(),
         "instances": _instances(now_s),
-        "left_out": [
-            {"name": "lmstudio-1234", "engine": "LM Studio", "reason": "has no model loaded; load one in LM Studio"}
-        ],
+        "left_out": [{"name": "lmstudio-1234", "engine": "LM Studio", "reason": "no model is loaded; load one in it"}],
         "devices": _devices(),
         "requests": {
             "running": 3,
@@ -38,24 +38,16 @@ def sample_status(now_s: float) -> dict[str, Any]:
 
 
 def _models() -> list[dict[str, Any]]:
-    chat = ["chat", "completions"]
     return [
         {
             "name": "qwen3-8b",
             "aliases": ["local/fast", "auto"],
-            "abilities": chat,
+            "abilities": ["chat", "completions"],
             "window": 32_768,
             "owner": "ringfence",
             "targets": [
-                _target("llamacpp-qwen3/qwen3-8b-q4_k_m", "llama.cpp", 32_768, 4, running=3, waiting=1),
-                _target(
-                    "vllm-8000/Qwen/Qwen3-8B",
-                    "vLLM",
-                    40_960,
-                    16,
-                    failures=3,
-                    reason="not reachable; asked again in 12 s",
-                ),
+                _target(TARGETS[0], "llama.cpp", 32_768, 4, running=3, waiting=1),
+                _target("vllm-8000/Qwen/Qwen3-8B", "vLLM", 40_960, 16, failures=3, reason=SILENT),
             ],
         },
         {
@@ -64,53 +56,43 @@ def _models() -> list[dict[str, Any]]:
             "abilities": ["embeddings"],
             "window": 2_048,
             "owner": "ollama",
-            "targets": [_target("ollama-11434/nomic-embed-text", "Ollama", 2_048, 4)],
+            "targets": [_target(TARGETS[1], "Ollama", 2_048, 4)],
         },
     ]
 
 
-def _target(
-    name: str,
-    engine: str,
-    window: int,
-    slots: int,
-    *,
-    running: int = 0,
-    waiting: int = 0,
-    failures: int = 0,
-    reason: str = "",
-) -> dict[str, Any]:
-    busy = {"running": running, "waiting": waiting, "failures": failures, "reason": reason}
-    return {"name": name, "engine": engine, "boundary": "HOST", "window": window, "slots": slots, **busy}
+def _target(name: str, engine: str, window: int, slots: int, *, reason: str = "", **load: int) -> dict[str, Any]:
+    busy = {"running": 0, "waiting": 0, "failures": 0} | load
+    return {
+        "name": name,
+        "engine": engine,
+        "boundary": "HOST",
+        "window": window,
+        "slots": slots,
+        "reason": reason,
+        **busy,
+    }
 
 
 def _instances(now_s: float) -> list[dict[str, Any]]:
-    def instance(name: str, engine: str, model: str, kind: str, state: str, port: int, **more: Any) -> dict[str, Any]:
-        usual = {
-            "pid": None,
-            "restarts": 0,
-            "window": None,
-            "slots": None,
-            "in_use": 0,
-            "rss_bytes": None,
-            "cpu_percent": None,
-        }
-        named = {"name": name, "engine": engine, "model": model, "kind": kind, "state": state, "port": port}
-        return {**named, "since_s": now_s - 3_700, **usual, "reason": "", **more}
-
-    process = {"pid": 4250, "rss_bytes": 6 * GIB, "cpu_percent": 213.0, "window": 32_768, "slots": 4, "in_use": 3}
+    adopted = {"kind": "adopted", "since_s": now_s - 3_700, "pid": None, "restarts": 0, "in_use": 0}
+    unread = {"window": None, "slots": None, "rss_bytes": None, "cpu_percent": None, "reason": ""}
+    usual = adopted | unread
+    process = {
+        "kind": "supervised",
+        "pid": 4250,
+        "restarts": 1,
+        "rss_bytes": 6 * GIB,
+        "cpu_percent": 213.0,
+        "in_use": 3,
+    }
+    ours = {"name": "llamacpp-qwen3", "engine": "llama.cpp", "model": "qwen3-8b", "state": "ready", "port": 40_211}
+    vllm = {"name": "vllm-8000", "engine": "vLLM", "model": "Qwen/Qwen3-8B", "state": "backing_off", "port": 8_000}
+    ollama = {"name": "ollama-11434", "engine": "Ollama", "model": "nomic-embed-text", "state": "ready", "port": 11_434}
     return [
-        instance("llamacpp-qwen3", "llama.cpp", "qwen3-8b", "supervised", "ready", 40_211, restarts=1, **process),
-        instance(
-            "vllm-8000",
-            "vLLM",
-            "Qwen/Qwen3-8B",
-            "adopted",
-            "backing_off",
-            8_000,
-            reason="not reachable; asked again in 12 s",
-        ),
-        instance("ollama-11434", "Ollama", "nomic-embed-text", "adopted", "ready", 11_434, window=2_048, slots=4),
+        {**usual, **process, **ours, "window": 32_768, "slots": 4},
+        {**usual, **vllm, "reason": SILENT},
+        {**usual, **ollama, "window": 2_048, "slots": 4},
     ]
 
 

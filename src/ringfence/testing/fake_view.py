@@ -78,8 +78,16 @@ class FakeView:
                 break
         else:
             raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
-        chain = [{"target": t["name"], "engine": t["engine"], "boundary": t["boundary"], "usable": not t["reason"], "note": ""}
-                 for t in known["targets"]]  # fmt: skip
+        shown = ("engine", "boundary")
+        chain = [
+            {
+                "target": target["name"],
+                **{name: target[name] for name in shown},
+                "usable": not target["reason"],
+                "note": "",
+            }
+            for target in known["targets"]
+        ]
         window = {"window": known["window"], "max_tokens": 4096, "state": "fit"}
         return {
             "model": known["name"],

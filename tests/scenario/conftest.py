@@ -1,0 +1,100 @@
+"""A composed gateway in front of a fake engine; what any test left held, logged or unhandled fails it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import resource
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from composed import Gateway
+
+from ringfence.testing.fake_engine import FakeEngine
+
+
+@pytest.fixture
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that serves in production."""
+    return uvloop.EventLoopPolicy()
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A client or an engine can do nothing that is worth an error in our log."""
+    with caplog.at_level(logging.WARNING):
+        yield
+        shown = [record.getMessage() for record in caplog.records if record.name.startswith(("ringfence", "asyncio"))]
+        assert shown == []
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    async with FakeEngine("vllm") as engine:
+        yield engine
+
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+async def serve(engine: FakeEngine) -> AsyncIterator[Serve]:
+    """A factory of gateways in front of `engine`; each is checked to be at rest when the test ends."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def serve(**told: Any) -> Gateway:
+            return await stack.enter_async_context(Gateway(told.pop("engine", engine.endpoint), **told))
+
+        yield serve
+
+
+@pytest.fixture
+async def gateway(serve: Serve) -> Gateway:
+    return await serve()
+
+
+class Process:
+    """A gateway in a process of its own, whose memory can be looked at."""
+
+    def __init__(self, pid: int, port: int) -> None:
+        self.pid = pid
+        self.port = port
+
+    def bytes(self, what: str = "RssAnon") -> int:
+        """VmHWM is the peak, RssAnon what it has now."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(what + ":"))
+
+
+@pytest.fixture
+async def process(engine: FakeEngine) -> AsyncIterator[Callable[..., Any]]:
+    """A factory; what it started is stopped at the end."""
+    started: list[asyncio.subprocess.Process] = []
+
+    async def process(**limits: Any) -> Process:
+        told = json.dumps({"engine": engine.port, "limits": limits})
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(__file__).with_name("composed.py")), told, stdout=asyncio.subprocess.PIPE
+        )
+        started.append(child)
+        assert child.stdout is not None
+        return Process(child.pid, int(await child.stdout.readline()))
+
+    yield process
+    for child in started:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def many_files() -> None:
+    """Both ends of many connections live here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
