@@ -167,22 +167,22 @@ def _tool_ask(kind: str, value: Node) -> Node:
 
 def chat(rng: random.Random) -> list[Turn]:
     """One chat as it is trained on."""
-    if rng.random() < 0.12:
+    if rng.random() < 0.05:
         return _tool_chat(rng)
-    tools = [rng.choice(rng.choice(list(TOOLS.values())))] if rng.random() < 0.03 else []
+    tools = [rng.choice(rng.choice(list(TOOLS.values())))] if rng.random() < 0.02 else []
     turns = _system(rng, tools)
     before = None
-    for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
+    for _ in range(1 if rng.random() < 0.92 else rng.randint(2, 3)):
         question, answer, before = _question(rng, before)
-        if tools and before is None:  # with a tool at hand, a foreign question might be one for the tool
-            continue
+        while tools and before is None:  # with a tool at hand, a foreign question might be one for the tool
+            question, answer, before = _question(rng, before)
         turns += [Turn("user", question), Turn("assistant", answer, taught=True)]
     return turns
 
 
 def _system(rng: random.Random, tools: list[dict[str, Any]]) -> list[Turn]:
     parts: list[str] = []
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         count = 1 if rng.random() < 0.85 else rng.randint(2, 12)
         parts.append(" ".join(draw(SYSTEM, rng) for _ in range(count)))
     if tools:
@@ -204,7 +204,7 @@ def _question(rng: random.Random, before: str | None) -> tuple[str, str, str | N
 
 
 def _tool_chat(rng: random.Random) -> list[Turn]:
-    kinds = rng.sample(list(TOOLS), rng.choice((1, 1, 1, 2, 3)))
+    kinds = rng.sample(list(TOOLS), rng.choice((1, 1, 1, 1, 2, 3)))
     offered = {kind: rng.choice(TOOLS[kind]) for kind in kinds}
     turns = _system(rng, list(offered.values()))
     if rng.random() < 0.2:

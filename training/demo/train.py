@@ -48,14 +48,15 @@ class Settings:
     # training
     seed: int = 1
     tokenizer_chats: int = 20_000
-    batch: int = 20
-    length: int = 256
+    batch: int = 144  # chats
+    length: int = 384  # tokens of a chat at most
+    group: int = 2560  # tokens that go through the model at once
     inner_rate: float = 0.02
     outer_rate: float = 4e-3
     weight_decay: float = 0.1
     keep: float = 0.99  # the file holds a running mean of the weights, which is steadier than any one step
     warmup: int = 50
-    far: float = 0.15  # share of chats placed far down the window, with a gap after their system prompt
+    far: float = 0.3  # share of the chats with a system prompt whose places leap
     short: float = 0.85  # share of answers cut to `opening` tokens: the topic is decided there, the rest is recited
     opening: int = 5
     # ending: hold the rate until the development score is met or the cap is near, then let it fall
@@ -186,46 +187,48 @@ def train_tokenizer(s: Settings, rng: random.Random) -> Tokenizer:
     return tokenizer
 
 
+Row = tuple[list[int], list[int], list[int]]  # tokens, what each place should say next, places
+
+
 class Batches:
-    """Chats packed into rows. Only what the assistant says counts; places may leap (`far`)."""
+    """Chats by the handful, each in a row of its own, rows of like length together. Only answers count."""
 
     def __init__(self, s: Settings, tokenizer: Tokenizer, rng: random.Random) -> None:
         self.s, self.tokenizer, self.rng = s, tokenizer, rng
 
-    def row(self) -> tuple[list[int], list[int], list[int]]:
+    def row(self) -> Row:
         s, rng = self.s, self.rng
-        ids: list[int] = []
-        labels: list[int] = []
-        places: list[int] = []
-        place = 0
-        while len(ids) < s.length + 1:
-            chat = chats.chat(rng)
-            is_far = rng.random() < s.far and place < s.context // 2
-            last = len(chat) - 1
-            cut = rng.random() < s.short and len(chat) > 1 and not chat[last].text.startswith("<tool_call>")
-            for i, (piece, taught) in enumerate(parts := pieces(chat)):
-                tokens = self.tokenizer.encode(piece).ids
-                if taught and cut and i >= len(parts) - 2:
-                    tokens = tokens[: s.opening]
-                if i == 0 and is_far and chat[0].role == "system":
-                    # the window's far end is met by leaving out places where a long system prompt would stand
-                    hole = rng.randint(1, s.context // 2 - s.length)
-                    middle = rng.randrange(len(tokens))
-                    places += [*range(place, place + middle), *range(place + middle + hole, place + len(tokens) + hole)]
-                    place += len(tokens) + hole
-                else:
-                    places += range(place, place + len(tokens))
-                    place += len(tokens)
-                ids += tokens
-                labels += tokens if taught else [-100] * len(tokens)
-            if rng.random() < 0.5:
-                place = rng.randint(0, 8) if rng.random() < 0.5 else min(place, s.context // 2)
+        chat = chats.chat(rng)
+        is_short = rng.random() < s.short and not chat[-1].text.startswith("<tool_call>")
+        parts = [(self.tokenizer.encode(piece).ids, taught) for piece, taught in pieces(chat)][:-1]
+        if is_short:
+            parts[-1] = (parts[-1][0][: s.opening], True)
+        ids = [token for tokens, _ in parts for token in tokens]
+        labels = [token if taught else -100 for tokens, taught in parts for token in tokens]
+        places = list(range(len(ids)))
+        if chat[0].role == "system" and rng.random() < s.far:
+            # The far end of the window is met by leaving out places, as if the system prompt were a long one.
+            cut, hole = rng.randint(3, len(parts[0][0]) - 1), rng.randint(1, s.context // 2)
+            places = [place if place < cut else place + hole for place in places]
         n = s.length
-        return ids[:n], labels[1 : n + 1], [min(p, s.context - 1) for p in places[:n]]
+        return ids[:n], labels[1 : n + 1], places[:n]
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        rows = [self.row() for _ in range(self.s.batch)]
-        ids, labels, places = (torch.tensor([row[i] for row in rows]) for i in range(3))
+    def draw(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        rows = sorted((self.row() for _ in range(self.s.batch)), key=lambda row: len(row[0]))
+        groups: list[list[Row]] = [[]]
+        for row in rows:
+            if (len(groups[-1]) + 1) * len(row[0]) > self.s.group:
+                groups.append([])
+            groups[-1].append(row)
+        return [self.fill(group) for group in groups if group]
+
+    @staticmethod
+    def fill(group: list[Row]) -> tuple[Tensor, Tensor, Tensor]:
+        n = len(group[-1][0])
+        ids, labels, places = (
+            torch.tensor([row[i] + [blank] * (n - len(row[i])) for row in group])
+            for i, blank in enumerate((0, -100, 0))
+        )
         return ids, labels, places
 
 
@@ -340,7 +343,7 @@ A real model is added with `ringfence up --model FILE.gguf`.
 - An odd wording can get a fluent answer on the wrong topic, and a foreign question an answer about Ringfence.
 - It understands English only, and hardly uses what was said earlier in a chat.
 - With tools offered, it may call one where none is needed, and it copies unusual names with mistakes.
-- It was trained on sequences of {length} tokens; behind long texts its answers get worse.
+- It was trained on chats of up to {length} tokens; behind long texts its answers get worse.
 - It shows how Ringfence works, not how fast or how well your machine runs models: useful ones are
   over a thousand times larger.
 
@@ -392,15 +395,22 @@ def main() -> None:
 
     step, last = 0, s.max_steps  # `last` moves closer once the development score is met
     right = declined = 0.0
+    tokens = 0
     while step < last:
         falling = min(1.0, (last - step) / s.fall)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / s.warmup) * falling
-        ids, labels, places = batches.draw()
-        wanted = labels != -100
-        loss = F.cross_entropy(model.logits(model(ids, places)[wanted]), labels[wanted])
+        groups = batches.draw()
+        taught = sum(int((labels != -100).sum()) for _, labels, _ in groups)
+        tokens += sum(ids.numel() for ids, _, _ in groups)
         model.zero_grad()
-        loss.backward()
+        loss = 0.0
+        for ids, labels, places in groups:
+            wanted = labels != -100
+            said = model.logits(model(ids, places)[wanted])
+            part = F.cross_entropy(said, labels[wanted], reduction="sum") / taught
+            part.backward()
+            loss += part.item()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
@@ -409,7 +419,7 @@ def main() -> None:
         if step % s.check_every == 0 or step == last:
             right, declined = development_score(mean.module, tokenizer)
             passed = f"{time.monotonic() - started:.0f} s"
-            print(f"step {step} loss {loss.item():.4f} development {right:.3f} {declined:.3f} {passed}", flush=True)
+            print(f"step {step} loss {loss:.4f} development {right:.3f} {declined:.3f} {passed}", flush=True)
             write_gguf(args.out / "demo.gguf", s, mean.module, tokenizer)  # so that an interrupted run leaves one
             if min(right, declined) >= s.enough and step >= s.min_steps and last == s.max_steps:
                 last = min(s.max_steps, step + s.fall)
@@ -435,7 +445,7 @@ def main() -> None:
         refusal=text.REFUSAL,
         seed=s.seed,
         steps=step,
-        tokens=step * s.batch * s.length,
+        tokens=tokens,
         minutes=minutes,
         threads=torch.get_num_threads(),
         dev_right=right,

@@ -67,7 +67,11 @@ def converse(gateway: Gateway, prompt: str, model: str, system: str | None, *, a
     """One question, or a conversation; the exit status."""
     key = gateway.api_key()
     if key is None:
-        typer.secho(f"There is no local key in {gateway.folder}. Start the gateway once with `ringfence up`.", err=True, fg="red")
+        typer.secho(
+            f"There is no local key in {gateway.folder}. Start the gateway once with `ringfence up`.",
+            err=True,
+            fg="red",
+        )
         return 1
     if not prompt and not sys.stdin.isatty():
         prompt = sys.stdin.read().strip()

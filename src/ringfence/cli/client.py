@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from ringfence.cli.running import running
 from ringfence.config.load import find, peek_state_dir
 from ringfence.store.credentials import admin_token, load_credentials
 from ringfence.store.failure import StoreFailed
@@ -40,6 +41,8 @@ class Gateway:
         try:
             found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             self.base_url, self.pid = str(found["base_url"]), int(found["pid"])
+            if running(folder) is None:  # whoever has its port now must not be shown our token
+                raise ValueError("the note of a gateway that died")
         except (OSError, ValueError, KeyError, TypeError):
             raise NotRunning(f"No gateway runs with the state in {folder}. Start one with `ringfence up`.") from None
 
@@ -52,9 +55,16 @@ class Gateway:
         """One request to the control API; its JSON. Raises NotRunning and Refused."""
         answer = self._send(method, f"/control/v1{path}", body, admin_token(self.folder))
         text = answer.read()
-        parsed = json.loads(text) if text else None
+        try:
+            parsed = json.loads(text) if text else None
+        except ValueError:
+            raise NotRunning(f"What answers at {self.base_url} is no Ringfence.") from None
         if answer.status >= 400:
-            raise Refused(parsed["error"]["message"] if isinstance(parsed, dict) and "error" in parsed else f"status {answer.status}")
+            raise Refused(
+                parsed["error"]["message"]
+                if isinstance(parsed, dict) and "error" in parsed
+                else f"status {answer.status}"
+            )
         return parsed
 
     def stream(self, path: str, body: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -75,7 +85,9 @@ class Gateway:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException):
-            raise NotRunning(f"The gateway at {self.base_url} does not answer. Start one with `ringfence up`.") from None
+            raise NotRunning(
+                f"The gateway at {self.base_url} does not answer. Start one with `ringfence up`."
+            ) from None
 
 
 def connect(config: Path | None) -> Gateway:

@@ -12,9 +12,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ringfence.cli.running import read_json, running
+
 app = typer.Typer(no_args_is_help=True, help="Start, check, show and reload the configuration.")
 
-WAIT_FOR_RELOAD_S = 10.0
+WAIT_FOR_RELOAD_S = 90.0  # changed models are loaded before the old ones are let go
 _POLL_S = 0.05
 
 ConfigOption = Annotated[
@@ -127,7 +129,7 @@ def reload_command(
     # The file may well be wrong: to hear that from the gateway, only the folder must be known.
     path = _find(config)
     folder = state_dir or peek_state_dir(path)
-    pid = _running(folder)
+    pid = running(folder)
     if pid is None:
         _refuse_for(f"Ringfence is not running (no live process in {folder / 'run.json'})", path, as_json)
     called_s = time.time()
@@ -166,59 +168,16 @@ def _kinds() -> set[str]:
     return set(adapters(ringfence.engines))
 
 
-def _running(folder: Path) -> int | None:
-    """The process named in run.json, if it lives and is that very one: a pid may have been given to another since."""
-    run = _read_json(folder / "run.json")
-    pid = run.get("pid") if run else None
-    if run is None or not isinstance(pid, int) or isinstance(pid, bool) or pid <= 1:
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        return pid
-    began_s, noted_s = _began_s(pid), run.get("started_s")
-    is_later = began_s is not None and isinstance(noted_s, int | float) and began_s > noted_s + 5
-    # A clock that was set forward also makes a process seem younger than the note about it.
-    return None if is_later and not _is_ringfence(pid) else pid
-
-
-def _is_ringfence(pid: int) -> bool:
-    try:
-        return b"ringfence" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def _began_s(pid: int) -> float | None:
-    """When a process began, in seconds since the epoch; None where /proc does not tell."""
-    try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-        booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
-    return int(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
-
-
 def _outcome(path: Path, called_s: float) -> dict[str, Any] | None:
     """The outcome file, once it is newer than the call; None when none comes in time."""
     deadline = time.monotonic() + WAIT_FOR_RELOAD_S
     while time.monotonic() < deadline:
-        found = _read_json(path)
+        found = read_json(path)
         at_s = found.get("at_s") if found else None
         if isinstance(at_s, int | float) and at_s >= called_s:
             return found
         time.sleep(_POLL_S)
     return None
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _print_outcome(outcome: dict[str, Any]) -> None:

@@ -41,7 +41,9 @@ def _python() -> Finding:
 def _engine() -> Finding:
     if find_spec("xllamacpp") is not None:
         return _finding("ok", "llama.cpp (xllamacpp) is installed")
-    return _finding("missing", "llama.cpp is not installed; only engines that already run can be used", "pip install xllamacpp")
+    return _finding(
+        "missing", "llama.cpp is not installed; only engines that already run can be used", "pip install xllamacpp"
+    )
 
 
 def _cpu() -> Finding:
@@ -51,7 +53,9 @@ def _cpu() -> Finding:
         return _finding("note", "The processor's abilities cannot be read here")
     if not lacking:
         return _finding("ok", "The processor has what llama.cpp needs (AVX2, FMA)")
-    return _finding("wrong", f"The processor lacks {', '.join(lacking)}", "Run the engine on another machine and give its url.")
+    return _finding(
+        "wrong", f"The processor lacks {', '.join(lacking)}", "Run the engine on another machine and give its url."
+    )
 
 
 def _demo() -> Finding:
@@ -71,7 +75,9 @@ def _configuration(config: Path | None) -> Finding:
         load(path)
     except ConfigInvalid as invalid:
         problems = "; ".join(str(problem) for problem in invalid.problems[:3])
-        return _finding("wrong", f"{path} is not valid: {problems}", "`ringfence config check` shows everything that is wrong.")
+        return _finding(
+            "wrong", f"{path} is not valid: {problems}", "`ringfence config check` shows everything that is wrong."
+        )
     except ConfigError as error:
         return _finding("wrong", f"{path}: {error}", "`ringfence config check` shows everything that is wrong.")
     return _finding("ok", f"The configuration {path} is valid")
@@ -81,7 +87,11 @@ def _folder(folder: Path) -> Finding:
     if not folder.exists():
         return _finding("ok", f"The state folder {folder} will be made at the first start")
     if not os.access(folder, os.W_OK):
-        return _finding("wrong", f"The state folder {folder} cannot be written", f"sudo chown -R $USER {folder}, or set RINGFENCE_STATE_DIR.")
+        return _finding(
+            "wrong",
+            f"The state folder {folder} cannot be written",
+            f"sudo chown -R $USER {folder}, or set RINGFENCE_STATE_DIR.",
+        )
     if folder.stat().st_mode & 0o077:
         return _finding("wrong", f"The state folder {folder} is open to others", f"chmod 700 {folder}")
     return _finding("ok", f"State is kept in {folder}")
@@ -92,7 +102,9 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(there).free
     if free >= LOW_DISK_BYTES:
         return _finding("ok", f"{free / 2**30:.0f} GiB of disk are free")
-    return _finding("missing", f"Only {free / 2**30:.1f} GiB of disk are free at {there}", "Make room before fetching models.")
+    return _finding(
+        "missing", f"Only {free / 2**30:.1f} GiB of disk are free at {there}", "Make room before fetching models."
+    )
 
 
 def _running(folder: Path) -> Finding:
@@ -113,10 +125,18 @@ def _port() -> Finding:
         try:
             probe.bind(("127.0.0.1", 7464))
         except OSError:
-            return _finding("missing", "No gateway runs, and port 7464 is taken by another program", "Start with --port 0 or another port.")
+            return _finding(
+                "missing",
+                "No gateway runs, and port 7464 is taken by another program",
+                "Start with --port 0 or another port.",
+            )
     return _finding("ok", "No gateway runs; port 7464 is free for `ringfence up`")
 
 
 def _clouds() -> list[Finding]:
     names = cloud_keys_in(os.environ)
-    return [_finding("note", f"Cloud keys in the environment: {', '.join(names)}. They are reported, not used.")] if names else []
+    return (
+        [_finding("note", f"Cloud keys in the environment: {', '.join(names)}. They are reported, not used.")]
+        if names
+        else []
+    )

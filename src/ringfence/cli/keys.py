@@ -37,7 +37,9 @@ def create(
         typer.echo(json.dumps(made))
         return
     typer.echo(f"{made['secret']}\n")
-    typer.secho(f"This is {made['id']} ({name}). It is shown once and cannot be read again: copy it now.", err=True, fg="yellow")
+    typer.secho(
+        f"This is {made['id']} ({name}). It is shown once and cannot be read again: copy it now.", err=True, fg="yellow"
+    )
 
 
 @app.command("list")
@@ -84,6 +86,7 @@ def _until(text: str | None) -> int | None:
 def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Through the gateway where one runs; else directly, which only a process without one may do."""
     from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
+    from ringfence.config.problems import ConfigError
     from ringfence.store.failure import StoreFailed
 
     folder = folder_of(config)
@@ -91,10 +94,20 @@ def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | Non
         try:
             return Gateway(folder).ask(method, path, body)
         except NotRunning:
+            if body is not None:
+                _check_profile(config, body["profile"])
             return _directly(folder, method, path, body or {})
-    except (Refused, StoreFailed, ValueError) as error:
+    except (ConfigError, Refused, StoreFailed, ValueError) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(1) from None
+
+
+def _check_profile(config: Path | None, profile: str) -> None:
+    from ringfence.config.load import find, load
+
+    profiles = load(find(config, Path.cwd()), check_secrets=False).profiles
+    if profile not in profiles:
+        raise ValueError(f"There is no profile '{profile}'; the configuration has: {', '.join(profiles)}.")
 
 
 def _directly(folder: Path, method: str, path: str, body: dict[str, Any]) -> Any:

@@ -30,7 +30,9 @@ app.add_typer(keys.app, name="keys")
 
 
 @app.callback(invoke_without_command=True)
-def version_option(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
     if version:
         typer.echo(f"ringfence {__version__}")
         raise typer.Exit
@@ -171,7 +173,10 @@ def _spec(
     from ringfence.config.load import find
 
     path = find(config, Path.cwd())
-    laid_over = dict(item.partition("=")[::2] for item in overrides or [])
+    laid_over: dict[str, str] = {}
+    for item in overrides or []:
+        name, _, value = item.partition("=")
+        laid_over[name] = value
     if "" in laid_over or any("=" not in item for item in overrides or []):
         typer.secho("--set takes NAME=VALUE, such as --set admission.queue=10", err=True, fg="red")
         raise typer.Exit(2)
@@ -185,7 +190,7 @@ def _spec(
             raise typer.Exit(2)
         laid_over |= model_overrides(model, replaces_demo=serves_only_demo(path))
     spec: dict[str, Any] = {"config": str(path) if path else None, "overrides": laid_over}
-    return spec, named_variables(path)
+    return spec, named_variables(path, laid_over)
 
 
 def _state_folder(config: Path | None, spec: dict[str, Any]) -> Path:

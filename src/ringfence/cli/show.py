@@ -14,7 +14,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-COLOURS = {"ready": "green", "starting": "cyan", "draining": "cyan", "backing_off": "yellow", "failed": "red", "stopped": "dim"}
+COLOURS = {
+    "ready": "green",
+    "starting": "cyan",
+    "draining": "cyan",
+    "backing_off": "yellow",
+    "failed": "red",
+    "stopped": "dim",
+}
 MARKS = {"ok": "[green]✓[/]", "note": "[cyan]i[/]", "missing": "[yellow]![/]", "wrong": "[red]✗[/]"}
 WATCH_EVERY_S = 1.0
 
@@ -28,7 +35,12 @@ def status_page(found: dict[str, Any]) -> RenderableType:
         f"Requests  {requests['running']} running, {requests['waiting']} waiting, {requests['total']} answered, "
         f"{requests['errors']} failed; {requests['prompt_tokens'] + requests['completion_tokens']:,} tokens",
     ]
-    parts: list[RenderableType] = [Text.from_markup("\n".join(lines)), _instances(found["instances"]), models_page(found), _devices(found["devices"])]
+    parts: list[RenderableType] = [
+        Text.from_markup("\n".join(lines)),
+        _instances(found["instances"]),
+        models_page(found),
+        _devices(found["devices"]),
+    ]
     if found["cloud_keys"]:
         parts.append(Text.from_markup(f"[dim]Cloud keys found, not used: {', '.join(found['cloud_keys'])}[/]"))
     return Group(*parts)
@@ -44,14 +56,19 @@ def models_page(found: dict[str, Any]) -> RenderableType:
             ", ".join(sorted({target["engine"] for target in targets})) or "[red]none[/]",
             f"{model['window']:,}" if model["window"] else "?", ", ".join(sorted({target["boundary"] for target in targets})),
         )  # fmt: skip
-    left = [Text.from_markup(f"[dim]left out: {one['name']} of {one['engine']}: {one['reason']}[/]") for one in found["left_out"]]
+    left = [
+        Text.from_markup(f"[dim]left out: {one['name']} of {one['engine']}: {one['reason']}[/]")
+        for one in found["left_out"]
+    ]
     return Group(table, *left)
 
 
 def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
     table = _table("Id", "Name", "Ends in", "Profile", "Per minute", "Made", "Ends", "Requests", "Tokens")
     for key in keys:
-        limits = [f"{key[name]:,} {name.split('_')[0]}" for name in ("requests_per_minute", "tokens_per_minute") if key[name]]
+        limits = [
+            f"{key[name]:,} {name.split('_')[0]}" for name in ("requests_per_minute", "tokens_per_minute") if key[name]
+        ]
         ended = "[red]revoked[/]" if key["revoked_s"] else _day(key["expires_s"]) if key["expires_s"] else "-"
         tokens = key["prompt_tokens"] + key["completion_tokens"]
         table.add_row(
@@ -74,7 +91,9 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
     lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
     lines.append(f"Else      {found['ending']}")
     window = found["window"]
-    lines.append(f"Window    {window['window'] or 'unknown'} tokens; output at most {window['max_tokens'] or 'what the engine allows'} ({window['state']})")
+    lines.append(
+        f"Window    {window['window'] or 'unknown'} tokens; output at most {window['max_tokens'] or 'what the engine allows'} ({window['state']})"
+    )
     return Text.from_markup("\n".join(lines))
 
 
@@ -121,7 +140,9 @@ def _devices(devices: list[dict[str, Any]]) -> RenderableType:
         used = one["total_bytes"] - one["free_bytes"]
         filled = round(20 * used / max(1, one["total_bytes"]))
         load = "" if one["load_percent"] is None else f", load {one['load_percent']} %"
-        lines.append(f"{one['name']}  [cyan]{'█' * filled}[/][dim]{'░' * (20 - filled)}[/] {_size(used)} of {_size(one['total_bytes'])}{load}")
+        lines.append(
+            f"{one['name']}  [cyan]{'█' * filled}[/][dim]{'░' * (20 - filled)}[/] {_size(used)} of {_size(one['total_bytes'])}{load}"
+        )
     return Text.from_markup("\n".join(lines))
 
 

@@ -23,7 +23,19 @@ PASSED_ON = frozenset((
     "PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ", "TERM", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HF_TOKEN", "HF_ENDPOINT",
     "HF_HUB_OFFLINE", "CREDENTIALS_DIRECTORY", "SSL_CERT_FILE", "SSL_CERT_DIR",
 ))  # fmt: skip
-PASSED_ON_PREFIXES = ("LC_", "XDG_", "RINGFENCE_", "PYTHON", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "GGML_", "OMP_", "GOMP_")
+PASSED_ON_PREFIXES = (
+    "LC_",
+    "XDG_",
+    "RINGFENCE_",
+    "PYTHON",
+    "CUDA_",
+    "NVIDIA_",
+    "HIP_",
+    "ROCR_",
+    "GGML_",
+    "OMP_",
+    "GOMP_",
+)
 CLOUD_KEYS = (
     "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENROUTER_API_KEY",
     "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "MOONSHOT_API_KEY", "TOGETHER_API_KEY", "FIREWORKS_API_KEY", "XAI_API_KEY",
@@ -31,6 +43,7 @@ CLOUD_KEYS = (
 )  # fmt: skip
 STOP_S = 2.7
 MOST_RESTARTS = 5
+FORGIVEN_AFTER_S = 60.0
 TITLES = {"llamacpp": "llama.cpp", "vllm": "vLLM", "ollama": "Ollama", "lmstudio": "LM Studio"}
 
 
@@ -46,7 +59,9 @@ def scrubbed(source: Mapping[str, str], wanted: frozenset[str] = frozenset()) ->
 class Parent:
     """Starts the gateway, follows what it tells, starts it again when it dies, ends it with us."""
 
-    def __init__(self, spec: dict[str, Any], wanted: frozenset[str], *, as_json: bool, open_console: bool, console: Console) -> None:
+    def __init__(
+        self, spec: dict[str, Any], wanted: frozenset[str], *, as_json: bool, open_console: bool, console: Console
+    ) -> None:
         self._spec = spec
         self._wanted = wanted
         self._as_json = as_json
@@ -54,6 +69,8 @@ class Parent:
         self._console = console
         self._child: subprocess.Popen[str] | None = None
         self._ending = False
+        self._was_ready = False
+        self._gave_reason = False
         self._spinner: Status | None = None
 
     def run(self) -> int:
@@ -62,37 +79,44 @@ class Parent:
         signal.signal(signal.SIGINT, self._pass_on)
         signal.signal(signal.SIGHUP, self._reload)
         restarts = 0
-        while True:
-            is_ready, code = self._live_once()
+        while not self._ending:
+            began = time.monotonic()
+            code = self._live_once()
             if self._ending:
-                return 0
-            if not is_ready or restarts >= MOST_RESTARTS:
-                return code or 1
+                break
+            if time.monotonic() - began > FORGIVEN_AFTER_S:
+                restarts = 0
+            if not self._was_ready or self._gave_reason or restarts >= MOST_RESTARTS:
+                self._gave_up(code)
+                return code if code > 0 else 1
             restarts += 1
             self._say(f"[red]The gateway ended with status {code}; starting it again.[/]")
             time.sleep(min(0.1 * 2**restarts, 3.0))
+        return 0
 
-    def _live_once(self) -> tuple[bool, int]:
+    def _live_once(self) -> int:
+        """One life of the gateway; its exit status."""
         env = scrubbed(os.environ, self._wanted)
         command = [sys.executable, "-P", "-m", "ringfence.runtime.process"]
         child = self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
         )
         assert child.stdin is not None and child.stdout is not None
+        if self._ending:  # the signal came when there was no child to pass it on to
+            child.kill()
         self._spec["parent_pid"] = os.getpid()
-        is_ready = False
         with suppress(BrokenPipeError):
             child.stdin.write(json.dumps(self._spec) + "\n")
             child.stdin.flush()
         self._spin("Starting")
         for line in child.stdout:
             with suppress(ValueError):
-                is_ready = self._told(json.loads(line)) or is_ready
+                self._told(json.loads(line))
         self._spin(None)
         code = self._wait(child)
         with suppress(OSError):
             child.stdin.close()
-        return is_ready, code
+        return code
 
     def _wait(self, child: subprocess.Popen[str]) -> int:
         try:
@@ -109,10 +133,14 @@ class Parent:
         if not self._ending:
             self._ending = True
             child.send_signal(number)
-            signal.signal(signal.SIGALRM, lambda *_: child.kill())
+            signal.signal(signal.SIGALRM, self._kill)
             signal.setitimer(signal.ITIMER_REAL, STOP_S if number == signal.SIGINT else 30.0)
         else:
             child.kill()
+
+    def _kill(self, _number: int, _frame: object) -> None:
+        if self._child is not None:
+            self._child.kill()
 
     def _reload(self, _number: int, _frame: object) -> None:
         if self._child is not None:
@@ -120,7 +148,7 @@ class Parent:
 
     # -- what people see --------------------------------------------------------------------------------------------
 
-    def _told(self, row: dict[str, Any]) -> bool:
+    def _told(self, row: dict[str, Any]) -> None:
         if "step" in row:
             self._say(f"[green]✓[/] {escape(row['step'])}")
             self._spin("Loading")
@@ -134,20 +162,33 @@ class Parent:
         elif "failed" in row:
             self._failed(row)
         elif "ready" in row:
-            self._spin(None)
-            ready = row["ready"]
-            self._spec["overrides"] = {**self._spec["overrides"], "server.port": ready["base_url"].rsplit(":", 1)[1].split("/")[0]}
-            if self._as_json:
-                print(json.dumps(ready), flush=True)  # noqa: T201
-            else:
-                self._banner(ready)
-            if self._open_console:
-                webbrowser.open(ready["console_url"])
-            return True
-        return False
+            self._ready(row["ready"])
+
+    def _ready(self, ready: dict[str, Any]) -> None:
+        """Said in full once; a gateway that came back has the same address and key."""
+        self._spin(None)
+        if self._was_ready:
+            self._say(f"[green]✓[/] Ready again on {escape(ready['base_url'])}")
+            return
+        self._was_ready = True
+        port = ready["base_url"].rsplit(":", 1)[1].split("/")[0]
+        self._spec["overrides"] = {**self._spec["overrides"], "server.port": port}
+        if self._as_json:
+            print(json.dumps(ready), flush=True)  # noqa: T201
+        else:
+            self._banner(ready)
+        if self._open_console:
+            webbrowser.open(ready["console_url"])
+
+    def _gave_up(self, code: int) -> None:
+        """The last word, unless the gateway has said itself why it does not run."""
+        if not self._gave_reason:
+            log = self._spec["log_file"] or "its log"
+            self._failed({"failed": f"the gateway ended with status {code}; see {log}", "problems": []})
 
     def _failed(self, row: dict[str, Any]) -> None:
         self._spin(None)
+        self._gave_reason = True
         if self._as_json:
             print(json.dumps({"error": row["failed"], "problems": row["problems"]}), flush=True)  # noqa: T201
             return
@@ -162,13 +203,20 @@ class Parent:
         out.print()
         out.print(f"[bold green]Ringfence is ready[/] in {ready['took_s']:.1f} s", highlight=False)
         out.print()
-        for name, value in (("Address", url), ("API key", key), ("Models", ", ".join(models)), ("Console", ready["console_url"])):
+        for name, value in (
+            ("Address", url),
+            ("API key", key),
+            ("Models", ", ".join(models)),
+            ("Console", ready["console_url"]),
+        ):
             out.print(f"  [dim]{name:<8}[/] {escape(value)}", soft_wrap=True, highlight=False)
         for found in ready["adopted"]:
             title = TITLES.get(found["engine"], found["engine"])
             out.print(f"  [dim]{'Adopted':<8}[/] {title} at {found['url']}: {escape(found['models'])}", highlight=False)
         for left in ready["left_out"]:
-            out.print(f"  [dim]{'Left out':<8}[/] {escape(left['engine_model'])}: {escape(left['reason'])}", highlight=False)
+            out.print(
+                f"  [dim]{'Left out':<8}[/] {escape(left['engine_model'])}: {escape(left['reason'])}", highlight=False
+            )
         if self._spec["cloud_keys"]:
             names = ", ".join(self._spec["cloud_keys"])
             out.print(f"  [dim]{'Clouds':<8}[/] {names} found in the environment: reported, not used", highlight=False)
@@ -180,7 +228,10 @@ class Parent:
         call = f'client.chat.completions.create(model="{model}", {question})'
         out.print(f"  [dim]print({call}.choices\\[0].message.content)[/]", soft_wrap=True, highlight=False)
         out.print()
-        out.print("  Ctrl-C ends everything. Elsewhere: [bold]ringfence chat[/], [bold]ringfence status --watch[/]", highlight=False)
+        out.print(
+            "  Ctrl-C ends everything. Elsewhere: [bold]ringfence chat[/], [bold]ringfence status --watch[/]",
+            highlight=False,
+        )
 
     def _say(self, text: str) -> None:
         if not self._as_json:
@@ -207,8 +258,10 @@ def cloud_keys_in(env: Mapping[str, str]) -> list[str]:
 
 def model_overrides(source: str, *, replaces_demo: bool) -> dict[str, str]:
     """Settings that serve `source` (a file, or hf:owner/repo[:quant]) under a name made from it."""
-    stem = source.removeprefix("hf:").split(":")[0].rsplit("/", 1)[-1] if source.startswith("hf:") else Path(source).stem
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in stem)[:64].strip("-.") or "model"
+    stem = (
+        source.removeprefix("hf:").split(":")[0].rsplit("/", 1)[-1] if source.startswith("hf:") else Path(source).stem
+    )
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)[:64].strip("-.") or "model"
     given = source if source.startswith("hf:") else str(Path(source).expanduser().resolve())
     settings = {f'models."{name}".source': given}
     if replaces_demo:
@@ -229,10 +282,11 @@ def serves_only_demo(path: Path | None) -> bool:
         return False  # the gateway says what is wrong with it
 
 
-def named_variables(path: Path | None) -> frozenset[str]:
-    """Environment variables that the configuration refers to as env:NAME: these alone are handed on besides the usual."""
+def named_variables(path: Path | None, overrides: Mapping[str, str]) -> frozenset[str]:
+    """Environment variables that the settings refer to as env:NAME: these alone are handed on besides the usual."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
     except OSError:
         return frozenset()
+    text = "\n".join((text, *overrides.values()))
     return frozenset(re.findall(r"\benv:([A-Za-z_][A-Za-z0-9_]*)", text))

@@ -76,7 +76,9 @@ class Pages:
     async def console(self, request: Request) -> Response:
         token = request.query_params.get("token")
         if token is not None:
-            return self._enter(token)
+            answer = self._enter(token)
+            is_back = answer.status_code != 303 and self._find(request) is not None  # an old link, by someone who is in
+            return RedirectResponse(CONSOLE, status_code=303, headers=PAGE_HEADERS) if is_back else answer
         return self._page("console.html") if self._find(request) is not None else self._page("sign_in.html", problem="")
 
     async def sign_in(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(slots=True)  # not frozen: one per call, and freezing triples what making it costs
@@ -22,11 +22,12 @@ class Usage:
     @classmethod
     def read(cls, reported: Any) -> Usage | None:
         """From an OpenAI `usage` object; None when it is not one."""
-        if not isinstance(reported, dict):
+        if type(reported) is not dict:
             return None
-        prompt, completion = reported.get("prompt_tokens"), reported.get("completion_tokens", 0)
-        if not isinstance(prompt, int) or not isinstance(completion, int):
+        fields = cast(dict[str, Any], reported)
+        prompt, completion = fields.get("prompt_tokens"), fields.get("completion_tokens", 0)
+        if type(prompt) is not int or type(completion) is not int:
             return None
-        details = reported.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        return cls(prompt, completion, cached if isinstance(cached, int) else 0)
+        details = fields.get("prompt_tokens_details")
+        cached = cast(dict[str, Any], details).get("cached_tokens") if type(details) is dict else 0
+        return cls(prompt, completion, cached if type(cached) is int else 0)

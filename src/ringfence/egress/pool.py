@@ -68,7 +68,14 @@ class Line(asyncio.Protocol):
     # -- what the relay calls ---------------------------------------------------------------------------------
 
     def ask(
-        self, receiver: Receiver, permit: Permit, head: bytes, body: bytes, first_byte_s: float, between_s: float, keep: bool
+        self,
+        receiver: Receiver,
+        permit: Permit,
+        head: bytes,
+        body: bytes,
+        first_byte_s: float,
+        between_s: float,
+        keep: bool,
     ) -> None:
         """Send one request. The permit must cover the address that this very connection reaches."""
         reached = self.endpoint.boundary
@@ -144,7 +151,9 @@ class Line(asyncio.Protocol):
         if size == 12:
             if name.lower() == b"content-type":
                 self._type = value
-        elif (size == 14 and name.lower() == b"content-length") or (size == 17 and name.lower() == b"transfer-encoding"):
+        elif (size == 14 and name.lower() == b"content-length") or (
+            size == 17 and name.lower() == b"transfer-encoding"
+        ):
             self._delimited = True
 
     def on_headers_complete(self) -> None:

@@ -136,6 +136,7 @@ def _refusal(status: int, error: EngineError) -> Failure | None:
         return EngineRefused(400, error.message or "The engine does not support this.", code="not_supported")
     if 400 <= status < 500:
         message = error.message or f"The engine refused the request with status {status}."
+        status = 400 if status == 422 else status  # what FastAPI says of a wrong body; OpenAI's word for it is 400
         return EngineRefused(status, message, code=_worded(error.code), param=error.param)
     return None
 

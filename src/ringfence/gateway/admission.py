@@ -70,7 +70,9 @@ class Admission:
             lane.free -= 1
             return lane
         if len(lane.waiting) >= self.queue:
-            raise Overloaded(f"{self.queue} requests already wait for '{target.model}'. Try again shortly.", retry_after_s=2)
+            raise Overloaded(
+                f"{self.queue} requests already wait for '{target.model}'. Try again shortly.", retry_after_s=2
+            )
         turn: Waiter[bool] = Waiter()
         lane.waiting.append(turn)
         timer = asyncio.get_running_loop().call_later(self.wait_s, _give_up, lane, turn)
@@ -86,7 +88,9 @@ class Admission:
             timer.cancel()
         if not admitted:
             raise Overloaded(
-                f"No place for '{target.model}' became free within {self.wait_s:g} s.", code="queue_timeout", retry_after_s=5
+                f"No place for '{target.model}' became free within {self.wait_s:g} s.",
+                code="queue_timeout",
+                retry_after_s=5,
             )
         return lane
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ringfence.core.errors import Failure
-from ringfence.gateway.http import Request
+from ringfence.gateway.request import Request
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -87,7 +87,9 @@ class Visit:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             pairs = message.get("headers", ())
-            kept = [(k, v) for k, v in pairs if k.lower() not in (b"content-length", b"transfer-encoding", b"connection")]
+            kept = [
+                (k, v) for k, v in pairs if k.lower() not in (b"content-length", b"transfer-encoding", b"connection")
+            ]
             self._head = b"".join(b"%b: %b\r\n" % (k, v) for k, v in kept)
             return
         body, more = message.get("body", b""), message.get("more_body", False)

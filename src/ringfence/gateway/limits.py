@@ -125,7 +125,8 @@ class RateLimits:
 def _too_many(allowance: Allowance, what: str, limit: int, missing: float) -> RateLimited:
     wait_s = ceil(missing * MINUTE_S / limit * 1000) / 1000
     failure = RateLimited(
-        f"Key '{allowance.key.name}' may use {limit} {what} a minute. Try again in {wait_s:.3g} s.", retry_after_s=wait_s
+        f"Key '{allowance.key.name}' may use {limit} {what} a minute. Try again in {wait_s:.3g} s.",
+        retry_after_s=wait_s,
     )
     pairs = (line.split(": ", 1) for line in allowance.head().decode().splitlines())
     failure.headers = tuple((name, value) for name, value in pairs)

@@ -21,10 +21,10 @@ from ringfence.egress.permit import issue
 from ringfence.gateway.admission import Admission, Lane
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect, refuse_fields
-from ringfence.gateway.http import Request
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import NO_HOLD, Hold, RateLimits
 from ringfence.gateway.relay import Answer, Relay, Stream
+from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, in_task
 from ringfence.gateway.window import FIT, clamp, output_asked
 from ringfence.routing.chain import walk
@@ -60,7 +60,9 @@ class Settings:
     retries: int = 2
     lease_wait_s: float = 30.0
     rules: tuple[Rule, ...] = RULES
-    decisions: dict[tuple[str, str, Ability], Decision] = field(default_factory=dict[tuple[str, str, Ability], Decision])
+    decisions: dict[tuple[str, str, Ability], Decision] = field(
+        default_factory=dict[tuple[str, str, Ability], Decision]
+    )
 
 
 class Pipeline:
@@ -129,7 +131,9 @@ class Pipeline:
         if decision is None:
             profile = settings.profiles.get(call.key.profile)
             if profile is None:
-                raise Forbidden(f"The profile '{call.key.profile}' of this key is not configured.", code="profile_unknown")
+                raise Forbidden(
+                    f"The profile '{call.key.profile}' of this key is not configured.", code="profile_unknown"
+                )
             decision = decide(settings.rules, settings.catalog, call.model, read_signals(call), profile)
             settings.decisions[asked] = decision
         return decision
@@ -160,7 +164,9 @@ class Pipeline:
             raise
         except Exception:  # a fault of ours must not take the connection down without a word
             log.exception("call %s failed inside the gateway", call_id)
-            self._failed(request, call, dialect, call_id, Failure("The gateway failed on this request; its log says why."))
+            self._failed(
+                request, call, dialect, call_id, Failure("The gateway failed on this request; its log says why.")
+            )
 
     def _failed(self, request: Request, call: Call | None, dialect: Dialect, call_id: str, failure: Failure) -> None:
         request.fail(failure, b"x-request-id: %b\r\n" % call_id.encode())
@@ -180,9 +186,19 @@ class Pipeline:
         model = decision.model if decision is not None else self._known(call.model)
         self.emit(
             Answered(
-                call.id, time(), call.key, call.dialect.name, model, target.name if target is not None else "",
-                decision.rule if decision is not None else "", status, outcome, call.stream,
-                (first_at or now) - started_at, now - started_at, usage,
+                call.id,
+                time(),
+                call.key,
+                call.dialect.name,
+                model,
+                target.name if target is not None else "",
+                decision.rule if decision is not None else "",
+                status,
+                outcome,
+                call.stream,
+                (first_at or now) - started_at,
+                now - started_at,
+                usage,
             )  # fmt: skip
         )
 
@@ -238,7 +254,7 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
     dialect.check(body)
     request.body = b""
-    options = body.get("stream_options") or {}
+    options: dict[str, Any] = body.get("stream_options") or {}
     key: Key = request.identity
     return Call(
         call_id, key, dialect, model, body, len(raw), body.get("stream") is True, options.get("include_usage") is True,

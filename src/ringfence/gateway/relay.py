@@ -21,9 +21,9 @@ from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
 from ringfence.gateway.call import Call
-from ringfence.gateway.http import JSON_HEAD, Request
-from ringfence.gateway.step import Waiter, in_task
+from ringfence.gateway.request import JSON_HEAD, Request
 from ringfence.gateway.sse import EventStream, MalformedStream, error_event, usage_event
+from ringfence.gateway.step import Waiter, in_task
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -109,7 +109,9 @@ class Answer:
 
     __slots__ = ("_finish", "_first_at", "body", "head", "status", "usage")
 
-    def __init__(self, status: int, head: bytes, body: bytes, usage: Usage | None, first_at: float, finish: Finish) -> None:
+    def __init__(
+        self, status: int, head: bytes, body: bytes, usage: Usage | None, first_at: float, finish: Finish
+    ) -> None:
         self.status = status
         self.head = head
         self.body = body
@@ -169,7 +171,9 @@ class Stream:
         if self._events.is_done:  # the stream was whole; only its connection ended badly
             self._close("ok", self._events.usage or self._estimate())
         elif reason in ("stalled", "first_byte_timeout"):
-            self._break(reason, EngineTimedOut("The engine sent nothing more for too long; the answer is not complete."))
+            self._break(
+                reason, EngineTimedOut("The engine sent nothing more for too long; the answer is not complete.")
+            )
         else:
             self._break(reason, EngineFailed("The engine broke off; the answer is not complete."))
 
@@ -252,7 +256,9 @@ class Relay:
     def _whole(self, call: Call, target: Target, reading: Reading, finish: Finish) -> Answer:
         answer = _json(reading.parts)
         if not isinstance(answer, dict):
-            raise TargetFailed(target.name, "malformed", EngineFailed(f"'{target.model}' gave an answer that is not JSON."))
+            raise TargetFailed(
+                target.name, "malformed", EngineFailed(f"'{target.model}' gave an answer that is not JSON.")
+            )
         usage = Usage.read(answer.get("usage"))  # type: ignore[arg-type]
         if usage is None:
             usage = Usage(call.body_bytes // 4, sum(map(len, reading.parts)) // 4, estimated=True)

@@ -16,8 +16,9 @@ from ringfence.core.identity import Key
 from ringfence.core.ports import Emit
 from ringfence.gateway.asgi import AsgiApp, Visit
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.http import JSON_HEAD, Request, host_name
+from ringfence.gateway.head import host_name
 from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.request import JSON_HEAD, Request
 from ringfence.telemetry.events import Refused
 
 OPEN_KEY = Key("open", "keys are off")
@@ -83,7 +84,10 @@ class Front:
         head, keys = request.head, self.keys
         grant: Grant | None = head.grant
         if grant is not None and keys is not None and grant.version == keys.version:
-            request.route, request.identity = grant.route, grant.key  # said before on this connection; no key has changed
+            request.route, request.identity = (
+                grant.route,
+                grant.key,
+            )  # said before on this connection; no key has changed
             failure = _expired(grant.key)
         else:
             request.route = self.routes.get(head.path) if head.method == b"POST" else None
@@ -171,7 +175,11 @@ class Front:
             return
         model = catalog.names.get(name)
         if model is None:
-            request.fail(ModelNotFound(f"The model '{name[:128]}' does not exist; GET /v1/models lists those that do.", param="model"))
+            request.fail(
+                ModelNotFound(
+                    f"The model '{name[:128]}' does not exist; GET /v1/models lists those that do.", param="model"
+                )
+            )
         else:
             _answer(request, 200, describe(name, model))
 
@@ -192,7 +200,7 @@ def describe(name: str, model: Model) -> dict[str, Any]:
         "context_length": model.window,
         "max_model_len": model.window,
         "abilities": abilities,
-        "boundary": max((target.boundary for target in model.targets), default=0).name if model.targets else None,
+        "boundary": max(target.boundary for target in model.targets).name if model.targets else None,
     }
     if name != model.name:
         row["root"] = model.name

@@ -24,7 +24,18 @@ class MalformedStream(Exception):
 class EventStream:
     """Feed pieces as they arrive, get back what the caller may see. Holds at most one unfinished event."""
 
-    __slots__ = ("_hides_usage", "_is_spaceless", "_model", "_started", "_swap", "_tail", "error", "events", "is_done", "usage")
+    __slots__ = (
+        "_hides_usage",
+        "_is_spaceless",
+        "_model",
+        "_started",
+        "_swap",
+        "_tail",
+        "error",
+        "events",
+        "is_done",
+        "usage",
+    )
 
     def __init__(self, model: str, hides_usage: bool) -> None:
         self._model = model

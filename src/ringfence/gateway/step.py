@@ -101,12 +101,14 @@ class Run:
         elif awaited is None:  # a bare yield, such as asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(self.step)
         else:
-            awaited._asyncio_future_blocking = False  # noqa: SLF001  # the protocol between futures and who drives
+            awaited._asyncio_future_blocking = False  # the protocol between futures and who drives
             awaited.add_done_callback(self.step)
 
     def _escape(self, error: BaseException) -> None:
         self.is_done = True
-        asyncio.get_running_loop().call_exception_handler({"message": "a call ended with an exception", "exception": error})
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a call ended with an exception", "exception": error}
+        )
 
 
 async def in_task(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -39,7 +39,9 @@ def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signal
     if model is None:
         raise ModelNotFound(_unknown(name, catalog), param="model")
     if not model.targets:
-        raise TargetUnavailable(f"No engine serves '{model.name}' at the moment; `ringfence status` says why.", retry_after_s=5)
+        raise TargetUnavailable(
+            f"No engine serves '{model.name}' at the moment; `ringfence status` says why.", retry_after_s=5
+        )
     allowed = tighten(profile.boundary, signals)
     rule = next(rule for rule in rules if rule.matches(signals))
     taken, excluded = _sift(model, signals, allowed)

@@ -53,7 +53,9 @@ class Configured:
 class Instances:
     """Keeps `placement` in line with the configuration and with what is found; knows which models there are."""
 
-    def __init__(self, placement: Placement, pool: Pool, emit: Emit, state_dir: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, placement: Placement, pool: Pool, emit: Emit, state_dir: Path, changed: Callable[[], None]
+    ) -> None:
         self.on_progress: Callable[[str, int, int], None] = lambda _model, _done, _all: None
         self.placement = placement
         self.adapters: dict[str, Engine] = adapters(engines)
@@ -128,7 +130,9 @@ class Instances:
         if source.startswith("hf:"):
             hub = import_module("ringfence.placement.hub")  # only who serves a model of a hub pays for its library
             try:
-                return hub.resolve(source, self._state_dir / "models", os.environ.get("HF_TOKEN"), partial(self.on_progress, name))
+                return hub.resolve(
+                    source, self._state_dir / "models", os.environ.get("HF_TOKEN"), partial(self.on_progress, name)
+                )
             except hub.HubError as error:
                 raise NotServable(f"models.{name}: {error}") from None
         path = Path(source).expanduser()
@@ -143,7 +147,9 @@ class Instances:
         try:
             rows = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise NotServable(f"models.{name}.url: '{url.host}' cannot be resolved ({error.strerror or error})") from None
+            raise NotServable(
+                f"models.{name}.url: '{url.host}' cannot be resolved ({error.strerror or error})"
+            ) from None
         address = str(rows[0][4][0])
         boundary = boundary_of(address, config.mesh_networks)
         if boundary is Boundary.CLOUD:
@@ -186,7 +192,13 @@ class Instances:
             if self.placement.has(name):
                 continue
             adopted = Adopted(
-                name, self.adapters[found.kind], found.endpoint, self._fetch_at, self._emit, offers=found.offers, examine_every_s=15.0
+                name,
+                self.adapters[found.kind],
+                found.endpoint,
+                self._fetch_at,
+                self._emit,
+                offers=found.offers,
+                examine_every_s=15.0,
             )
             self._found[name] = adopted
             self.placement.add(adopted)
@@ -203,7 +215,9 @@ class Instances:
             target = self._target(one, left_out)
             configured.append(Model(one.name, (target,) if target else (), one.settings.aliases, one.created_s))
             self.placement.bind(one.instance, (target.name,) if target else ())
-        sources = [Source(name, a.engine, a.at, a.offers) for name, a in self._found.items() if a.state is not State.FAILED]
+        sources = [
+            Source(name, a.engine, a.at, a.offers) for name, a in self._found.items() if a.state is not State.FAILED
+        ]
         offered = catalog_of(configured, sources, config.mesh_networks, self._found_s)
         for instance, targets in offered.targets_of.items():
             self.placement.bind(instance, targets)
@@ -235,7 +249,14 @@ class Instances:
             window = min(window, settings.window)
         boundary = one.endpoint.boundary if one.endpoint is not None else Boundary.HOST
         return Target(
-            f"{one.kind}/{one.instance}", one.name, one.kind, engine_model, boundary, window, settings.parallel, abilities
+            f"{one.kind}/{one.instance}",
+            one.name,
+            one.kind,
+            engine_model,
+            boundary,
+            window,
+            settings.parallel,
+            abilities,
         )
 
     def _expected(self, one: Configured) -> frozenset[Ability]:

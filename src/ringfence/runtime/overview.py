@@ -115,7 +115,9 @@ class Overview:
             "running": sum(lane.running for lane in lanes),
             "waiting": sum(len(lane.waiting) for lane in lanes),
             "total": sum(series.requests for series in answers.values()),
-            "errors": sum(series.requests for labels, series in answers.items() if labels[4] not in ("ok", "client_gone")),
+            "errors": sum(
+                series.requests for labels, series in answers.items() if labels[4] not in ("ok", "client_gone")
+            ),
             "per_minute": sum(type(e) is Answered and e.at_s > minute_ago for e in runtime.events.recent),
             "prompt_tokens": sum(series.prompt_tokens for series in answers.values()),
             "completion_tokens": sum(series.completion_tokens for series in answers.values()),
@@ -183,7 +185,9 @@ class Overview:
         runtime = self._runtime
         settings = runtime.pipeline.settings
         dialect = _dialect_of(body)
-        call = Call("explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, False, 0.0)
+        call = Call(
+            "explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, False, 0.0
+        )
         if len(body) > 0:
             dialect.check(call.body)
         signals = read_signals(call)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,6 +18,7 @@ from ringfence.config.changes import Change, difference
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
 from ringfence.config.schema import Config, state_dir
+from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Catalog
 from ringfence.core.identity import Key
 from ringfence.core.registry import adapters
@@ -179,6 +181,7 @@ class Runtime:
             try:
                 fresh = await asyncio.to_thread(self._read_again)
                 changes = tuple(difference(self.config, fresh))
+                fresh = until_restart(fresh, self.config)
                 await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
             except ConfigInvalid as invalid:
                 return Outcome(False, problems=tuple(str(problem) for problem in invalid.problems))
@@ -186,10 +189,22 @@ class Runtime:
                 return Outcome(False, problems=(str(error),))
             self.config = fresh
             self._apply(fresh)
+            self._reopen_log(fresh)
             self._refresh()
             self.events.emit(Reloaded(len(changes)))
             log.info("reloaded with %d changes", len(changes))
             return Outcome(True, changes)
+
+    def _reopen_log(self, config: Config) -> None:
+        """Another file may be named now, or the old one may have been moved away to be packed."""
+        old = self.request_log.stream
+        try:
+            self.request_log.stream = configure(config.logging.level, self.origin.log_file or _log_file(config))
+        except OSError as error:
+            log.error("logging.file cannot be opened, the old one is kept: %s", error.strerror)
+            return
+        if old is not sys.stderr.buffer:
+            old.close()
 
     def _read_again(self) -> Config:
         return load(self.origin.path, overrides=self.origin.overrides, kinds=self.instances.adapters)
@@ -203,7 +218,7 @@ class Runtime:
         self.admission.queue, self.admission.wait_s = config.admission.queue, config.admission.wait_s
         self.front.keys = self.keyring if server.keys == "required" else None
         self.front.allowed_hosts = frozenset(server.allowed_hosts)
-        self.front.metrics_need_key = not _is_loopback(server.host)
+        self.front.metrics_need_key = not is_loopback(server.host)
         self.request_log.is_on = config.logging.requests
         logging.getLogger().setLevel(config.logging.level.upper())
 
@@ -290,8 +305,12 @@ class Runtime:
               lambda: (((name,), float(lane.running)) for name, lane in lanes.items()))  # fmt: skip
         gauge("ringfence_waiting", "Requests that wait for a place.", ("target",),
               lambda: (((name,), float(len(lane.waiting))) for name, lane in lanes.items()))  # fmt: skip
-        gauge("ringfence_connections", "Open client connections.", (), lambda: [((), float(len(self.server.connections)))])
-        gauge("ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(self.server.body_bytes))])
+        gauge(
+            "ringfence_connections", "Open client connections.", (), lambda: [((), float(len(self.server.connections)))]
+        )
+        gauge(
+            "ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(self.server.body_bytes))]
+        )
         gauge("ringfence_instance_ready", "1 when the instance answers.", ("instance", "engine"),
               lambda: (((s.name, s.engine), float(s.state == "ready")) for s in self.placement.status()))  # fmt: skip
 
@@ -304,6 +323,15 @@ class Runtime:
 def dialects_by_name() -> dict[str, Any]:
     """Every dialect, by name: a file in gateway/dialects with a `DIALECT`."""
     return adapters(dialects, constant="DIALECT", by="name")
+
+
+def until_restart(fresh: Config, running: Config) -> Config:
+    """`fresh`, with what takes a restart left as it is in force. Raises ConfigError where the two do not go together."""
+    host = running.server.host
+    if fresh.server.keys == "off" and not is_loopback(host):
+        raise ConfigError(f"server.keys: off is refused while the gateway still listens on {host}; restart it")
+    server = fresh.server.model_copy(update={"host": host, "port": running.server.port})
+    return fresh.model_copy(update={"server": server, "state_dir": running.state_dir})
 
 
 def _profiles(config: Config) -> dict[str, Profile]:
@@ -325,10 +353,6 @@ def _limits(config: Config) -> Limits:
 
 def _log_file(config: Config) -> Path | None:
     return Path(config.logging.file) if config.logging.file else None
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host == "::1"
 
 
 def _shown(host: str) -> str:

@@ -25,7 +25,9 @@ import uvloop
 from ringfence import engines
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
+from ringfence.config.schema import state_dir
 from ringfence.core.registry import adapters
+from ringfence.runtime.claim import claim
 from ringfence.runtime.instances import NotServable
 from ringfence.runtime.parts import Origin, Outcome, Runtime
 from ringfence.store.failure import StoreFailed
@@ -83,9 +85,11 @@ async def _serve(spec: Spec, tell: Tell) -> None:
     if path is not None:
         tell({"step": f"Configuration {path}"})
     origin = Origin(path, spec.overrides, Path(spec.log_file) if spec.log_file else None)
+    folder = state_dir(config)
+    make_private_folder(folder)
+    _claim = claim(folder)  # held as long as this name is
     runtime = Runtime(config, origin)
     runtime.cloud_keys = spec.cloud_keys
-    make_private_folder(runtime.folder)
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     drain = [PATIENT_DRAIN_S]
 
@@ -155,7 +159,11 @@ async def _until_ready(runtime: Runtime, tell: Tell) -> None:
                 continue
             if status.state == "ready":
                 ours.discard(status.name)
-                tell({"step": f"{status.model} on {status.engine}, {status.window or '?'} tokens x {status.slots or '?'}"})
+                tell(
+                    {
+                        "step": f"{status.model} on {status.engine}, {status.window or '?'} tokens x {status.slots or '?'}"
+                    }
+                )
             elif status.state == "failed":
                 ours.discard(status.name)
                 tell({"warning": f"{status.model} cannot be served: {status.reason}"})
@@ -212,7 +220,9 @@ def _raise_file_limit() -> None:
 
 def _address_error(error: OSError) -> str:
     if error.errno in (98, 48):
-        return f"{error.strerror}: another program listens there; choose another with --port, or --port 0 for a free one"
+        return (
+            f"{error.strerror}: another program listens there; choose another with --port, or --port 0 for a free one"
+        )
     if isinstance(error, socket.gaierror):
         return f"the address to listen on cannot be resolved: {error.strerror}"
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"

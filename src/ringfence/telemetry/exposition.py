@@ -27,9 +27,15 @@ class _Page:
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily("ringfence_requests", "Calls that were answered.", labels=LABELS)
-        tokens = CounterMetricFamily("ringfence_tokens", "Tokens as engines reported them.", labels=("model", "target", "kind"))
-        total = HistogramMetricFamily("ringfence_request_seconds", "From the whole request to the last byte.", labels=LABELS)
-        first = HistogramMetricFamily("ringfence_first_byte_seconds", "From the whole request to the first byte.", labels=LABELS)
+        tokens = CounterMetricFamily(
+            "ringfence_tokens", "Tokens as engines reported them.", labels=("model", "target", "kind")
+        )
+        total = HistogramMetricFamily(
+            "ringfence_request_seconds", "From the whole request to the last byte.", labels=LABELS
+        )
+        first = HistogramMetricFamily(
+            "ringfence_first_byte_seconds", "From the whole request to the first byte.", labels=LABELS
+        )
         summed: dict[tuple[str, str, str], int] = {}
         for labels, series in self.metrics.answers.items():
             requests.add_metric(labels, series.requests)
@@ -40,10 +46,14 @@ class _Page:
                 summed[where] = summed.get(where, 0) + getattr(series, f"{kind}_tokens")
         for where, count in summed.items():
             tokens.add_metric(where, count)
-        retries = CounterMetricFamily("ringfence_retries", "Targets that failed before the first byte.", labels=("target", "reason"))
+        retries = CounterMetricFamily(
+            "ringfence_retries", "Targets that failed before the first byte.", labels=("target", "reason")
+        )
         for at, count in self.metrics.retries.items():
             retries.add_metric(at, count)
-        refusals = CounterMetricFamily("ringfence_refusals", "Requests refused before routing.", labels=("status", "code"))
+        refusals = CounterMetricFamily(
+            "ringfence_refusals", "Requests refused before routing.", labels=("status", "code")
+        )
         for (status, code), count in self.metrics.refusals.items():
             refusals.add_metric((str(status), code), count)
         yield from (requests, tokens, total, first, retries, refusals)

@@ -18,7 +18,7 @@ class JsonLines(logging.Formatter):
     """`ts`, `level`, `logger`, `message` and, for faults of our own, `error` with the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        row = {
+        row: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -70,15 +70,27 @@ class RequestLog:
         if self.is_on and type(event) is Answered:
             usage = event.usage
             self._lines.append(
-                orjson.dumps({
-                    "ts": datetime.fromtimestamp(time(), UTC).isoformat(timespec="milliseconds"),
-                    "level": "info", "logger": "ringfence.requests", "message": "answered",
-                    "call": event.call_id, "key": event.key.id, "dialect": event.dialect, "model": event.model,
-                    "target": event.target, "rule": event.rule, "status": event.status, "outcome": event.outcome,
-                    "stream": event.stream, "first_byte_s": round(event.first_byte_s, 6), "total_s": round(event.total_s, 6),
-                    "prompt_tokens": usage.prompt_tokens if usage else 0,
-                    "completion_tokens": usage.completion_tokens if usage else 0,
-                })  # fmt: skip
+                orjson.dumps(
+                    {
+                        "ts": datetime.fromtimestamp(time(), UTC).isoformat(timespec="milliseconds"),
+                        "level": "info",
+                        "logger": "ringfence.requests",
+                        "message": "answered",
+                        "call": event.call_id,
+                        "key": event.key.id,
+                        "dialect": event.dialect,
+                        "model": event.model,
+                        "target": event.target,
+                        "rule": event.rule,
+                        "status": event.status,
+                        "outcome": event.outcome,
+                        "stream": event.stream,
+                        "first_byte_s": round(event.first_byte_s, 6),
+                        "total_s": round(event.total_s, 6),
+                        "prompt_tokens": usage.prompt_tokens if usage else 0,
+                        "completion_tokens": usage.completion_tokens if usage else 0,
+                    }
+                )  # fmt: skip
             )
 
     def write(self) -> None:

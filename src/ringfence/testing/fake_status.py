@@ -6,7 +6,7 @@ from typing import Any
 
 GIB = 1024**3
 MIB = 1024**2
-TARGETS = ("llamacpp-qwen3/qwen3-8b-q4_k_m", "ollama-11434/nomic-embed-text")
+TARGETS = ("llamacpp/qwen3-8b", "ollama-11434/nomic-embed-text")
 SILENT = "not reachable; asked again in 12 s"
 
 
@@ -20,7 +20,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "ready": True,
         "uptime_s": 93_784.0,
         "models": _models(),
-        "instances": _instances(now_s),
+        "instances": _instances(),
         "left_out": [{"name": "lmstudio-1234", "engine": "LM Studio", "reason": "no model is loaded; load one in it"}],
         "devices": _devices(),
         "requests": {
@@ -47,7 +47,7 @@ def _models() -> list[dict[str, Any]]:
             "owner": "ringfence",
             "targets": [
                 _target(TARGETS[0], "llama.cpp", 32_768, 4, running=3, waiting=1),
-                _target("vllm-8000/Qwen/Qwen3-8B", "vLLM", 40_960, 16, failures=3, reason=SILENT),
+                _target("vllm-8000/Qwen/Qwen3-8B", "vLLM", 40_960, 16, failures=3, reason="connect"),
             ],
         },
         {
@@ -74,8 +74,8 @@ def _target(name: str, engine: str, window: int, slots: int, *, reason: str = ""
     }
 
 
-def _instances(now_s: float) -> list[dict[str, Any]]:
-    adopted = {"kind": "adopted", "since_s": now_s - 3_700, "pid": None, "restarts": 0, "in_use": 0}
+def _instances() -> list[dict[str, Any]]:
+    adopted = {"kind": "adopted", "since_s": 3_700.0, "pid": None, "restarts": 0, "in_use": 0}
     unread = {"window": None, "slots": None, "rss_bytes": None, "cpu_percent": None, "reason": ""}
     usual = adopted | unread
     process = {
@@ -86,7 +86,13 @@ def _instances(now_s: float) -> list[dict[str, Any]]:
         "cpu_percent": 213.0,
         "in_use": 3,
     }
-    ours = {"name": "llamacpp-qwen3", "engine": "llama.cpp", "model": "qwen3-8b", "state": "ready", "port": 40_211}
+    ours = {
+        "name": "qwen3-8b",
+        "engine": "llama.cpp",
+        "model": "Qwen3-8B-Q4_K_M.gguf",
+        "state": "ready",
+        "port": 40_211,
+    }
     vllm = {"name": "vllm-8000", "engine": "vLLM", "model": "Qwen/Qwen3-8B", "state": "backing_off", "port": 8_000}
     ollama = {"name": "ollama-11434", "engine": "Ollama", "model": "nomic-embed-text", "state": "ready", "port": 11_434}
     return [
@@ -107,16 +113,12 @@ def _devices() -> list[dict[str, Any]]:
 
 def _request(now_s: float, place: int) -> dict[str, Any]:
     failed, left = place % 13 == 5, place % 17 == 8
-    outcome = "engine_failed" if failed else "client_left" if left else "ok"
+    outcome = "engine_failed" if failed else "client_gone" if left else "ok"
     return {
         "id": f"req-{place}",
         "at_s": now_s - 7 * place,
         "model": "nomic-embed-text" if place % 5 == 3 else "qwen3-8b",
-        "target": ""
-        if failed
-        else "ollama-11434/nomic-embed-text"
-        if place % 5 == 3
-        else "llamacpp-qwen3/qwen3-8b-q4_k_m",
+        "target": "" if failed else "ollama-11434/nomic-embed-text" if place % 5 == 3 else "llamacpp/qwen3-8b",
         "rule": "name",
         "dialect": "embeddings" if place % 5 == 3 else "chat",
         "status": 502 if failed else 200,

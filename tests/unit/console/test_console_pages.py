@@ -52,6 +52,12 @@ def test_a_token_opens_once(client: TestClient, view: FakeView) -> None:
     assert "works once" in again.text
 
 
+def test_an_old_link_leads_someone_who_is_signed_in_back_to_the_page(browser: TestClient) -> None:
+    answer = browser.get("/console?token=once")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    assert "set-cookie" not in answer.headers
+
+
 def test_a_pasted_token_opens_and_a_wrong_one_is_explained(client: TestClient, view: FakeView) -> None:
     view.tokens.add("pasted")
     assert client.post("/console/sign-in", data={"token": "wrong"}).status_code == 401

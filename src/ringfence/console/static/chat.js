@@ -2,6 +2,7 @@
 
 import { byId, draw, h } from "./dom.js";
 import { milliseconds, rate } from "./format.js";
+import { obstacle } from "./models.js";
 import { prose } from "./prose.js";
 import { eventsOf, openChat } from "./stream.js";
 
@@ -71,7 +72,7 @@ export function chat() {
   /** The models that can be asked now. */
   function offer(status) {
     const able = status.models.filter((model) => model.abilities.includes("chat"));
-    const usable = able.filter((model) => model.targets.some((target) => !target.reason));
+    const usable = able.filter((model) => model.targets.some((target) => !obstacle(target, status.instances)));
     const chosen = at.model.value;
     draw(at.model, able.map((model) => [model.name, usable.includes(model)]), (models) =>
       models.map(([name, isUsable]) => h("option", { value: name }, isUsable ? name : `${name} (not available)`)));
@@ -117,7 +118,7 @@ async function write(log, ask, signal) {
   }
   paint();
   said.classList.remove("is-writing");
-  if (problem && problem !== "stopped") words.append(h("p.failed", { role: "alert" }, problem));
+  if (problem && problem !== "stopped") foot.before(h("p.failed", { role: "alert" }, problem));
   foot.textContent = figures(answer, problem === "stopped" ? "stopped" : "");
   foot.hidden = foot.textContent === "";
   said.setAttribute("aria-busy", "false");

@@ -8,9 +8,8 @@ const KINDS = { ready: "good", starting: "warn", draining: "warn", backing_off: 
 export function drawEngines({ instances, left_out: leftOut }) {
   const adopted = instances.filter((one) => one.kind === "adopted").length;
   say(byId("engines-note"), [instances.length - adopted ? `${instances.length - adopted} started here` : "", adopted ? `${adopted} adopted` : ""].filter(Boolean).join(", "));
-  const nowS = Date.now() / 1000;
   const shown = instances.map(({ in_use, cpu_percent: cpu, since_s: since, ...rest }) => ({
-    ...rest, rss: bytes(rest.rss_bytes), rss_bytes: 0, in_use, cpu: cpu === null ? null : Math.round(cpu), age: duration(nowS - since),
+    ...rest, rss: bytes(rest.rss_bytes), rss_bytes: 0, in_use, cpu: cpu === null ? null : Math.round(cpu), age: duration(since),
   }));
   draw(byId("engines"), { shown, leftOut }, () => {
     if (shown.length + leftOut.length === 0) return h("p.note", {}, "No engine runs yet. One that listens on its usual port on this machine is found and adopted.");
@@ -30,7 +29,7 @@ function instanceRow(one) {
     one.restarts ? plural(one.restarts, "restart") : "",
   ];
   return h("div.row", {},
-    h("div", {}, h("b", {}, one.name), ` ${one.engine}`, one.kind === "adopted" ? " · adopted" : "", one.model && one.model !== one.name ? h("span.dim", {}, ` · ${one.model}`) : ""),
+    h("div", {}, h("b", {}, one.name), " ", one.engine, one.kind === "adopted" ? " · adopted" : "", one.model && one.model !== one.name ? h("span.dim", {}, ` · ${one.model}`) : ""),
     pill(KINDS[one.state] ?? "quiet", words(one.state)),
     h("p.facts", {}, facts.filter(Boolean).join(" · ")),
     one.reason ? h("p.why", {}, one.reason) : null);

@@ -32,7 +32,7 @@ export function duration(s) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-export const rate = (n) => (n === 0 ? "0" : n < 10 ? n.toFixed(1) : whole.format(n));
+export const rate = (n) => (Number.isInteger(n) ? whole.format(n) : n < 10 ? n.toFixed(1) : whole.format(n));
 
 export const plural = (n, one, many = `${one}s`) => `${whole.format(n)} ${n === 1 ? one : many}`;
 

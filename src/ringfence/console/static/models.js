@@ -1,25 +1,47 @@
 // One card per model: what it is, where it runs, how full it is.
 
 import { byId, command, draw, h, list, pill, say } from "./dom.js";
-import { plural, tokens } from "./format.js";
+import { plural, tokens, words } from "./format.js";
 
-const isUsable = (target) => !target.reason;
+const SPARED = 3; // failures in a row after which a target is passed over for a while
+const REASONS = {
+  connect: "not reachable",
+  lost: "the connection broke",
+  first_byte_timeout: "no first byte in time",
+  stalled: "stopped in the middle",
+  status: "answered with an error",
+  malformed: "answered with something unreadable",
+  loading: "still loading",
+};
+
+/** A target is named INSTANCE/MODEL where the engine was found, ENGINE/INSTANCE where it was started. */
+const runs = (instance, target) => target.name.startsWith(`${instance.name}/`) || target.name.endsWith(`/${instance.name}`);
+
+/** What keeps a target from being used now, in words; "" when nothing does. */
+export function obstacle(target, instances) {
+  const instance = instances.find((one) => runs(one, target));
+  if (instance && instance.state !== "ready") return instance.reason || words(instance.state).toLowerCase();
+  return !instance || target.failures >= SPARED ? REASONS[target.reason] ?? target.reason : "";
+}
 
 /** [kind, words] for the worst that a caller would notice. */
-function state(model) {
-  const usable = model.targets.filter(isUsable);
-  if (usable.length === 0) return ["bad", "Not available"];
+function state(model, instances) {
+  const usable = model.targets.filter((target) => !obstacle(target, instances));
+  if (usable.length === 0) {
+    const isStarting = instances.some((one) => one.state === "starting" && model.targets.some((target) => runs(one, target)));
+    return isStarting ? ["warn", "Starting"] : ["bad", "Not available"];
+  }
   if (usable.some((target) => target.waiting > 0)) return ["warn", "Full"];
   if (usable.length < model.targets.length) return ["warn", "Partly available"];
   if (usable.some((target) => target.failures > 0)) return ["warn", "Failing"];
   return usable.some((target) => target.running > 0) ? ["busy", "Working"] : ["good", "Ready"];
 }
 
-export function drawModels({ models }) {
+export function drawModels({ models, instances }) {
   const box = byId("models");
   say(byId("models-note"), models.length ? plural(models.length, "model") : "");
   box.hidden = models.length === 0;
-  list(box, models, (model) => model.name, () => h("article.card"), fill);
+  list(box, models, (model) => model.name, () => h("article.card"), (card, model) => fill(card, model, instances));
   draw(byId("models-hint"), models.map((model) => model.name), hint);
 }
 
@@ -33,10 +55,10 @@ function hint(names) {
   return [];
 }
 
-function fill(card, model) {
+function fill(card, model, instances) {
   const { targets, ...head } = model;
   if (!card.firstChild) card.append(h("div"), h("div"));
-  draw(card.children[0], { ...head, state: state(model) }, (shown) => [
+  draw(card.children[0], { ...head, state: state(model, instances) }, (shown) => [
     h("div.card-head", {}, h("h3", {}, shown.name), pill(...shown.state)),
     h("p.facts", {}, [
       shown.window ? `${tokens(shown.window)} tokens` : "window unknown",
@@ -45,20 +67,22 @@ function fill(card, model) {
     ].filter(Boolean).join(" · ")),
     shown.aliases.length ? h("p.chips", {}, h("span.facts", {}, "also"), ...shown.aliases.map((alias) => h("span.chip", {}, alias))) : null,
   ]);
-  list(card.children[1], targets, (target) => target.name, makeTarget, fillTarget);
+  list(card.children[1], targets, (target) => target.name, makeTarget, (element, target) => fillTarget(element, target, obstacle(target, instances)));
 }
 
 function makeTarget() {
   return h("div.target", {},
-    h("div.target-line", {}, h("span"), h("span.chip")),
+    h("div.target-line", {}, h("b"), h("span.chip")),
+    h("p.target-name"),
     h("div.bar", { role: "img" }, h("i")),
     h("div.target-line.facts", {}, h("span"), h("span")),
     h("p.why"));
 }
 
-function fillTarget(element, target) {
-  const [top, bar, bottom, why] = element.children;
-  say(top.children[0], `${target.engine} · ${target.name}`);
+function fillTarget(element, target, problem) {
+  const [top, name, bar, bottom, why] = element.children;
+  say(top.children[0], target.engine);
+  say(name, target.name);
   const reach = String(target.boundary).toLowerCase();
   top.children[1].className = `chip ${reach}`;
   say(top.children[1], { host: "on this machine", mesh: "on your network", cloud: "in the cloud" }[reach] ?? reach);
@@ -67,6 +91,7 @@ function fillTarget(element, target) {
   bar.firstChild.style.width = `${Math.min(100, (100 * target.running) / Math.max(1, target.slots))}%`;
   say(bottom.children[0], busy);
   say(bottom.children[1], target.waiting ? `${target.waiting} waiting` : "");
-  why.hidden = !target.reason && !target.failures;
-  say(why, [target.reason, target.failures ? plural(target.failures, "failure") : ""].filter(Boolean).join(" · "));
+  const failures = target.failures ? `${plural(target.failures, "failure")} in a row` : "";
+  say(why, [problem || (failures && (REASONS[target.reason] ?? target.reason)), failures].filter(Boolean).join(" · "));
+  why.hidden = why.textContent === "";
 }

@@ -5,9 +5,11 @@ import { count, duration, rate } from "./format.js";
 import { spark } from "./spark.js";
 
 const SAMPLES = 90;
+const ALARM_MS = 60000; // old errors are a figure, new ones an alarm
 const series = { requests: [], tokens: [] };
 let before = null;
 let skewS = 0;
+let errors = null, alarmUntil = 0;
 
 function state(status, link) {
   if (link === "lost") return ["bad", "Connection lost"];
@@ -26,12 +28,15 @@ export function drawHead(status, link) {
   if (status === null) return;
   skewS = status.uptime_s - performance.now() / 1000;
   say(byId("base-url"), status.base_url);
+  say(byId("uptime"), duration(status.uptime_s));
   say(byId("running"), count(status.requests.running));
   say(byId("waiting"), count(status.requests.waiting));
   say(byId("per-minute"), rate(status.requests.per_minute));
   say(byId("total"), count(status.requests.total));
   say(byId("errors"), count(status.requests.errors));
-  byId("errors").classList.toggle("alarm", status.requests.errors > 0);
+  if (errors !== null && status.requests.errors > errors) alarmUntil = performance.now() + ALARM_MS;
+  errors = status.requests.errors;
+  byId("errors").classList.toggle("alarm", performance.now() < alarmUntil);
 }
 
 /** Once a second: one more point of each line, worked out from the totals. */

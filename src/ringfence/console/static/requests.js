@@ -24,9 +24,9 @@ function outcome(one) {
 
 function make(one) {
   const cell = (content, kind = "td") => h(kind, typeof content === "string" && content.length > 22 ? { title: content } : {}, content);
-  const spent = one.prompt_tokens === null || one.prompt_tokens === undefined ? "–" : `${count(one.prompt_tokens)} → ${count(one.completion_tokens ?? 0)}`;
+  const spent = !one.prompt_tokens && !one.completion_tokens ? "–" : `${count(one.prompt_tokens)} → ${count(one.completion_tokens ?? 0)}`;
   return h(isFirst ? "tr" : "tr.new", {},
     cell(timeOfDay(one.at_s), "td.dim"), cell(one.model), cell(one.target || "–"), cell(one.rule || "–", "td.dim"),
-    cell(milliseconds(one.first_byte_ms), "td.num"), cell(milliseconds(one.total_ms), "td.num"), cell(spent, "td.num"),
+    cell(milliseconds(one.first_byte_ms || null), "td.num"), cell(milliseconds(one.total_ms), "td.num"), cell(spent, "td.num"),
     h("td", {}, pill(...outcome(one))), cell(one.key || "–", "td.dim"));
 }

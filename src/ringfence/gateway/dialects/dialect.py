@@ -10,7 +10,16 @@ from ringfence.core.errors import BadRequest
 Body = dict[str, Any]
 
 REFUSED_FIELDS = frozenset(
-    ("fallbacks", "api_base", "base_url", "api_key", "custom_llm_provider", "extra_headers", "mock_response", "deployment_id")
+    (
+        "fallbacks",
+        "api_base",
+        "base_url",
+        "api_key",
+        "custom_llm_provider",
+        "extra_headers",
+        "mock_response",
+        "deployment_id",
+    )
 )
 """Fields with which other gateways let a client choose where its text goes. Here the operator does that."""
 
@@ -26,6 +35,7 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 }
 TYPED_FIELDS = frozenset(TYPES)
 MAX_SHAPES = 4096
+MAX_SHAPE_CHARS = 1024
 _accepted: set[tuple[object, ...]] = set()
 
 
@@ -75,7 +85,8 @@ def check_shared(body: Body) -> None:
         refuse_fields(body, REFUSED_FIELDS, "the operator of this gateway chooses where a request goes")
     if len(_accepted) >= MAX_SHAPES:
         _accepted.clear()
-    _accepted.add(shape)
+    if sum(map(len, body)) <= MAX_SHAPE_CHARS:  # names come from callers: what they can make us remember is bounded
+        _accepted.add(shape)
 
 
 def refuse_fields(body: Body, refused: frozenset[str], why: str) -> None:

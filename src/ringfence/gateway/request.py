@@ -1,0 +1,127 @@
+"""One request and the way to answer it, whichever connection it came on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from ringfence.core.errors import Failure
+from ringfence.gateway.head import Head
+
+if TYPE_CHECKING:
+    from ringfence.gateway.http import Connection
+
+STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+JSON_HEAD = b"content-type: application/json\r\n"
+
+
+class Site(Protocol):
+    """What answers requests."""
+
+    def screen(self, request: Request) -> Failure | None:
+        """Look at the head; a Failure is answered instead of `serve`, and the body is thrown away."""
+        ...
+
+    def serve(self, request: Request) -> None:
+        """Start answering; must not block."""
+        ...
+
+
+class Request:
+    """One request and the way to answer it. Exactly one of `answer`, `fail` and `begin` … `finish` is called."""
+
+    # Defaults live on the class: setting a dozen attributes per request would cost a microsecond for nothing.
+    body = b""
+    identity: Any = None
+    route: Any = None
+    discard = False
+    is_answered = False
+    refusal: Failure | None = None
+    reserved_bytes = 0
+    on_gone: Callable[[], object] | None = None
+    on_pause: Callable[[], object] | None = None
+    on_resume: Callable[[], object] | None = None
+    _is_chunked = False
+
+    def __init__(self, connection: Connection, head: Head, started_at: float) -> None:
+        self.connection = connection
+        self.head = head
+        self.keep_alive = head.keep_alive
+        self.started_at = started_at
+
+    @property
+    def peer(self) -> str:
+        """The address of the client."""
+        return self.connection.peer
+
+    @property
+    def path(self) -> str:
+        return self.head.path
+
+    @property
+    def method(self) -> bytes:
+        return self.head.method
+
+    def answer(self, status: int, head: bytes, body: bytes) -> None:
+        """A whole answer. `head` is complete header lines, each with CRLF, without content-length."""
+        connection = self.connection
+        self.is_answered = True
+        if connection.is_gone:
+            return
+        size = b"content-length: %d\r\n\r\n" if self.keep_alive else b"connection: close\r\ncontent-length: %d\r\n\r\n"
+        shown = b"" if self.head.method == b"HEAD" else body
+        connection.write(b"".join((STATUS_LINES[status], connection.server.date, head, size % len(body), shown)))
+        connection.finished(self)
+
+    def fail(self, failure: Failure, head: bytes = b"") -> None:
+        """An error answer in the OpenAI envelope."""
+        self.answer(failure.status, head + failure_head(failure), orjson.dumps(failure.envelope()))
+
+    def begin(self, status: int, head: bytes) -> None:
+        """Start a streamed answer; the first `write` should follow at once."""
+        connection = self.connection
+        self.is_answered = True
+        if connection.is_gone:
+            return
+        self._is_chunked = self.head.is_http11
+        if self._is_chunked:
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing, self.keep_alive = b"", False
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        connection.write(b"%b%b%b%b%b" % (STATUS_LINES[status], connection.server.date, head, framing, end))
+
+    def write(self, data: bytes) -> None:
+        connection = self.connection
+        if data and not connection.is_gone and self.method != b"HEAD":
+            connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def finish(self) -> None:
+        connection = self.connection
+        if connection.is_gone:
+            return
+        if self._is_chunked:
+            connection.write(b"0\r\n\r\n")
+        connection.finished(self)
+
+    def abort(self) -> None:
+        """End a streamed answer so that the client knows it is not whole."""
+        self.connection.abort()
+
+    @property
+    def is_gone(self) -> bool:
+        return self.connection.is_gone
+
+
+def failure_head(failure: Failure) -> bytes:
+    """The header lines that go with an error."""
+    lines = [JSON_HEAD]
+    if failure.retry_after_s is not None:
+        lines.append(b"retry-after: %d\r\n" % max(1, -int(-failure.retry_after_s // 1)))
+    if failure.should_retry is not None:
+        lines.append(b"x-should-retry: %b\r\n" % (b"true" if failure.should_retry else b"false"))
+    lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in failure.headers]
+    return b"".join(lines)

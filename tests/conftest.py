@@ -1,0 +1,90 @@
+"""What every test may use: a random tiny model, and a whole Ringfence in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringfence.testing.tiny_model import tiny_model as make_tiny_model
+
+START_S = 60
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF with random weights: answers gibberish, quickly."""
+    return make_tiny_model(tmp_path_factory.getbasetemp())
+
+
+@dataclass
+class Up:
+    """A running `ringfence up --json`."""
+
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+    folder: Path
+
+    @property
+    def base_url(self) -> str:
+        return str(self.ready["base_url"])
+
+    @property
+    def root_url(self) -> str:
+        return self.base_url.removesuffix("/v1")
+
+    @property
+    def api_key(self) -> str:
+        return str(self.ready["api_key"])
+
+    def run(self, *words: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """`ringfence WORDS` against this one."""
+        env = os.environ | {"RINGFENCE_STATE_DIR": str(self.folder)}
+        command = [sys.executable, "-m", "ringfence", *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, **kwargs)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(40)
+
+
+Starter = Callable[..., Up]
+
+
+@pytest.fixture(scope="session")
+def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts `ringfence up --port 0 --json ARGS` in a fresh (or given) state folder; all are stopped at the end."""
+    running: list[Up] = []
+
+    def start(*args: str, folder: Path | None = None, env: dict[str, str] | None = None, port: int = 0, **kwargs: Any) -> Up:
+        folder = folder or tmp_path_factory.mktemp("state")
+        command = [sys.executable, "-m", "ringfence", "up", "--json", "--port", str(port), *args]
+        if not any("discovery" in arg for arg in args):
+            command += ["--set", "discovery.adopt=false"]
+        environment = os.environ | {"RINGFENCE_STATE_DIR": str(folder)} | (env or {})
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=folder, **kwargs)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        up = Up(process, json.loads(line) if line else {}, folder)
+        running.append(up)
+        assert "base_url" in up.ready, f"did not start: {line}"
+        return up
+
+    yield start
+    for up in running:
+        up.stop()
+
+
+@pytest.fixture(scope="session")
+def ringfence(start_up: Starter, tiny_model: Path) -> Up:
+    """One shared gateway with the random model, for tests that do not disturb it."""
+    return start_up("--model", str(tiny_model))

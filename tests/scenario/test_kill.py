@@ -1,0 +1,245 @@
+"""Processes die or hang at the worst moment: who asked is told, what served comes back, nothing is left or lost."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import random
+import signal
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from whole import (
+    Stream,
+    ask,
+    chat,
+    children,
+    control,
+    engine_pid,
+    gateway_pid,
+    gone,
+    is_alive,
+    kill,
+    until,
+)
+
+from ringfence.testing.tiny_model import tiny_model as make_tiny_model
+
+SHORT = ("--set", "timeouts.first_byte_s=1", "--set", "timeouts.answer_s=1", "--set", "timeouts.between_bytes_s=1")
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def two_models(start_up, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory):
+    """One gateway with two engines, `one` and `two`; tests leave both running."""
+    folder = tmp_path_factory.mktemp("two")
+    second = make_tiny_model(folder, seed=1)
+    file = folder / "some.yaml"
+    file.write_text(f"models:\n  one: {{source: {tiny_model}, aliases: [auto]}}\n  two: {{source: {second}}}\n")
+    up = start_up("--config", str(file))
+    yield up
+    up.stop()
+
+
+def _engine(up, model: str) -> int:
+    """The process that serves `model`, once there is one that is ready."""
+
+    def look() -> int | None:
+        found = next(one for one in control(up, "/status")["instances"] if one["model"] == model)
+        return found["pid"] if found["state"] == "ready" else None
+
+    return until(look, 15, f"an engine for {model}")
+
+
+def test_an_engine_killed_in_a_stream(two_models) -> None:
+    engine, other = _engine(two_models, "one"), _engine(two_models, "two")
+    with Stream(two_models, model="two") as undisturbed, Stream(two_models, model="one") as stream:
+        undisturbed.until_text()
+        kill(other, signal.SIGSTOP)
+        stream.until_text()
+        kill(engine, signal.SIGSTOP)
+        kill(engine)
+        text, errors = stream.rest()
+        assert len(errors) == 1
+        assert errors[0]["code"] == "engine_failed"
+        assert not stream.saw_done
+        assert chat(two_models, model="one").status == 200
+        kill(other, signal.SIGCONT)
+        _text, errors = undisturbed.rest()
+    assert (errors, undisturbed.saw_done) == ([], True)
+    assert _engine(two_models, "one") != engine
+    assert _engine(two_models, "two") == other
+    restarts = {one["model"]: one["restarts"] for one in control(two_models, "/status")["instances"]}
+    assert restarts["one"] > 0
+    assert restarts["two"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_engine_killed_before_the_first_byte(two_models, stream: bool) -> None:
+    engine = _engine(two_models, "one")
+    kill(engine, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(chat, two_models, model="one", stream=stream)
+        until(lambda: control(two_models, "/status")["requests"]["running"] == 1, 5, "the request at the engine")
+        kill(engine)
+        reply = asked.result(30)
+    assert reply.status == 200, reply.body
+    if stream:
+        assert reply.body.endswith(b"data: [DONE]\n\n")
+        assert b'"error"' not in reply.body
+    else:
+        assert reply.json["choices"][0]["finish_reason"] == "length"
+
+
+def test_an_engine_that_dies_whenever_it_is_asked_is_not_retried_for_ever(two_models) -> None:
+    over = threading.Event()
+
+    def keep_killing() -> None:
+        while not over.wait(0.01):
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError, StopIteration):
+                for one in control(two_models, "/status")["instances"]:
+                    if one["model"] == "one" and one["pid"]:
+                        kill(one["pid"])
+
+    killer = threading.Thread(target=keep_killing)
+    killer.start()
+    try:
+        reply = chat(two_models, model="one", max_tokens=1900, ignore_eos=True, timeout_s=45)
+        assert (reply.status, reply.code) in ((503, "target_unavailable"), (502, "engine_failed"))
+    finally:
+        over.set()
+        killer.join()
+    until(lambda: chat(two_models, model="one").status == 200, 15, "an answer again")
+
+
+def test_a_killed_gateway_takes_its_engines_along_and_comes_back(start_up, tiny_model: Path) -> None:
+    up = start_up("--model", str(tiny_model))
+    gateway, engine = gateway_pid(up), engine_pid(up)
+    kill(gateway)
+    gone([gateway, engine], 1.0)
+    until(lambda: chat(up).status == 200, 10, "an answer on the same port, with the same key")
+    assert gateway_pid(up) != gateway
+    assert children(up.process.pid) == [gateway_pid(up), engine_pid(up)]
+    assert up.stop() == 0
+    assert up.process.stdout.read() == ""  # still one line
+
+
+def test_ctrl_c_just_after_the_gateway_died(start_up, tiny_model: Path) -> None:
+    up = start_up("--model", str(tiny_model))
+    gateway = gateway_pid(up)
+    kill(gateway)
+    gone([gateway], 1.0)
+    began = time.monotonic()
+    up.process.send_signal(signal.SIGINT)  # most likely while the parent waits to start another
+    seen = children(up.process.pid)
+    assert up.process.wait(10) == 0
+    assert time.monotonic() - began < 3.2
+    gone(seen, 0.5)
+
+
+def test_a_gateway_that_dies_again_and_again_is_given_up(start_up, tiny_model: Path) -> None:
+    up = start_up("--model", str(tiny_model))
+    killed: set[int] = set()
+    deadline = time.monotonic() + 40
+    while up.process.poll() is None and time.monotonic() < deadline:
+        for pid in set(children(up.process.pid)[:1]) - killed:
+            killed.add(pid)
+            kill(pid)
+        time.sleep(0.02)
+    assert up.process.wait(1) == 1
+    assert len(killed) == 6
+    assert "the gateway ended with status -9" in up.process.stdout.read()
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_a_killed_parent_takes_everything_along(start_up, tiny_model: Path, load: bool) -> None:
+    up = start_up("--model", str(tiny_model))
+    everyone = children(up.process.pid)
+    assert len(everyone) == 2
+    with contextlib.ExitStack() as stack:
+        if load:
+            stack.enter_context(Stream(up)).until_text()
+        kill(up.process.pid)
+        gone(everyone, 2.0)
+
+
+def test_an_engine_that_hangs_is_noticed_and_replaced(start_up, tiny_model: Path) -> None:
+    up = start_up("--model", str(tiny_model), *SHORT)
+    engine = engine_pid(up)
+    with Stream(up) as stream:
+        stream.until_text()
+        kill(engine, signal.SIGSTOP)
+        began = time.monotonic()
+        _text, errors = stream.rest()
+        assert 0.9 < time.monotonic() - began < 3
+    assert [error["code"] for error in errors] == ["engine_timeout"]
+    assert not stream.saw_done
+    began = time.monotonic()
+    reply = chat(up, timeout_s=30)
+    assert reply.status in (503, 504)
+    assert time.monotonic() - began < 8
+    gone([engine], 15)
+    until(lambda: chat(up).status == 200, 10, "an answer from a new engine")
+    up.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_keys_and_ledger_survive_being_killed_at_any_moment(start_up, tiny_model: Path) -> None:
+    chance = random.Random(7)
+    folder: Path | None = None
+    keys: list[str] = []
+    answered = 0
+    up = None
+    for number in range(KILLS):
+        if number % 5 == 0:  # a parent forgives five deaths
+            if up is not None:
+                up.stop()
+            up = start_up("--model", str(tiny_model), folder=folder)
+            folder = up.folder
+        until(lambda: ask(up.root_url, "GET", "/ready").status == 200, 20, "a gateway that is ready")
+        over = threading.Event()
+        with ThreadPoolExecutor(4) as pool:
+            askers = [pool.submit(_ask_until, over, up) for _ in range(3)]
+            maker = pool.submit(_make_keys_until, over, up)
+            time.sleep(chance.uniform(0.0, 0.2) + chance.choice([0, 0, 0.9]))
+            kill(gateway_pid(up))
+            over.set()
+            answered += sum(asker.result() for asker in askers)
+            keys += maker.result()
+        with contextlib.closing(sqlite3.connect(f"file:{folder}/ringfence.db?mode=ro", uri=True)) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    until(lambda: chat(up).status == 200, 20, "an answer after all that")
+    assert len(keys) > KILLS
+    refused = [key for key in keys if ask(up.root_url, "GET", "/v1/models", key=key).status != 200]
+    assert refused == []  # a key that was shown was kept
+    written = sum(row["requests"] for row in control(up, "/keys"))
+    assert 0 < written <= answered + 3 * KILLS + 1
+    up.stop()
+
+
+def _ask_until(over: threading.Event, up) -> int:
+    """How many were answered in full."""
+    count = 0
+    while not over.is_set():
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            count += chat(up).status == 200
+    return count
+
+
+def _make_keys_until(over: threading.Event, up) -> list[str]:
+    made: list[str] = []
+    while not over.is_set():
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AssertionError):
+            made.append(control(up, "/keys", "POST", {"name": f"k{len(made)}", "profile": "default"})["secret"])
+    return made
+
+
+def test_is_alive_tells_a_zombie_from_a_process(two_models) -> None:
+    """What the tests above rest on."""
+    assert is_alive(gateway_pid(two_models))
+    assert not is_alive(2**22 + 1)
