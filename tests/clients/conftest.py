@@ -1,4 +1,4 @@
-"""One gateway before a real llama.cpp and five fake engines that answer by script, and the clients of other ecosystems.
+"""One gateway before a real llama.cpp and six fake engines that answer by script, and the clients of other ecosystems.
 
 What a check in another process returns comes back as JSON; see python/checks.py and node/checks.mjs.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ringfence.testing.fake_dialects import Dialect, FakeModel
-from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.fake_engine import Behaviour, FakeEngine
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -153,9 +153,11 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
 
 @pytest.fixture(scope="session")
 def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
-    """By model id: `fakes/KIND` for each kind, and `fakes/embedder`."""
+    """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and `fakes/slow` with a second between two words."""
     fakes = {f"fakes/{kind}": start_engine(kind) for kind in KINDS}
-    return {**fakes, "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),))}
+    fakes |= {"fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)), "fakes/slow": start_engine("vllm")}
+    fakes["fakes/slow"].always = Behaviour(between_s=1.0)
+    return fakes
 
 
 @pytest.fixture(scope="session")

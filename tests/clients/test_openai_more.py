@@ -31,8 +31,9 @@ def test_completion_whole_and_streamed(client: openai.OpenAI, model: str) -> Non
     assert all(len(chunk.choices) == 1 and chunk.usage is None and chunk.model == model for chunk in plain)
     told = {"stream": True, "stream_options": {"include_usage": True}}
     counted = list(client.completions.create(model=model, prompt="Once", max_tokens=8, **told))
-    assert counted[-1].usage.completion_tokens > 0 and counted[-1].choices == []
-    if model != "tiny":
+    assert counted[-1].usage.completion_tokens > 0
+    if model != "tiny":  # llama.cpp tells it together with the last piece of text
+        assert counted[-1].choices == []
         assert answer.choices[0].text == "".join(chunk.choices[0].text for chunk in plain) == SENTENCE
 
 

@@ -25,7 +25,7 @@ def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
     return uvloop.EventLoopPolicy()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """A client or an engine can do nothing that is worth an error in our log."""
     with caplog.at_level(logging.WARNING):
@@ -44,7 +44,7 @@ Serve = Callable[..., Any]
 
 
 @pytest.fixture
-async def serve(engine: FakeEngine) -> AsyncIterator[Serve]:
+async def serve(engine: FakeEngine, nothing_logged: None) -> AsyncIterator[Serve]:
     """A factory of gateways in front of `engine`; each is checked to be at rest when the test ends."""
     async with contextlib.AsyncExitStack() as stack:
 

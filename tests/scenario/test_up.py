@@ -227,19 +227,6 @@ def test_a_fresh_folder_is_made_for_its_owner_alone(start_up, tmp_path: Path, ti
     up.stop()
 
 
-@pytest.mark.parametrize(
-    ("file", "name"), [("Night Watch (v2).gguf", "Night-Watch--v2"), ("ünï.gguf", "n"), ("夜.gguf", "model"), ("...a.gguf", "a")]
-)
-def test_a_model_is_named_after_its_file(start_up, tmp_path: Path, tiny_model: Path, file: str, name: str) -> None:
-    path = tmp_path / file
-    path.hardlink_to(tiny_model)
-    up = start_up("--model", str(path))
-    assert up.ready["models"][0] == name
-    assert chat(up, model=name).status == 200
-    assert up.ready["models"][1:] == ["local/fast", "auto"]
-    up.stop()
-
-
 def test_a_model_beside_those_of_a_file(start_up, tmp_path: Path, tiny_model: Path) -> None:
     other = tmp_path / "other.gguf"
     other.hardlink_to(tiny_model)

@@ -50,7 +50,7 @@ def list_command(
 ) -> None:
     """Show the keys, and what each has used."""
     now = time.time()
-    found = _ask(config, "GET", "/keys")
+    found = _ask(config, "GET", "/keys")["keys"]
     rows = [key for key in found if everything or (not key["revoked_s"] and (key["expires_s"] or now + 1) > now)]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -130,7 +130,7 @@ def _directly(folder: Path, method: str, path: str, body: dict[str, Any]) -> Any
             which = path.rpartition("/")[2]
             return asdict(database.call(lambda c: keystore.revoke(c, which, now)))
         found, used = database.call(lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00")))
-        return [ledger.with_usage(key, used) for key in found]
+        return {"keys": [ledger.with_usage(key, used) for key in found]}
     except keystore.KeyUnknown as unknown:
         raise ValueError(f"There is no key '{unknown.which}'; `ringfence keys list` shows them.") from None
     except keystore.KeyAmbiguous as several:

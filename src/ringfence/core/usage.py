@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 
-@dataclass(slots=True)  # not frozen: one per call, and freezing triples what making it costs
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the engine reported them; `estimated` when it did not and they were counted from bytes."""
 
     prompt_tokens: int = 0

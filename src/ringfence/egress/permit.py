@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import BoundaryRefused
 
 
-@dataclass(slots=True)  # not frozen: one per call, and freezing triples what making it costs
-class Permit:
+class Permit(NamedTuple):
     """Made by `issue` only; the transport checks it against the address it is about to write to."""
 
     call_id: str

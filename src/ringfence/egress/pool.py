@@ -7,6 +7,7 @@ lines are checked by one timer that runs only while something is in flight.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from time import monotonic
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ TICK_S = 0.05
 MAX_HEAD_BYTES = 64 * 1024
 IDLE_LINES = 256
 NEVER = float("inf")
+log = logging.getLogger("ringfence.egress")
 
 
 class Receiver(Protocol):
@@ -123,21 +125,22 @@ class Line(asyncio.Protocol):
         self.has_answered = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                log.error("an answer could not be taken", exc_info=error.__context__)
             self._lose("malformed")
             return
-        if self.receiver is not None:  # more is to come
-            self.expires_at = self._pool.now() + self._between_s
-            if self._status == 0:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD_BYTES:
-                    self._lose("malformed")
+        if self._status == 0 and self.receiver is not None:  # the head goes on
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._lose("malformed")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
         if self.receiver is None:
             return
-        if exc is None and self._status and not self._delimited:  # an answer that ends with the connection
+        is_stream = self._type.startswith(b"text/event-stream")  # tells its own end: without that it broke off
+        if exc is None and self._status and not self._delimited and not is_stream:  # it ends with the connection
             receiver, self.receiver = self.receiver, None
             self._pool.active.discard(self)
             receiver.on_end()
@@ -165,6 +168,8 @@ class Line(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self.receiver is not None:
+            if self.expires_at != NEVER:  # not paused; before it is passed on, as that may pause this line
+                self.expires_at = self._pool.now() + self._between_s
             self.receiver.on_piece(data)
 
     def on_message_complete(self) -> None:
@@ -263,9 +268,9 @@ class Pool:
 
     def _tick(self) -> None:
         now = self._now = monotonic()
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick) if self.active else None
         for line in [line for line in self.active if line.expires_at < now]:
             line.expire()
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick) if self.active else None
 
     # -- control requests ---------------------------------------------------------------------------------------
 

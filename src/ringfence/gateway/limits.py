@@ -89,10 +89,11 @@ class RateLimits:
         self._clock = clock
         self._allowances: dict[str, Allowance] = {}
 
-    def hold(self, key: Key, tokens: int) -> Hold:
+    def hold(self, key: Key, tokens: int, requests: int = 1) -> Hold:
         """Count one request and set aside about as many tokens as it can use; RateLimited when there are not enough.
 
-        A call that could use more than a minute's worth waits for a full bucket.
+        A call that could use more than a minute's worth waits for a full bucket. `requests` is 0 when the same one is
+        tried again.
         """
         if key.requests_per_minute is None and key.tokens_per_minute is None:
             return NO_HOLD
@@ -103,11 +104,11 @@ class RateLimits:
         if now - allowance.at_s > REFILL_S or allowance.requests_left < 1 or allowance.tokens_left < tokens:
             allowance.refill(now)
         wanted = tokens if tokens < allowance.tokens else allowance.tokens
-        if allowance.requests_left < 1:
+        if allowance.requests_left < requests:
             raise _too_many(allowance, "requests", allowance.requests, 1 - allowance.requests_left)
         if allowance.tokens_left < wanted:
             raise _too_many(allowance, "tokens", allowance.tokens, wanted - allowance.tokens_left)
-        allowance.requests_left -= 1
+        allowance.requests_left -= requests
         allowance.tokens_left -= wanted
         return Hold(allowance, wanted)
 

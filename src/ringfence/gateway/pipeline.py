@@ -101,10 +101,11 @@ class Pipeline:
             body, window = fit(call, target, self.relay.engines[target.engine].forbidden_fields)
             held = Held(self, call, target)
             try:
-                held.hold = self.limits.hold(call.key, call.body_bytes // 4 + body.get("max_tokens", 0))
+                output = (body.get("max_tokens") or 0) if call.dialect.generates else 0
+                held.hold = self.limits.hold(call.key, call.body_bytes // 4 + output, 0 if failure else 1)
                 held.place = self.admission.take(target) or await self.admission.place(target)
                 held.lease = self.placement.take(target) or await in_task(
-                    self.placement.lease(target, settings.lease_wait_s)
+                    self.placement.lease(target, settings.lease_wait_s), _give_back
                 )
                 endpoint = held.lease.endpoint
                 permit = issue(call.id, decision.allowed, endpoint)
@@ -286,6 +287,10 @@ def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str
     return body, window
 
 
+def _give_back(lease: Leased) -> None:
+    lease.release()
+
+
 def reply_head(call_id: str, target: Target, rule: str, window: str) -> bytes:
     """Header lines that say what was decided."""
     return b"x-request-id: %b%b" % (call_id.encode(), _decision_head(target.name, target.reach, rule, window))
@@ -293,7 +298,8 @@ def reply_head(call_id: str, target: Target, rule: str, window: str) -> bytes:
 
 @lru_cache(4096)
 def _decision_head(target: str, boundary: str, rule: str, window: str) -> bytes:
+    target = "".join(char if char.isprintable() else "?" for char in target)  # engines name their models as they like
     return (
         f"\r\nx-ringfence-target: {target}\r\nx-ringfence-boundary: {boundary}\r\nx-ringfence-reason: {rule}\r\n"
         f"x-ringfence-window: {window}\r\n"
-    ).encode("latin-1")
+    ).encode("ascii", "replace")

@@ -161,7 +161,7 @@ class Stream:
     def on_end(self) -> None:
         events = self._events
         usage = events.usage or self._estimate()
-        if self._call.wants_usage and events.usage is None and not events.is_done:
+        if self._call.wants_usage and events.usage is None and not events.is_ended and events.error is None:
             kind = "chat.completion.chunk" if self._call.dialect.name == "chat" else "text_completion"
             self._out.write(usage_event(self._call.model, usage, self._call.id, int(time()), kind))
         self._out.write(events.ending())
@@ -169,7 +169,7 @@ class Stream:
 
     def on_lost(self, reason: str) -> None:
         if self._events.is_done:  # the stream was whole; only its connection ended badly
-            self._close("ok", self._events.usage or self._estimate())
+            self.on_end()
         elif reason in ("stalled", "first_byte_timeout"):
             self._break(
                 reason, EngineTimedOut("The engine sent nothing more for too long; the answer is not complete.")
@@ -249,7 +249,7 @@ class Relay:
 
     async def _dial(self, target: Target, endpoint: Endpoint) -> Line:
         try:
-            return await in_task(self.pool.dial(endpoint))
+            return await in_task(self.pool.dial(endpoint), Line.cancel)
         except (OSError, TimeoutError):
             raise TargetFailed(target.name, "connect", _failure_for("connect", target)) from None
 

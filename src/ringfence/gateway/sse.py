@@ -34,6 +34,7 @@ class EventStream:
         "error",
         "events",
         "is_done",
+        "is_ended",
         "usage",
     )
 
@@ -45,7 +46,8 @@ class EventStream:
         self._tail = b""
         self.events = 0
         self.usage: Usage | None = None
-        self.is_done = False
+        self.is_done = False  # the engine said that it is
+        self.is_ended = False  # and so was the caller told
         self.error: Any = None
 
     def feed(self, data: bytes) -> bytes:
@@ -75,9 +77,9 @@ class EventStream:
 
     def ending(self) -> bytes:
         """What is still owed to the caller when the engine ended in order."""
-        if self.is_done:
+        if self.is_ended or self.error is not None:
             return b""
-        self.is_done = True
+        self.is_ended = True
         return DONE
 
     def _hold(self, rest: bytes) -> None:
@@ -108,6 +110,9 @@ class EventStream:
                 continue
             if event == b"data: [DONE]":
                 self.is_done = True
+                if self.usage is None and not self._hides_usage:
+                    continue  # the usage that the caller asked for is still owed: the end comes after it
+                self.is_ended = True
             elif event.startswith(b"data: {") and (b'"usage":' in event or event.startswith(b'data: {"error"')):
                 trimmed = self._read(event)
                 if trimmed is None:
@@ -129,6 +134,8 @@ class EventStream:
         if usage is not None and not parsed.get("choices"):
             return None
         del parsed["usage"]
+        if "model" in parsed:  # written anew, it may not look as the swap expects
+            parsed["model"] = self._model
         return b"data: " + orjson.dumps(parsed)
 
 

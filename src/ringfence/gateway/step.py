@@ -9,7 +9,7 @@ real task – `asyncio.timeout`, `current_task` – is awaited through `in_task`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -111,11 +111,15 @@ class Run:
         )
 
 
-async def in_task(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine that needs a task of its own; cancelled together with the run that awaits it."""
+async def in_task(coroutine: Coroutine[Any, Any, T], undo: Callable[[T], object]) -> T:
+    """Await a coroutine that needs a task of its own; cancelled together with the run that awaits it.
+
+    `undo` gives back what it brings when nobody wants it any more: it may be done already, and not yet have been read.
+    """
     task = asyncio.get_running_loop().create_task(coroutine)
     try:
         return await task
     except asyncio.CancelledError:
         task.cancel()
+        task.add_done_callback(lambda done: None if done.cancelled() or done.exception() else undo(done.result()))
         raise

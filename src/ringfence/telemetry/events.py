@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
 
 KEPT = 512
 FLUSH_S = 0.05
+log = logging.getLogger("ringfence.events")
 SLICE = 64
 
 
-@dataclass(slots=True)  # not frozen: made for every call, and freezing triples what making it costs
-class Answered:
-    """One call ended at `at_s` (Unix time). `rule` decided; `outcome` is a metric label; `usage` None when nothing was generated."""
+class Answered(NamedTuple):
+    """One call ended at `at_s` (Unix time). `outcome` is a metric label; `usage` None when nothing was generated.
+
+    A tuple because one is made for every call: a frozen dataclass would cost four times as much.
+    """
 
     call_id: str
     at_s: float
@@ -94,7 +99,10 @@ class Events:
     def _pass_on(self, event: object) -> None:
         self.recent.append(event)
         for listener in self._listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # one that fails must not keep the others, or the next events, from being told
+                log.exception("a listener failed on %s", type(event).__name__)
         for watcher in self._watchers:
             if not watcher.full():
                 watcher.put_nowait(event)

@@ -142,5 +142,9 @@ class FakeView:
         found = self.sessions.get(session_id)
         return found if found is not None and time.time() < found["expires_s"] else None
 
+    def console_link(self) -> str:
+        self.tokens.add("linked")
+        return "http://127.0.0.1:7464/console?token=linked"
+
     def is_admin(self, token: str) -> bool:
         return token == ADMIN_TOKEN

@@ -12,6 +12,7 @@ CHANGES = [
     ("POST", "keys", {"name": "laptop"}, 201),
     ("DELETE", "keys/key_000000000000", None, 200),
     ("POST", "config/reload", None, 200),
+    ("POST", "console-link", None, 200),
     ("POST", "explain", {"model": "qwen3-8b"}, 200),
 ]
 EVERYTHING = [("GET", path, None, 200) for path in [*READS, "events"]] + CHANGES

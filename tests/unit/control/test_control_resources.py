@@ -62,6 +62,11 @@ def test_explain_passes_everything_on(admin: TestClient) -> None:
     assert [step["usable"] for step in answer["chain"]] == [True, False]
 
 
+def test_a_fresh_link_opens_the_console(admin: TestClient) -> None:
+    link = admin.post("/control/v1/console-link").json()["url"]
+    assert admin.get(link).headers["location"] == "/console"
+
+
 def test_reload_and_config(admin: TestClient, view: FakeView) -> None:
     assert admin.post("/control/v1/config/reload").json() == {"ok": True, "changes": [], "problems": []}
     assert view.reloads == 1

@@ -1,0 +1,42 @@
+// Runs checks one after the other and prints what each returned as one line of JSON.
+import assert from "node:assert/strict";
+
+export const URL_ = process.env.RINGFENCE_URL;
+export const KEY = process.env.RINGFENCE_KEY;
+export const SENTENCE = "The quick brown fox jumps.";
+export const FAKES = ["fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio"];
+export const ASKED = [{ role: "user", content: "Say something." }];
+export const LONG = [{ role: "user", content: "word ".repeat(6000) }];
+export const PIXEL =
+  "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=";
+
+const checks = [];
+
+export function check(name, run) {
+  checks.push([name, run]);
+}
+
+export async function runChecks() {
+  const told = {};
+  for (const [name, run] of checks) {
+    try {
+      told[name] = (await run()) ?? null;
+    } catch (error) {
+      told[name] = { failed: String(error?.stack ?? error) };
+    }
+  }
+  console.log(JSON.stringify(told));
+}
+
+export async function rejected(expected, ask) {
+  try {
+    await ask();
+  } catch (error) {
+    assert.ok(error instanceof expected, `${error?.constructor?.name}: ${error}`);
+    return error;
+  }
+  throw new Error(`no ${expected.name}`);
+}
+
+/** Seconds of the machine's clock, the same that Python's time.monotonic() tells. */
+export const now = () => Number(process.hrtime.bigint()) / 1e9;

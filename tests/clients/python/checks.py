@@ -1,0 +1,34 @@
+"""Runs the functions of a script that are named check_…, and prints what each returned as one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+URL = os.environ["RINGFENCE_URL"]
+KEY = os.environ["RINGFENCE_KEY"]
+SENTENCE = "The quick brown fox jumps."
+
+
+def run(namespace: Mapping[str, Any]) -> None:
+    """All checks, whatever becomes of the others."""
+    told: dict[str, Any] = {}
+    for name, check in namespace.items():
+        if name.startswith("check_"):
+            try:
+                told[name] = check()
+            except BaseException:
+                told[name] = {"failed": traceback.format_exc(limit=-6)}
+    print(json.dumps(told))
+
+
+def raised(expected: type[BaseException], ask: Any) -> Any:
+    """The exception, which must be of exactly this class or one below it."""
+    try:
+        ask()
+    except expected as error:
+        return error
+    raise AssertionError(f"no {expected.__name__}")
