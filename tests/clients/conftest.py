@@ -1,4 +1,4 @@
-"""One gateway before a real llama.cpp and six fake engines that answer by script, and the clients of other ecosystems.
+"""One gateway before a real llama.cpp and eight fakes that answer by script, and the clients of other ecosystems.
 
 What a check in another process returns comes back as JSON; see python/checks.py and node/checks.mjs.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ringfence.testing.fake_dialects import Dialect, FakeModel
-from ringfence.testing.fake_engine import Behaviour, FakeEngine
+from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -42,7 +42,11 @@ class Scripted(Dialect):
             choice["text"] = "".join(_echoed(body) + _said(self, body))
             choice["logprobs"] = _completion_logprobs(_said(self, body)) if body.get("logprobs") is not None else None
         elif _calls_a_tool(body):
-            choice["message"] = {"role": "assistant", "content": None, "tool_calls": [_tool_call(body, "".join(ARGUMENTS))]}
+            choice["message"] = {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [_tool_call(body, "".join(ARGUMENTS))],
+            }
             choice["finish_reason"] = "tool_calls"
         else:
             choice["message"]["content"] = "".join(_said(self, body))
@@ -76,7 +80,11 @@ class Scripted(Dialect):
     def _tool_deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Ollama and LM Studio send a call in one piece, the others its arguments bit by bit."""
         if self.kind in ("ollama", "lmstudio"):
-            yield {"role": "assistant", "content": "", "tool_calls": [{"index": 0, **_tool_call(body, "".join(ARGUMENTS))}]}
+            yield {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"index": 0, **_tool_call(body, "".join(ARGUMENTS))}],
+            }
             return
         yield {"role": "assistant", "content": None, "tool_calls": [{"index": 0, **_tool_call(body, "")}]}
         for piece in ARGUMENTS:
@@ -113,7 +121,12 @@ def _token(word: str) -> dict[str, Any]:
 
 
 def _completion_logprobs(words: tuple[str, ...]) -> dict[str, Any]:
-    return {"tokens": list(words), "token_logprobs": [-0.5] * len(words), "top_logprobs": None, "text_offset": [0] * len(words)}
+    return {
+        "tokens": list(words),
+        "token_logprobs": [-0.5] * len(words),
+        "top_logprobs": None,
+        "text_offset": [0] * len(words),
+    }
 
 
 def _event(frame: dict[str, Any], choice: dict[str, Any], finish: str | None = None) -> bytes:
@@ -153,15 +166,24 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
 
 @pytest.fixture(scope="session")
 def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
-    """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and `fakes/slow` with a second between two words."""
+    """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and those that are always at fault in one way:
+    `fakes/slow` has a second between two words, `fakes/cut` breaks off after two, `fakes/failing` fails."""
     fakes = {f"fakes/{kind}": start_engine(kind) for kind in KINDS}
-    fakes |= {"fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)), "fakes/slow": start_engine("vllm")}
+    fakes |= {
+        "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)),
+        "fakes/slow": start_engine("vllm"),
+    }
+    fakes |= {name: start_engine("vllm") for name in ("fakes/cut", "fakes/failing")}
     fakes["fakes/slow"].always = Behaviour(between_s=1.0)
+    fakes["fakes/cut"].always = Behaviour(Fault.CUT, after_events=3)
+    fakes["fakes/failing"].always = Behaviour(Fault.STATUS, status=500)
     return fakes
 
 
 @pytest.fixture(scope="session")
-def gateway(start_up: Any, engines: dict[str, FakeEngine], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def gateway(
+    start_up: Any, engines: dict[str, FakeEngine], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     """A real llama.cpp with a random model as `tiny` (also `auto` and `local/fast`), and the fakes."""
     models: dict[str, Any] = {"tiny": {"source": str(tiny_model), "aliases": ["auto", "local/fast"], "threads": 2}}
     models |= {
@@ -223,15 +245,23 @@ def clients_node() -> str:
 
 
 @pytest.fixture(scope="session")
-def run_checks(gateway: Any) -> Callable[[list[str], Path], dict[str, Any]]:
+def run_checks(gateway: Any, make_key: Callable[..., str]) -> Callable[[list[str], Path], dict[str, Any]]:
     """Runs a script of checks once; what each returned, or `{"failed": why}`."""
     told: dict[Path, dict[str, Any]] = {}
 
+    def environment(script: Path) -> dict[str, str]:
+        spent = make_key(script.stem, "--rpm", "1")
+        return client_environment(gateway.base_url, gateway.api_key) | {"RINGFENCE_KEY_FOR_ONE_REQUEST": spent}
+
     def run(command: list[str], script: Path) -> dict[str, Any]:
         if script not in told:
-            env = client_environment(gateway.base_url, gateway.api_key)
             done = subprocess.run(
-                [*command, str(script)], env=env, capture_output=True, text=True, timeout=CHECKS_TAKE_S, check=False
+                [*command, str(script)],
+                env=environment(script),
+                capture_output=True,
+                text=True,
+                timeout=CHECKS_TAKE_S,
+                check=False,
             )
             last = done.stdout.strip().rpartition("\n")[2]
             assert last.startswith("{"), f"{script.name} did not finish:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"

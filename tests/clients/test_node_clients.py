@@ -16,7 +16,11 @@ PROVIDERS = ("compatible", "openai")
 def _names(script: Path) -> list[str]:
     text = script.read_text()
     plain = re.findall(r'^check\("([^"]+)"', text, re.M)
-    return plain + [f"{provider}: {rest}" for rest in re.findall(r"^  check\(`\$\{name\}: ([^`]+)`", text, re.M) for provider in PROVIDERS]
+    return plain + [
+        f"{provider}: {rest}"
+        for rest in re.findall(r"^  check\(`\$\{name\}: ([^`]+)`", text, re.M)
+        for provider in PROVIDERS
+    ]
 
 
 CHECKS = [(script.name, name) for script in sorted(SCRIPTS.glob("*_checks.mjs")) for name in _names(script)]

@@ -14,10 +14,15 @@ FAKES = ("fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio")
 EVERY_MODEL = ("tiny", *FAKES)
 SENTENCE = "The quick brown fox jumps."
 ASKED = [{"role": "user", "content": "Say something."}]
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
 SCHEMA = {
     "type": "object",
-    "properties": {"city": {"type": "string", "maxLength": 12}, "degrees": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "properties": {
+        "city": {"type": "string", "maxLength": 12},
+        "degrees": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
     "required": ["city", "degrees"],
     "additionalProperties": False,
 }
@@ -26,7 +31,11 @@ TOOL = {
     "function": {
         "name": "look_up",
         "description": "The weather of a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 12}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -194,7 +203,10 @@ def test_unknown_fields_reach_the_engine_as_they_are(client: openai.OpenAI, engi
 
 @pytest.mark.parametrize("model", FAKES)
 def test_images_reach_the_engine_unchanged(client: openai.OpenAI, engines: Any, model: str) -> None:
-    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}}]
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}},
+    ]
     client.chat.completions.create(model=model, messages=[{"role": "user", "content": parts}])
     assert engines[model].calls[-1].body["messages"] == [{"role": "user", "content": parts}]
 
@@ -227,6 +239,8 @@ def test_headers_of_an_answer(gateway: Any, make_key: Any) -> None:
             model="fakes/vllm", messages=ASKED, extra_headers={"x-request-id": "mine-1"}
         )
         assert named.headers["x-request-id"] == "mine-1"
-        with client.chat.completions.with_streaming_response.create(model="tiny", messages=ASKED, max_tokens=4, stream=True) as raw:
+        with client.chat.completions.with_streaming_response.create(
+            model="tiny", messages=ASKED, max_tokens=4, stream=True
+        ) as raw:
             assert raw.headers["content-type"].startswith("text/event-stream") and raw.headers["x-request-id"]
             assert list(raw.iter_lines())[-2:] == ["data: [DONE]", ""]

@@ -64,7 +64,9 @@ def test_404_for_a_model_that_is_not_served(client: openai.OpenAI, stream: bool)
     for ask in asks:
         with pytest.raises(openai.NotFoundError) as caught:
             ask()
-        assert caught.value.code == "model_not_found" and caught.value.param == "model" and "gpt-9" in caught.value.message
+        assert (
+            caught.value.code == "model_not_found" and caught.value.param == "model" and "gpt-9" in caught.value.message
+        )
 
 
 def test_404_for_what_is_not_offered(client: openai.OpenAI) -> None:
@@ -193,7 +195,9 @@ def test_the_packages_own_retries_get_over_a_failing_engine(fragile: openai.Open
 
 @pytest.mark.parametrize("status", [400, 409, 422])
 def test_an_engine_that_refuses_is_a_bad_request(fragile: openai.OpenAI, impatient: Any, status: int) -> None:
-    said = {"error": {"message": "'top_k' must be positive", "type": "BadRequestError", "param": "top_k", "code": status}}
+    said = {
+        "error": {"message": "'top_k' must be positive", "type": "BadRequestError", "param": "top_k", "code": status}
+    }
     impatient.engine.once(Behaviour(Fault.STATUS, status=status, body=said))
     with pytest.raises(openai.APIStatusError) as caught:
         fragile.chat.completions.create(model="fragile", messages=ASKED)

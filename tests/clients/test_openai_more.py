@@ -45,7 +45,7 @@ def test_completion_with_logprobs_and_echo(client: openai.OpenAI, engines: Any, 
     choices = [chunk.choices[0] for chunk in answer] if stream else [answer.choices[0]]
     assert "".join(choice.text for choice in choices) == "OnceThe quick brown"
     logprobs = [choice.logprobs for choice in choices if choice.logprobs]
-    assert [-0.5] * 3 == [value for each in logprobs for value in each.token_logprobs][-3:]
+    assert [value for each in logprobs for value in each.token_logprobs][-3:] == [-0.5] * 3
     assert engines[model].calls[-1].body["echo"] is True and engines[model].calls[-1].body["logprobs"] == 1
 
 
@@ -110,7 +110,9 @@ def test_models_are_listed_and_found(client: openai.OpenAI, engines: Any) -> Non
 
 @pytest.mark.parametrize("path", ["fakes/vllm", quote("fakes/vllm", safe=""), "local/fast", "local%2ffast"])
 def test_an_id_with_a_slash_is_found_plain_and_encoded(gateway: Any, path: str) -> None:
-    request = urllib.request.Request(f"{gateway.base_url}/models/{path}", headers={"authorization": f"Bearer {gateway.api_key}"})
+    request = urllib.request.Request(
+        f"{gateway.base_url}/models/{path}", headers={"authorization": f"Bearer {gateway.api_key}"}
+    )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.status == 200
 

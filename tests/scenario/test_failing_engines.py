@@ -289,6 +289,16 @@ async def test_a_reminder_to_go_on_and_early_hints_are_skipped(serve: Serve) -> 
         assert gateway.answered[0].usage.estimated
 
 
+async def test_an_answer_may_end_with_the_connection(serve: Serve) -> None:
+    """As engines that speak HTTP/1.0 do; half of one is not JSON, and so is not taken for whole."""
+    head = b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n"
+    for body, status in ((b'{"choices": []}', 200), (b'{"choices": [', 502)):
+        async with scripted(head + body) as endpoint:
+            gateway = await serve(engine=endpoint)
+            client = await gateway.client()
+            assert (await client.ask(body=CHAT)).status == status
+
+
 async def test_an_endless_answer_is_cut_off(serve: Serve) -> None:
     async with FakeEngine() as engine:
         engine.always = Behaviour(Fault.OVERSIZED, oversized_bytes=65 * MIB)

@@ -181,7 +181,7 @@ def _spec(
         typer.secho("--set takes NAME=VALUE, such as --set admission.queue=10", err=True, fg="red")
         raise typer.Exit(2)
     if host is not None:
-        laid_over["server.host"] = host
+        laid_over["server.host"] = json.dumps(host)  # an override is YAML, where :: is none
     if port is not None:
         laid_over["server.port"] = str(port)
     if model is not None:

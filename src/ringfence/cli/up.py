@@ -263,7 +263,7 @@ def model_overrides(source: str, *, replaces_demo: bool) -> dict[str, str]:
     )
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)[:64].strip("-.") or "model"
     given = source if source.startswith("hf:") else str(Path(source).expanduser().resolve())
-    settings = {f'models."{name}".source': given}
+    settings = {f'models."{name}".source': json.dumps(given)}  # an override is YAML: a path may hold ' #'
     if replaces_demo:
         settings[f'models."{name}".aliases'] = "[local/fast, auto]"
     return settings

@@ -31,8 +31,10 @@ log = logging.getLogger("ringfence.egress")
 class Receiver(Protocol):
     """Who waits for an answer. Exactly one of `on_end` and `on_lost` is called, last."""
 
-    def on_head(self, status: int, content_type: bytes) -> None: ...
-    def on_piece(self, data: bytes) -> None: ...
+    def on_piece(self, data: bytes) -> None:
+        """Part of the body; the line's `status` is known from here on."""
+        ...
+
     def on_end(self) -> None: ...
     def on_lost(self, reason: str) -> None:
         """`reason`: stale (a reused connection died before any byte), lost, first_byte_timeout, stalled, malformed."""
@@ -44,18 +46,17 @@ class Line(asyncio.Protocol):
 
     __slots__ = (
         "_between_s",
-        "_delimited",
         "_head_bytes",
+        "_in_body",
         "_keep",
         "_parser",
         "_pool",
-        "_status",
-        "_type",
         "endpoint",
         "expires_at",
         "has_answered",
         "receiver",
         "reused",
+        "status",
         "transport",
     )
 
@@ -116,7 +117,9 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._parser = httptools.HttpResponseParser(self)
-        self._begin()
+        self.status = self._parser.get_status_code
+        self.has_answered = self._in_body = False
+        self._head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         if self.receiver is None:  # an answer nobody asked for
@@ -130,57 +133,40 @@ class Line(asyncio.Protocol):
                 log.error("an answer could not be taken", exc_info=error.__context__)
             self._lose("malformed")
             return
-        if self._status == 0 and self.receiver is not None:  # the head goes on
+        if not self._in_body and self.receiver is not None:  # the head goes on
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._lose("malformed")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
-        if self.receiver is None:
-            return
-        is_stream = self._type.startswith(b"text/event-stream")  # tells its own end: without that it broke off
-        if exc is None and self._status and not self._delimited and not is_stream:  # it ends with the connection
-            receiver, self.receiver = self.receiver, None
-            self._pool.active.discard(self)
-            receiver.on_end()
-        else:
+        if self.receiver is not None:
             self._lose("lost" if self.has_answered or not self.reused else "stale")
 
     # -- httptools ----------------------------------------------------------------------------------------------
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        size = len(name)
-        if size == 12:
-            if name.lower() == b"content-type":
-                self._type = value
-        elif (size == 14 and name.lower() == b"content-length") or (
-            size == 17 and name.lower() == b"transfer-encoding"
-        ):
-            self._delimited = True
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200 or self.receiver is None:
-            return
-        self._status = status
-        self.receiver.on_head(status, self._type)
+    # Header lines are not looked at: what an answer is shows in its status and its first byte.
 
     def on_body(self, data: bytes) -> None:
-        if self.receiver is not None:
+        receiver = self.receiver
+        if receiver is not None:
+            self._in_body = True
             if self.expires_at != NEVER:  # not paused; before it is passed on, as that may pause this line
                 self.expires_at = self._pool.now() + self._between_s
-            self.receiver.on_piece(data)
+            receiver.on_piece(data)
 
     def on_message_complete(self) -> None:
-        if self._status == 0 or self.receiver is None:  # 100 Continue, or a caller that left
+        receiver = self.receiver
+        if receiver is None or self.status() < 200:  # a caller that left, or 100 Continue
             return
-        receiver, self.receiver = self.receiver, None
-        self._pool.active.discard(self)
+        self.receiver = None
+        pool = self._pool
+        pool.active.discard(self)
         if self._keep and self._parser.should_keep_alive():
-            self._begin()
+            self.has_answered = self._in_body = False
+            self._head_bytes = 0
             self.reused = True
-            self._pool.keep(self)
+            pool.keep(self)
         else:
             self.transport.close()
         receiver.on_end()
@@ -189,12 +175,6 @@ class Line(asyncio.Protocol):
 
     def expire(self) -> None:
         self._lose("stalled" if self.has_answered else "first_byte_timeout")
-
-    def _begin(self) -> None:
-        self.has_answered = False
-        self._status = self._head_bytes = 0
-        self._type = b""
-        self._delimited = False
 
     def _lose(self, reason: str) -> None:
         receiver, self.receiver = self.receiver, None
@@ -284,6 +264,7 @@ class Pool:
                     start = f"GET {endpoint.prefix}{path} HTTP/1.1\r\n".encode("ascii")
                     head = start + endpoint.head + b"accept: application/json\r\nconnection: close\r\n\r\n"
                     permit = Permit("probe", endpoint.boundary, endpoint.boundary)
+                    gathering.line = line
                     line.ask(gathering, permit, head, b"", timeout_s, timeout_s, keep=False)
                     await gathering.done
                 finally:
@@ -300,25 +281,28 @@ class _Gathering:
 
     def __init__(self) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.line: Line
         self._status = 0
         self._body = bytearray()
-
-    def on_head(self, status: int, content_type: bytes) -> None:
-        self._status = status
 
     def on_piece(self, data: bytes) -> None:
         self._body += data
         if len(self._body) > self.LIMIT_BYTES:
-            self._status, self._body = 0, bytearray()
-            self.on_end()
+            self._body = bytearray()
+            self._finish()
 
     def on_end(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+        self._status = self.line.status()
+        self._finish()
 
     def on_lost(self, reason: str) -> None:
-        self._status = 0
-        self.on_end()
+        """An answer that ends with its connection is whole when it can be read."""
+        self._status = self.line.status() if reason == "lost" and self._body else 0
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
     def result(self) -> Fetched:
         body: Any = None

@@ -21,6 +21,5 @@ class Call:
     body: dict[str, Any] = field(repr=False)
     body_bytes: int
     stream: bool
-    wants_usage: bool
     started_at: float
     decision: Decision | None = None

@@ -46,8 +46,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_draft", "_has_length", "_head", "_head_bytes", "_length", "_parser", "_parts", "_raw", "_received_bytes", "_rows",
-        "_url", "_waiting", "_writing_since", "current", "deadline", "is_gone", "is_in_head", "is_lingering", "is_shut", "peer",
-        "server", "transport", "write",
+        "_url", "_waiting", "_writing_since", "current", "deadline", "is_gone", "is_in_head", "is_lingering", "is_shut",
+        "peer", "server", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:

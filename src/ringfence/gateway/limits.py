@@ -19,7 +19,7 @@ class Allowance:
     """The two buckets of one key. Each holds at most one minute's worth; tokens may go below zero when a call used
     more than was held for it."""
 
-    __slots__ = ("_template", "at_s", "key", "requests", "requests_left", "tokens", "tokens_left")
+    __slots__ = ("_shown", "_template", "at_s", "key", "requests", "requests_left", "tokens", "tokens_left")
 
     def __init__(self, key: Key, now_s: float) -> None:
         self.key = key
@@ -29,6 +29,7 @@ class Allowance:
         self.tokens_left = float(self.tokens)
         self.at_s = now_s
         self._template = _template("requests", self.requests) + _template("tokens", self.tokens)
+        self._shown = slice(2 if self.requests == UNLIMITED else 0, 2 if self.tokens == UNLIMITED else 4)
 
     def refill(self, now_s: float) -> None:
         minutes = (now_s - self.at_s) / MINUTE_S
@@ -40,14 +41,12 @@ class Allowance:
 
     def head(self) -> bytes:
         """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again."""
-        values: list[float] = []
-        if self.requests != UNLIMITED:
-            left = self.requests_left
-            values += (left, (self.requests - left) * MINUTE_MS / self.requests)
-        if self.tokens != UNLIMITED:
-            left = self.tokens_left
-            values += (left if left > 0 else 0, (self.tokens - left) * MINUTE_MS / self.tokens)
-        return self._template % tuple(values)
+        asked, tokens = self.requests_left, self.tokens_left
+        values = (
+            asked, (self.requests - asked) * MINUTE_MS / self.requests,
+            tokens if tokens > 0 else 0, (self.tokens - tokens) * MINUTE_MS / self.tokens,
+        )  # fmt: skip
+        return self._template % values[self._shown]
 
 
 def _template(name: str, limit: int) -> bytes:
@@ -89,11 +88,10 @@ class RateLimits:
         self._clock = clock
         self._allowances: dict[str, Allowance] = {}
 
-    def hold(self, key: Key, tokens: int, requests: int = 1) -> Hold:
+    def hold(self, key: Key, tokens: int) -> Hold:
         """Count one request and set aside about as many tokens as it can use; RateLimited when there are not enough.
 
-        A call that could use more than a minute's worth waits for a full bucket. `requests` is 0 when the same one is
-        tried again.
+        A call that could use more than a minute's worth waits for a full bucket.
         """
         if key.requests_per_minute is None and key.tokens_per_minute is None:
             return NO_HOLD
@@ -104,11 +102,11 @@ class RateLimits:
         if now - allowance.at_s > REFILL_S or allowance.requests_left < 1 or allowance.tokens_left < tokens:
             allowance.refill(now)
         wanted = tokens if tokens < allowance.tokens else allowance.tokens
-        if allowance.requests_left < requests:
+        if allowance.requests_left < 1:
             raise _too_many(allowance, "requests", allowance.requests, 1 - allowance.requests_left)
         if allowance.tokens_left < wanted:
             raise _too_many(allowance, "tokens", allowance.tokens, wanted - allowance.tokens_left)
-        allowance.requests_left -= requests
+        allowance.requests_left -= 1
         allowance.tokens_left -= wanted
         return Hold(allowance, wanted)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from functools import lru_cache
 from time import monotonic, time
 from typing import Any, Protocol, cast
 
@@ -13,7 +13,6 @@ import orjson
 
 from ringfence.core.catalog import Ability, Catalog, Target
 from ringfence.core.errors import BadRequest, Failure, Forbidden, TargetFailed, TargetUnavailable
-from ringfence.core.identity import Key
 from ringfence.core.ports import Emit, Leased
 from ringfence.core.route import Decision, Profile, Signals
 from ringfence.core.usage import Usage
@@ -22,7 +21,7 @@ from ringfence.gateway.admission import Admission, Lane
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect, refuse_fields
 from ringfence.gateway.ids import CallIds
-from ringfence.gateway.limits import NO_HOLD, Hold, RateLimits
+from ringfence.gateway.limits import Hold, RateLimits
 from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, in_task
@@ -44,7 +43,7 @@ class Placing(Protocol):
         """A lease when the instance is ready now."""
         ...
 
-    async def lease(self, target: Target, timeout_s: float) -> Leased:
+    def lease(self, target: Target, timeout_s: float) -> Coroutine[Any, Any, Leased]:
         """A lease as soon as it is ready; TargetFailed (loading) when that takes too long."""
         ...
 
@@ -94,34 +93,29 @@ class Pipeline:
 
     async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
-        settings = self.settings
         decision = call.decision = self.decided(call)
+        held = Held(self, call, self.limits.hold(call.key, tokens_at_most(call)))
         failure: Failure | None = None
-        for target in walk(decision.chain, decision.allowed, self.health.is_usable, settings.retries):
-            body, window = fit(call, target, self.relay.engines[target.engine].forbidden_fields)
-            held = Held(self, call, target)
-            try:
-                output = (body.get("max_tokens") or 0) if call.dialect.generates else 0
-                held.hold = self.limits.hold(call.key, call.body_bytes // 4 + output, 0 if failure else 1)
-                held.place = self.admission.take(target) or await self.admission.place(target)
-                held.lease = self.placement.take(target) or await in_task(
-                    self.placement.lease(target, settings.lease_wait_s), _give_back
-                )
-                endpoint = held.lease.endpoint
-                permit = issue(call.id, decision.allowed, endpoint)
-                reply = await self.relay.open(call, target, endpoint, body, permit, held.finish)
-            except TargetFailed as failed:  # nothing has been sent: the next may try
-                held.release()
-                self.health.record(target, failed.reason)
-                self.placement.failed(target, failed.reason)
-                self.emit(Retried(call.id, target.name, failed.reason))
-                failure = failed.failure
-            except BaseException:
-                held.release()
-                raise
-            else:
-                self.health.succeed(target)
-                return reply, reply_head(call.id, target, decision.rule, window) + held.hold.head()
+        try:
+            for target in walk(decision.chain, decision.allowed, self.health.is_usable, self.settings.retries):
+                body, window = fit(call, target, self.relay.engines[target.engine].forbidden_fields)
+                try:
+                    held.place = self.admission.take(target) or await self.admission.place(target)
+                    lease = held.lease = self.placement.take(target) or await in_task(self.leased(target), give_back)
+                    permit = issue(call.id, decision.allowed, lease.endpoint)
+                    reply = await self.relay.open(call, target, lease.endpoint, body, permit)
+                except TargetFailed as failed:  # nothing has been sent: the next may try
+                    failure = failed.failure
+                    held.let_go()
+                    self.gave_up(call, target, failed.reason)
+                else:
+                    self.health.succeed(target)
+                    held.target = target
+                    return reply.releasing(held), reply_head(call.id, target, decision.rule, window) + held.hold.head()
+        except BaseException:
+            held.release(None)
+            raise
+        held.release(None)
         raise failure or TargetUnavailable(f"No target of '{decision.model}' can serve this now.", retry_after_s=5)
 
     def decided(self, call: Call) -> Decision:
@@ -138,6 +132,16 @@ class Pipeline:
             decision = decide(settings.rules, settings.catalog, call.model, read_signals(call), profile)
             settings.decisions[asked] = decision
         return decision
+
+    def leased(self, target: Target) -> Coroutine[Any, Any, Leased]:
+        """A lease as soon as the instance is ready, within the time that the settings give it."""
+        return self.placement.lease(target, self.settings.lease_wait_s)
+
+    def gave_up(self, call: Call, target: Target, reason: str) -> None:
+        """One target could not answer: remember it, and have its instance looked at."""
+        self.health.record(target, reason)
+        self.placement.failed(target, reason)
+        self.emit(Retried(call.id, target.name, reason))
 
     # -- around it ----------------------------------------------------------------------------------------------
 
@@ -210,32 +214,37 @@ class Pipeline:
 
 
 class Held:
-    """What a call holds while a target works on it: tokens, a place, a lease. Given back together, exactly once."""
+    """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
 
-    __slots__ = ("_call", "_pipeline", "_target", "hold", "lease", "place")
+    __slots__ = ("_call", "_pipeline", "hold", "lease", "place", "target")
 
-    def __init__(self, pipeline: Pipeline, call: Call, target: Target) -> None:
+    def __init__(self, pipeline: Pipeline, call: Call, hold: Hold) -> None:
         self._pipeline = pipeline
         self._call = call
-        self._target = target
-        self.hold: Hold = NO_HOLD
+        self.hold = hold
         self.place: Lane | None = None
         self.lease: Leased | None = None
+        self.target: Target | None = None
 
     def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
         """The reply has ended: settle, give back, write down."""
         self.release(usage)
-        self._pipeline.record(self._call, self._target, status, outcome, usage, first_at)
+        self._pipeline.record(self._call, self.target, status, outcome, usage, first_at)
 
-    def release(self, usage: Usage | None = None) -> None:
-        """Last taken, first given back. `usage` None: nothing was generated."""
-        lease, self.lease = self.lease, None
-        if lease is not None:
-            lease.release()
-        place, self.place = self.place, None
-        if place is not None:
-            place.leave()
+    def release(self, usage: Usage | None) -> None:
+        """Give everything back. `usage` None: nothing was generated."""
+        self.let_go()
         self.hold.settle(usage)
+
+    def let_go(self) -> None:
+        """Give back what belongs to one target: last taken, first given back."""
+        lease, place = self.lease, self.place
+        if lease is not None:
+            self.lease = None
+            lease.release()
+        if place is not None:
+            self.place = None
+            place.leave()
 
 
 def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
@@ -255,12 +264,9 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
     dialect.check(body)
     request.body = b""
-    options: dict[str, Any] = body.get("stream_options") or {}
-    key: Key = request.identity
     return Call(
-        call_id, key, dialect, model, body, len(raw), body.get("stream") is True, options.get("include_usage") is True,
-        request.started_at,
-    )  # fmt: skip
+        call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at
+    )
 
 
 def read_signals(call: Call) -> Signals:
@@ -287,19 +293,31 @@ def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str
     return body, window
 
 
-def _give_back(lease: Leased) -> None:
+def tokens_at_most(call: Call) -> int:
+    """About how many tokens a call can use: four bytes of prompt are about one, and the output that it asks for."""
+    return call.body_bytes // 4 + ((output_asked(call.body) or 0) if call.dialect.generates else 0)
+
+
+def give_back(lease: Leased) -> None:
     lease.release()
 
 
 def reply_head(call_id: str, target: Target, rule: str, window: str) -> bytes:
     """Header lines that say what was decided."""
-    return b"x-request-id: %b%b" % (call_id.encode(), _decision_head(target.name, target.reach, rule, window))
+    decided = _decision_heads.get((target.name, rule, window)) or _decision_head(target, rule, window)
+    return b"x-request-id: %b%b" % (call_id.encode(), decided)
 
 
-@lru_cache(4096)
-def _decision_head(target: str, boundary: str, rule: str, window: str) -> bytes:
-    target = "".join(char if char.isprintable() else "?" for char in target)  # engines name their models as they like
-    return (
-        f"\r\nx-ringfence-target: {target}\r\nx-ringfence-boundary: {boundary}\r\nx-ringfence-reason: {rule}\r\n"
+MAX_DECISION_HEADS = 4096
+_decision_heads: dict[tuple[str, str, str], bytes] = {}
+
+
+def _decision_head(target: Target, rule: str, window: str) -> bytes:
+    if len(_decision_heads) >= MAX_DECISION_HEADS:
+        _decision_heads.clear()
+    name = "".join(char if char.isprintable() else "?" for char in target.name)  # engines name models as they like
+    head = _decision_heads[target.name, rule, window] = (
+        f"\r\nx-ringfence-target: {name}\r\nx-ringfence-boundary: {target.reach}\r\nx-ringfence-reason: {rule}\r\n"
         f"x-ringfence-window: {window}\r\n"
     ).encode("ascii", "replace")
+    return head

@@ -6,11 +6,9 @@ After the first byte nothing is retried: a stream that breaks ends with an error
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from time import monotonic, time
-from typing import Any
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -26,6 +24,7 @@ from ringfence.gateway.sse import EventStream, MalformedStream, error_event, usa
 from ringfence.gateway.step import Waiter, in_task
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_HEADS = 1000
 EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
@@ -38,60 +37,57 @@ class Timeouts:
     answer_s: float = 600.0
 
 
-Finish = Callable[[int, str, Usage | None, float], None]
-"""Called once per reply: status, outcome, usage, monotonic time of the first byte (0: none)."""
+class Finishing(Protocol):
+    """What a reply gives back when it has ended."""
+
+    def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
+        """Called once per reply; `first_at` is the monotonic time of the first byte, 0 when there was none."""
+        ...
 
 
 class Reading(Waiter["str | None"]):
     """What arrives from the engine. Awaited until the first byte of a stream or the whole of an answer is there (None),
     or nothing will come (the reason). Gathered until a sink is attached, then passed on."""
 
-    __slots__ = ("_ended", "_lost", "_size", "first_at", "is_events", "line", "parts", "sink", "status")
+    __slots__ = ("_ended", "_size", "_stream", "first_at", "is_events", "line", "parts", "sink", "status")
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, stream: bool) -> None:
         self._run = None
-        self.is_done = False
+        self.is_done = self.is_events = self._ended = False
         self.line = line
         self.parts: list[bytes] = []
         self.sink: Stream | None = None
-        self.status = self._size = 0
-        self.is_events = self._ended = False
-        self._lost: str | None = None
+        self.status = 0
         self.first_at = 0.0
-
-    def on_head(self, status: int, content_type: bytes) -> None:
-        self.status = status
-        if status == 200 and content_type.startswith(b"text/event-stream"):
-            self.is_events = True
+        self._stream = stream
 
     def on_piece(self, data: bytes) -> None:
         if self.sink is not None:
             self.sink.on_piece(data)
-            return
-        parts = self.parts
-        if not parts:
+        elif self.parts:
+            self._gather(data)
+        else:
+            self.parts.append(data)
             self.first_at = monotonic()
-        parts.append(data)
-        if self.is_events:
-            self.wake(None)
-            return
-        self._size += len(data)
-        if self._size > MAX_ANSWER_BYTES:
-            self.line.cancel()
-            self.wake("malformed")
+            self.status = self.line.status()
+            self._size = len(data)
+            if self._stream and self.status == 200 and data[:1] != b"{":
+                self.is_events = True
+                self.wake(None)
 
     def on_end(self) -> None:
         if self.sink is not None:
             self.sink.on_end()
         else:
             self._ended = True
+            if not self.parts:
+                self.status = self.line.status()
             self.wake(None)
 
     def on_lost(self, reason: str) -> None:
         if self.sink is not None:
             self.sink.on_lost(reason)
         else:
-            self._lost = reason
             self.wake(reason)
 
     def attach(self, sink: Stream) -> None:
@@ -100,40 +96,54 @@ class Reading(Waiter["str | None"]):
         sink.on_piece(b"".join(parts))
         if self._ended:
             sink.on_end()
-        elif self._lost is not None:
-            sink.on_lost(self._lost)
+        elif self.line.receiver is None:
+            sink.on_lost("lost")
+
+    def _gather(self, data: bytes) -> None:
+        self.parts.append(data)
+        self._size += len(data)
+        if self._size > MAX_ANSWER_BYTES:
+            self.line.cancel()
+            self.wake("malformed")
 
 
 class Answer:
     """A whole JSON answer."""
 
-    __slots__ = ("_finish", "_first_at", "body", "head", "status", "usage")
+    __slots__ = ("_first_at", "_held", "body", "usage")
 
-    def __init__(
-        self, status: int, head: bytes, body: bytes, usage: Usage | None, first_at: float, finish: Finish
-    ) -> None:
-        self.status = status
-        self.head = head
+    def __init__(self, body: bytes, usage: Usage, first_at: float) -> None:
         self.body = body
         self.usage = usage
         self._first_at = first_at
-        self._finish = finish
+
+    def releasing(self, held: Finishing) -> Answer:
+        """Give back what is held when the answer has been sent."""
+        self._held = held
+        return self
 
     def send(self, out: Request, head: bytes) -> None:
-        self._finish(self.status, "ok", self.usage, self._first_at)
-        out.answer(self.status, head + self.head, self.body)
+        self._held.finish(200, "ok", self.usage, self._first_at)
+        out.answer(200, head + JSON_HEAD, self.body)
 
 
 class Stream:
     """An answer that is relayed event by event, at the pace of the slower side."""
 
-    __slots__ = ("_call", "_events", "_finish", "_out", "_reading")
+    __slots__ = ("_call", "_events", "_held", "_out", "_reading", "_wants_usage")
 
-    def __init__(self, call: Call, model: str, reading: Reading, finish: Finish) -> None:
+    def __init__(self, call: Call, model: str, reading: Reading) -> None:
+        options: dict[str, Any] = call.body.get("stream_options") or {}
         self._call = call
         self._reading = reading
-        self._events = EventStream(model, hides_usage=not call.wants_usage)
-        self._finish: Finish | None = finish
+        self._wants_usage = options.get("include_usage") is True
+        self._events = EventStream(model, hides_usage=not self._wants_usage)
+        self._held: Finishing | None = None
+
+    def releasing(self, held: Finishing) -> Stream:
+        """Give back what is held when the stream has ended."""
+        self._held = held
+        return self
 
     def send(self, out: Request, head: bytes) -> None:
         self._out = out
@@ -147,7 +157,7 @@ class Stream:
         self._reading.attach(self)
 
     def on_piece(self, data: bytes) -> None:
-        if self._finish is None:
+        if self._held is None:
             return
         try:
             shown = self._events.feed(data)
@@ -161,7 +171,7 @@ class Stream:
     def on_end(self) -> None:
         events = self._events
         usage = events.usage or self._estimate()
-        if self._call.wants_usage and events.usage is None and not events.is_ended and events.error is None:
+        if self._wants_usage and events.usage is None and not events.is_ended and events.error is None:
             kind = "chat.completion.chunk" if self._call.dialect.name == "chat" else "text_completion"
             self._out.write(usage_event(self._call.model, usage, self._call.id, int(time()), kind))
         self._out.write(events.ending())
@@ -182,17 +192,17 @@ class Stream:
         self._close(outcome, self._events.usage or self._estimate())
 
     def _close(self, outcome: str, usage: Usage) -> None:
-        finish, self._finish = self._finish, None
-        if finish is not None:
-            finish(200, outcome, usage, self._reading.first_at)
+        held, self._held = self._held, None
+        if held is not None:
+            held.finish(200, outcome, usage, self._reading.first_at)
             self._out.finish()
 
     def _leave(self) -> None:
         """The client went away: the engine must stop working for it at once."""
         self._reading.line.cancel()
-        finish, self._finish = self._finish, None
-        if finish is not None:
-            finish(499, "client_gone", self._events.usage or self._estimate(), self._reading.first_at)
+        held, self._held = self._held, None
+        if held is not None:
+            held.finish(499, "client_gone", self._events.usage or self._estimate(), self._reading.first_at)
 
     def _estimate(self) -> Usage:
         """For streams without a reported usage: an event is about a token, four bytes of prompt are about one."""
@@ -206,22 +216,25 @@ class Relay:
         self.pool = pool
         self.timeouts = timeouts
         self.engines = engines
+        self._heads: dict[tuple[bytes, str, bool], bytes] = {}
 
     async def open(
-        self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit, finish: Finish
+        self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
     ) -> Answer | Stream:
         """Returns with the first byte. TargetFailed: another may try. Failure: the request itself is at fault."""
         engine = self.engines[target.engine]
-        timeouts = self.timeouts
-        first_byte_s = timeouts.first_byte_s if call.stream else timeouts.answer_s
-        keep = engine.keeps_alive_after_stream or not call.stream
+        timeouts, stream = self.timeouts, call.stream
+        first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
+        keep = engine.keeps_alive_after_stream or not stream
+        path = endpoint.prefix + call.dialect.engine_path
+        start = self._heads.get((endpoint.head, path, keep)) or self._head(endpoint.head, path, keep)
         data = orjson.dumps(body)
-        head = b"%b%d\r\n\r\n" % (_head(endpoint.head, endpoint.prefix + call.dialect.engine_path, keep), len(data))
+        head = b"%b%d\r\n\r\n" % (start, len(data))
         line = self.pool.take(endpoint)
         while True:
             if line is None:
                 line = await self._dial(target, endpoint)
-            reading = Reading(line)
+            reading = Reading(line, stream)
             line.ask(reading, permit, head, data, first_byte_s, timeouts.between_bytes_s, keep)
             try:
                 reason = await reading
@@ -231,17 +244,17 @@ class Relay:
             if reason != "stale":  # an idle connection that turned out to be dead: once more, on a new one
                 break
             line = None
-        if reason is not None:
+        if reason is not None and not (reason == "lost" and reading.parts):  # an answer may end with its connection
             raise TargetFailed(target.name, reason, _failure_for(reason, target))
-        status, error = reading.status, _json(reading.parts) if reading.status != 200 else None
+        if reading.status == 200 and not reading.is_events:
+            return self._whole(call, target, reading, reason)
+        status, error = reading.status, _json(reading.parts)
         if reading.is_events:
             error = _error_in(reading.parts)
             if error is None:
-                return Stream(call, target.model, reading, finish)
+                return Stream(call, target.model, reading)
             reading.line.cancel()
             status = 500
-        elif status == 200:
-            return self._whole(call, target, reading, finish)
         failure = engine.failure(status, error)
         if failure.status >= 500 or failure.status == 429:
             raise TargetFailed(target.name, "status", failure)
@@ -253,31 +266,39 @@ class Relay:
         except (OSError, TimeoutError):
             raise TargetFailed(target.name, "connect", _failure_for("connect", target)) from None
 
-    def _whole(self, call: Call, target: Target, reading: Reading, finish: Finish) -> Answer:
-        answer = _json(reading.parts)
-        if not isinstance(answer, dict):
-            raise TargetFailed(
-                target.name, "malformed", EngineFailed(f"'{target.model}' gave an answer that is not JSON.")
-            )
-        usage = Usage.read(answer.get("usage"))  # type: ignore[arg-type]
+    def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None) -> Answer:
+        parts = reading.parts
+        answer = _json(parts)
+        if type(answer) is not dict:
+            raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
+        fields = cast(dict[str, Any], answer)
+        usage = Usage.read(fields.get("usage"))
         if usage is None:
-            usage = Usage(call.body_bytes // 4, sum(map(len, reading.parts)) // 4, estimated=True)
-            answer["usage"] = {
+            usage = _estimate(call, parts)
+            fields["usage"] = {
                 "prompt_tokens": usage.prompt_tokens,
-                "completion_tokens": usage.completion_tokens if call.dialect.generates else 0,
+                "completion_tokens": usage.completion_tokens,
                 "total_tokens": usage.total_tokens,
             }
-        answer["model"] = target.model
-        call.dialect.finish(call.body, answer)  # type: ignore[arg-type]
-        return Answer(200, JSON_HEAD, orjson.dumps(answer), usage, reading.first_at, finish)
+        fields["model"] = target.model
+        call.dialect.finish(call.body, fields)
+        return Answer(orjson.dumps(fields), usage, reading.first_at)
+
+    def _head(self, endpoint_head: bytes, path: str, keep: bool) -> bytes:
+        """Nothing of the client's own headers goes up: what an engine may do is not for callers to say."""
+        if len(self._heads) > MAX_HEADS:  # endpoints change with every restart of an engine
+            self._heads.clear()
+        head = self._heads[endpoint_head, path, keep] = b"".join((
+            b"POST ", path.encode("ascii"), b" HTTP/1.1\r\n", endpoint_head, b"" if keep else b"connection: close\r\n",
+            b"content-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: ",
+        ))  # fmt: skip
+        return head
 
 
-@lru_cache(1024)
-def _head(endpoint_head: bytes, path: str, keep: bool) -> bytes:
-    """Nothing of the client's own headers goes up: what an engine may do is not for callers to say."""
-    return b"POST %b HTTP/1.1\r\n%b%bcontent-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: " % (
-        path.encode("ascii"), endpoint_head, b"" if keep else b"connection: close\r\n"
-    )  # fmt: skip
+def _estimate(call: Call, parts: list[bytes]) -> Usage:
+    """For answers without a reported usage: four bytes are about a token."""
+    output = sum(map(len, parts)) // 4 if call.dialect.generates else 0
+    return Usage(call.body_bytes // 4, output, estimated=True)
 
 
 def _failure_for(reason: str, target: Target) -> Failure:
@@ -287,7 +308,7 @@ def _failure_for(reason: str, target: Target) -> Failure:
     if reason == "connect":
         return EngineFailed(f"The engine of '{name}' cannot be reached.", retry_after_s=2)
     if reason == "malformed":
-        return EngineFailed(f"The engine of '{name}' sent something that is not HTTP.")
+        return EngineFailed(f"The engine of '{name}' sent something that cannot be read.")
     return EngineFailed(f"The engine of '{name}' broke off before it answered.", retry_after_s=2)
 
 
@@ -302,6 +323,6 @@ def _error_in(parts: list[bytes]) -> Any:
 
 def _json(parts: list[bytes]) -> Any:
     try:
-        return orjson.loads(b"".join(parts))
+        return orjson.loads(parts[0] if len(parts) == 1 else b"".join(parts))
     except orjson.JSONDecodeError:
         return None

@@ -215,9 +215,9 @@ class Instances:
             target = self._target(one, left_out)
             configured.append(Model(one.name, (target,) if target else (), one.settings.aliases, one.created_s))
             self.placement.bind(one.instance, (target.name,) if target else ())
-        sources = [
-            Source(name, a.engine, a.at, a.offers) for name, a in self._found.items() if a.state is not State.FAILED
-        ]
+        # One that has stopped answering keeps its names for a while, unless another has the same model.
+        answering_first = sorted(self._found.items(), key=lambda item: item[1].state is State.FAILED)
+        sources = [Source(name, adopted.engine, adopted.at, adopted.offers) for name, adopted in answering_first]
         offered = catalog_of(configured, sources, config.mesh_networks, self._found_s)
         for instance, targets in offered.targets_of.items():
             self.placement.bind(instance, targets)

@@ -186,7 +186,7 @@ class Overview:
         settings = runtime.pipeline.settings
         dialect = _dialect_of(body)
         call = Call(
-            "explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, False, 0.0
+            "explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, 0.0
         )
         if len(body) > 0:
             dialect.check(call.body)

@@ -48,7 +48,7 @@ from ringfence.telemetry.logs import RequestLog, configure
 from ringfence.telemetry.metrics import Metrics
 
 log = logging.getLogger("ringfence.runtime")
-KEYS_EVERY_S = 1.0
+KEYS_EVERY_S = 0.5
 FLUSH_EVERY_S = 1.0
 READY_ON_RELOAD_S = 60.0
 FIRST_KEY = "default"
@@ -268,6 +268,7 @@ class Runtime:
             self._refresh()
         elif isinstance(event, InstanceFailed):
             log.warning("instance %s failed: %s", event.name, event.reason)
+            self._refresh()
 
     def _ledger_failed(self, error: Exception) -> None:
         log.error("usage cannot be written down: %s", error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import signal
@@ -34,6 +35,7 @@ from ringfence.store.failure import StoreFailed
 from ringfence.store.private_file import make_private_folder, replace_private
 from ringfence.tether import die_with_parent, leave_when_input_ends
 
+log = logging.getLogger("ringfence.process")
 Tell = Callable[[dict[str, Any]], None]
 QUICK_DRAIN_S = 1.0
 PATIENT_DRAIN_S = 25.0
@@ -190,14 +192,19 @@ def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, An
 
 
 async def _reload(runtime: Runtime) -> None:
-    outcome = await runtime.reload()
-    write_outcome(runtime.folder, outcome)
+    asked_s = time()
+    try:
+        outcome = await runtime.reload()
+    except Exception:
+        log.exception("the reload failed inside the gateway")
+        outcome = Outcome(False, problems=("the gateway failed on this reload; its log says where",))
+    write_outcome(runtime.folder, outcome, asked_s)
 
 
-def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Where `ringfence config reload` looks for what became of its signal."""
+def write_outcome(folder: Path, outcome: Outcome, asked_s: float) -> None:
+    """Where `ringfence config reload` looks for what became of its signal, which came at `asked_s` (Unix time)."""
     row = {
-        "at_s": time(),
+        "at_s": asked_s,
         "ok": outcome.ok,
         "problems": list(outcome.problems),
         "changes": [{"path": change.path, "reload": change.reload} for change in outcome.changes],

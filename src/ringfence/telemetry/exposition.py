@@ -37,7 +37,8 @@ class _Page:
             "ringfence_first_byte_seconds", "From the whole request to the first byte.", labels=LABELS
         )
         summed: dict[tuple[str, str, str], int] = {}
-        for labels, series in self.metrics.answers.items():
+        for key, series in self.metrics.answers.items():
+            labels = tuple(map(str, key))
             requests.add_metric(labels, series.requests)
             total.add_metric(labels, _buckets(series.total), series.total_sum_s)
             first.add_metric(labels, _buckets(series.first), series.first_sum_s)

@@ -6,7 +6,6 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from time import time
 from typing import IO
 
 import orjson
@@ -65,33 +64,32 @@ class RequestLog:
         self.stream = stream
         self.is_on = True
         self._lines: list[bytes] = []
+        self._second = -1
+        self._shown = ""
 
     def __call__(self, event: object) -> None:
         if self.is_on and type(event) is Answered:
             usage = event.usage
-            self._lines.append(
-                orjson.dumps(
-                    {
-                        "ts": datetime.fromtimestamp(time(), UTC).isoformat(timespec="milliseconds"),
-                        "level": "info",
-                        "logger": "ringfence.requests",
-                        "message": "answered",
-                        "call": event.call_id,
-                        "key": event.key.id,
-                        "dialect": event.dialect,
-                        "model": event.model,
-                        "target": event.target,
-                        "rule": event.rule,
-                        "status": event.status,
-                        "outcome": event.outcome,
-                        "stream": event.stream,
-                        "first_byte_s": round(event.first_byte_s, 6),
-                        "total_s": round(event.total_s, 6),
-                        "prompt_tokens": usage.prompt_tokens if usage else 0,
-                        "completion_tokens": usage.completion_tokens if usage else 0,
-                    }
-                )  # fmt: skip
-            )
+            row = {
+                "ts": self._time(event.at_s),
+                "level": "info",
+                "logger": "ringfence.requests",
+                "message": "answered",
+                "call": event.call_id,
+                "key": event.key.id,
+                "dialect": event.dialect,
+                "model": event.model,
+                "target": event.target,
+                "rule": event.rule,
+                "status": event.status,
+                "outcome": event.outcome,
+                "stream": event.stream,
+                "first_byte_s": round(event.first_byte_s, 6),
+                "total_s": round(event.total_s, 6),
+                "prompt_tokens": usage.prompt_tokens if usage else 0,
+                "completion_tokens": usage.completion_tokens if usage else 0,
+            }
+            self._lines.append(orjson.dumps(row))
 
     def write(self) -> None:
         """Write what was gathered. A full disk loses log lines, never a request."""
@@ -102,3 +100,11 @@ class RequestLog:
                 self.stream.flush()
             except OSError:
                 pass
+
+    def _time(self, at_s: float) -> str:
+        """ISO 8601 in UTC; worked out once a second, as that costs more than the rest of a line."""
+        second = int(at_s)
+        if second != self._second:
+            self._second = second
+            self._shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._shown}.{int((at_s - second) * 1000):03d}+00:00"

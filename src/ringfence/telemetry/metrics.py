@@ -29,7 +29,7 @@ class Series:
     first: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
 
 
-Labels = tuple[str, str, str, str, str]
+Labels = tuple[str, str, str, int, str]
 """dialect, model, target, status, outcome"""
 
 
@@ -43,11 +43,11 @@ class Metrics:
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
-        labels = (event.dialect, event.model, event.target, str(event.status), event.outcome)
+        labels = (event.dialect, event.model, event.target, event.status, event.outcome)
         series = self.answers.get(labels)
         if series is None:
             if len(self.answers) >= MAX_SERIES:
-                labels = ("other", "other", "other", "other", "other")
+                labels = ("other", "other", "other", 0, "other")
             series = self.answers.setdefault(labels, Series())
         series.requests += 1
         series.total[bisect_left(SECONDS, event.total_s)] += 1

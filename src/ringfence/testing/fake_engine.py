@@ -165,6 +165,7 @@ class FakeEngine:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
         number = self.connections
+        request: Recorded | None = None
         try:
             while (request := await _read(reader, number)) is not None:
                 self.requests.append(request)
@@ -173,7 +174,8 @@ class FakeEngine:
                 if request.headers.get("connection", "").lower() == "close":
                     break
         except _ClientLeft:
-            self.requests[-1].client_left_s = time.monotonic()
+            if request is not None:  # this connection's own: another may have come in meanwhile
+                request.client_left_s = time.monotonic()
         except (_Hangup, OSError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:

@@ -73,6 +73,20 @@ for (const [name, model] of Object.entries(PROVIDERS)) {
     const long = await rejected(APICallError, () => generateText({ model: model("tiny"), messages: LONG, maxRetries: 0 }));
     assert.equal(long.statusCode, 400);
     assert.match(long.message, /maximum context length/);
+    const failed = await rejected(APICallError, () => generateText({ model: model("fakes/failing"), prompt, maxRetries: 0 }));
+    assert.ok(failed.statusCode >= 502 && failed.isRetryable);
+  });
+
+  check(`${name}: a stream that breaks`, async () => {
+    const answer = streamText({ model: model("fakes/cut"), prompt, maxRetries: 0, onError: () => {} });
+    const errors = [];
+    let said = "";
+    for await (const part of answer.fullStream) {
+      if (part.type === "error") errors.push(part.error);
+      if (part.type === "text-delta") said += part.text ?? part.delta;
+    }
+    assert.equal(said, "The quick");
+    assert.match(JSON.stringify(errors.map((error) => error?.message ?? error)), /broke off/);
   });
 }
 

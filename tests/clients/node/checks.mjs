@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 
 export const URL_ = process.env.RINGFENCE_URL;
 export const KEY = process.env.RINGFENCE_KEY;
+export const KEY_FOR_ONE_REQUEST = process.env.RINGFENCE_KEY_FOR_ONE_REQUEST;
 export const SENTENCE = "The quick brown fox jumps.";
 export const FAKES = ["fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio"];
 export const ASKED = [{ role: "user", content: "Say something." }];

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { ASKED, FAKES, KEY, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks } from "./checks.mjs";
+import { ASKED, FAKES, KEY, KEY_FOR_ONE_REQUEST, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks } from "./checks.mjs";
 
 const client = new OpenAI({ baseURL: URL_, apiKey: KEY, maxRetries: 0, timeout: 30_000 });
 const chat = (model, more = {}, options = {}) => client.chat.completions.create({ model, messages: ASKED, ...more }, options);
@@ -140,6 +140,22 @@ check("error classes", async () => {
   }
 });
 
+check("error classes of an engine that fails", async () => {
+  const failed = await rejected(OpenAI.InternalServerError, () => chat("fakes/failing"));
+  assert.ok(failed.status === 502 || failed.status === 503);
+  const broken = await rejected(OpenAI.APIError, async () => all(await chat("fakes/cut", { stream: true })));
+  assert.equal(broken.code, "engine_failed");
+});
+
+check("429", async () => {
+  const limited = new OpenAI({ baseURL: URL_, apiKey: KEY_FOR_ONE_REQUEST, maxRetries: 0 });
+  const ask = () => limited.chat.completions.create({ model: "fakes/vllm", messages: ASKED });
+  await ask();
+  const refused = await rejected(OpenAI.RateLimitError, ask);
+  assert.equal(refused.code, "rate_limit_exceeded");
+  assert.ok(Number(refused.headers.get("retry-after")) > 50);
+});
+
 check("leaving a stream", async () => {
   const stream = await chat("fakes/slow", { stream: true });
   await stream[Symbol.asyncIterator]().next();
@@ -155,7 +171,9 @@ check("its own timeout", async () => {
 check("aborting by signal", async () => {
   const controller = new AbortController();
   setTimeout(() => controller.abort(), 100);
-  await rejected(OpenAI.APIUserAbortError, async () => all(await chat("fakes/slow", { stream: true }, { signal: controller.signal })));
+  const chunks = await all(await chat("fakes/slow", { stream: true }, { signal: controller.signal }));
+  assert.ok(chunks.length < 4, "the package ends the loop without an error");
+  await rejected(OpenAI.APIUserAbortError, () => chat("fakes/slow", {}, { signal: AbortSignal.abort() }));
 });
 
 await runChecks();

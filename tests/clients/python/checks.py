@@ -10,6 +10,7 @@ from typing import Any
 
 URL = os.environ["RINGFENCE_URL"]
 KEY = os.environ["RINGFENCE_KEY"]
+KEY_FOR_ONE_REQUEST = os.environ["RINGFENCE_KEY_FOR_ONE_REQUEST"]
 SENTENCE = "The quick brown fox jumps."
 
 

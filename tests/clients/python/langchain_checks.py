@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import openai
-from checks import KEY, SENTENCE, URL, raised, run
+from checks import KEY, KEY_FOR_ONE_REQUEST, SENTENCE, URL, raised, run
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -15,7 +15,9 @@ from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
 FAKES = ("fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio")
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
 
 
 class Weather(BaseModel):
@@ -44,7 +46,9 @@ def check_invoke() -> None:
 
 def check_invoke_real() -> None:
     answer = chat("tiny", max_tokens=8).invoke("Say something.")
-    assert answer.response_metadata["finish_reason"] in ("stop", "length") and answer.usage_metadata["output_tokens"] > 0
+    assert (
+        answer.response_metadata["finish_reason"] in ("stop", "length") and answer.usage_metadata["output_tokens"] > 0
+    )
 
 
 def check_stream() -> None:
@@ -77,7 +81,10 @@ def check_tools_round_trip() -> None:
         bound = chat(model).bind_tools([look_up])
         asked = HumanMessage("How is the weather in Paris?")
         first = bound.invoke([asked])
-        assert first.tool_calls[0]["name"] == "look_up" and first.tool_calls[0]["args"] == {"city": "Paris"}, (model, first)
+        assert first.tool_calls[0]["name"] == "look_up" and first.tool_calls[0]["args"] == {"city": "Paris"}, (
+            model,
+            first,
+        )
         answered = look_up.invoke(first.tool_calls[0])
         assert isinstance(answered, ToolMessage)
         assert bound.invoke([asked, first, answered]).content == "It is 21 degrees.", model
@@ -88,20 +95,32 @@ def check_streamed_tool_calls() -> None:
         total = None
         for chunk in chat(model).bind_tools([look_up]).stream("How is the weather in Paris?"):
             total = chunk if total is None else total + chunk
-        assert [(call["name"], call["args"]) for call in total.tool_calls] == [("look_up", {"city": "Paris"})], (model, total)
+        assert [(call["name"], call["args"]) for call in total.tool_calls] == [("look_up", {"city": "Paris"})], (
+            model,
+            total,
+        )
 
 
 def check_structured_output() -> None:
     wanted = Weather(city="Paris", degrees=21)
     for model in FAKES:
         for method in ("json_schema", "function_calling"):
-            assert chat(model).with_structured_output(Weather, method=method).invoke("Paris?") == wanted, (model, method)
+            assert chat(model).with_structured_output(Weather, method=method).invoke("Paris?") == wanted, (
+                model,
+                method,
+            )
 
 
 def check_structured_output_real() -> None:
-    schema = {"title": "number", "type": "object", "properties": {"n": {"type": "integer", "maximum": 99, "minimum": 0}}}
+    schema = {
+        "title": "number",
+        "type": "object",
+        "properties": {"n": {"type": "integer", "maximum": 99, "minimum": 0}},
+    }
     schema |= {"required": ["n"], "additionalProperties": False}
-    answer = chat("tiny", max_tokens=100).with_structured_output(schema, method="json_schema").invoke("A number, please.")
+    answer = (
+        chat("tiny", max_tokens=100).with_structured_output(schema, method="json_schema").invoke("A number, please.")
+    )
     assert 0 <= answer["n"] <= 99
 
 
@@ -138,6 +157,14 @@ def check_errors() -> None:
     assert error.code == "model_not_found"
     raised(openai.AuthenticationError, lambda: chat("tiny", api_key="sk-rf-wrong").invoke("a"))
     raised(openai.NotFoundError, lambda: list(chat("gpt-9").stream("a")))
+    raised(openai.InternalServerError, lambda: chat("fakes/failing").invoke("a"))
+    assert raised(openai.APIError, lambda: list(chat("fakes/cut").stream("a"))).code == "engine_failed"
+
+
+def check_429() -> None:
+    limited = chat("fakes/vllm", api_key=KEY_FOR_ONE_REQUEST)
+    limited.invoke("a")
+    assert int(raised(openai.RateLimitError, lambda: limited.invoke("a")).response.headers["retry-after"]) > 50
 
 
 def check_overflow_is_known_as_such() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import openai
-from checks import KEY, SENTENCE, URL, raised, run
+from checks import KEY, KEY_FOR_ONE_REQUEST, SENTENCE, URL, raised, run
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.openai_like import OpenAILikeEmbedding
@@ -30,7 +30,14 @@ def look_up(city: str) -> str:
 
 
 def model(name: str, **more: Any) -> OpenAILike:
-    given = {"model": name, "api_base": URL, "api_key": KEY, "is_chat_model": True, "max_retries": 0, "context_window": 2048}
+    given = {
+        "model": name,
+        "api_base": URL,
+        "api_key": KEY,
+        "is_chat_model": True,
+        "max_retries": 0,
+        "context_window": 2048,
+    }
     return OpenAILike(**{**given, **more})
 
 
@@ -49,7 +56,9 @@ def check_stream() -> None:
 def check_complete() -> None:
     for name in FAKES:
         assert model(name, is_chat_model=False).complete("Once").text == SENTENCE, name
-        assert "".join(part.delta for part in model(name, is_chat_model=False).stream_complete("Once")) == SENTENCE, name
+        assert "".join(part.delta for part in model(name, is_chat_model=False).stream_complete("Once")) == SENTENCE, (
+            name
+        )
 
 
 def check_async() -> None:
@@ -95,8 +104,16 @@ def check_embeddings() -> None:
 def check_errors() -> None:
     assert raised(openai.NotFoundError, lambda: model("gpt-9").chat(ASKED)).code == "model_not_found"
     raised(openai.AuthenticationError, lambda: model("tiny", api_key="sk-rf-wrong").chat(ASKED))
+    raised(openai.InternalServerError, lambda: model("fakes/failing").chat(ASKED))
+    assert raised(openai.APIError, lambda: list(model("fakes/cut").stream_chat(ASKED))).code == "engine_failed"
     long = [ChatMessage(role="user", content="word " * 6000)]
     assert raised(openai.BadRequestError, lambda: model("tiny").chat(long)).code == "context_length_exceeded"
+
+
+def check_429() -> None:
+    limited = model("fakes/vllm", api_key=KEY_FOR_ONE_REQUEST)
+    limited.chat(ASKED)
+    assert int(raised(openai.RateLimitError, lambda: limited.chat(ASKED)).response.headers["retry-after"]) > 50
 
 
 if __name__ == "__main__":

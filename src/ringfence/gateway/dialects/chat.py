@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Any, cast
 
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import BadRequest
 from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
 
-ROLE_OF, CONTENT_OF, PLAIN = itemgetter("role"), itemgetter("content"), frozenset((str,))
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
 
@@ -25,13 +23,17 @@ class Chat:
         if not isinstance(messages, list) or not messages:
             raise wrong("messages", "a list with at least one message")
         listed = cast(list[Any], messages)
-        try:  # plain text from known roles, which most chats are: looked at without a loop of ours
-            is_plain = ROLES.issuperset(map(ROLE_OF, listed)) and PLAIN.issuperset(map(type, map(CONTENT_OF, listed)))
+        try:
+            for message in listed:
+                if message["role"] not in ROLES or type(message["content"]) is not str:
+                    break
+            else:
+                check_shared(body)
+                return
         except (KeyError, TypeError):
-            is_plain = False
-        if not is_plain:
-            for index, message in enumerate(listed):
-                self._check_message(index, message)
+            pass
+        for index, message in enumerate(listed):  # not all of it is plain text from known roles: look closely
+            self._check_message(index, message)
         check_shared(body)
 
     def prepare(self, body: Body) -> None:

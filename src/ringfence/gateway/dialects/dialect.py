@@ -24,19 +24,26 @@ REFUSED_FIELDS = frozenset(
 """Fields with which other gateways let a client choose where its text goes. Here the operator does that."""
 
 
-COUNT = "a whole number of at least 1"
-TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "stream": ((bool,), "true or false"),
-    "stream_options": ((dict,), "an object"),
-    "response_format": ((dict,), "an object"),
-    "tools": ((list,), "a list"),
-    **dict.fromkeys(("max_tokens", "max_completion_tokens", "n"), ((int,), COUNT)),
-    **dict.fromkeys(("temperature", "top_p", "frequency_penalty", "presence_penalty"), ((int, float), "a number")),
+NOTHING = type(None)
+EXPECTED = {
+    "stream": "true or false",
+    **dict.fromkeys(("stream_options", "response_format"), "an object"),
+    "tools": "a list",
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "n"), "a whole number of at least 1"),
+    **dict.fromkeys(("temperature", "top_p", "frequency_penalty", "presence_penalty"), "a number"),
 }
-TYPED_FIELDS = frozenset(TYPES)
-MAX_SHAPES = 4096
-MAX_SHAPE_CHARS = 1024
-_accepted: set[tuple[object, ...]] = set()
+BY_EXPECTED: dict[str, tuple[type, ...]] = {
+    "true or false": (bool, NOTHING),
+    "an object": (dict, NOTHING),
+    "a list": (list, NOTHING),
+    "a whole number of at least 1": (int, NOTHING),
+    "a number": (int, float, NOTHING),
+}
+TYPES: dict[str, tuple[type, ...]] = {
+    **{name: BY_EXPECTED[expected] for name, expected in EXPECTED.items()},
+    **dict.fromkeys(REFUSED_FIELDS, ()),
+}
+"""By field: the types that it may have; none for a field that is refused."""
 
 
 class Dialect(Protocol):
@@ -74,19 +81,12 @@ def wrong(param: str, expected: str) -> BadRequest:
 
 def check_shared(body: Body) -> None:
     """Fields that mean the same in every OpenAI-shaped dialect."""
-    shape = (*body, *map(type, body.values()))
-    if shape in _accepted:  # the same fields with the same types were looked at before
-        return
-    for name in body.keys() & TYPED_FIELDS:
-        value, (types, expected) = body[name], TYPES[name]
-        if value is not None and type(value) not in types:
-            raise wrong(name, expected)
-    if not REFUSED_FIELDS.isdisjoint(body):
-        refuse_fields(body, REFUSED_FIELDS, "the operator of this gateway chooses where a request goes")
-    if len(_accepted) >= MAX_SHAPES:
-        _accepted.clear()
-    if sum(map(len, body)) <= MAX_SHAPE_CHARS:  # names come from callers: what they can make us remember is bounded
-        _accepted.add(shape)
+    for name, value in body.items():
+        types = TYPES.get(name)
+        if types is not None and type(value) not in types:
+            if name in REFUSED_FIELDS:
+                refuse_fields(body, REFUSED_FIELDS, "the operator of this gateway chooses where a request goes")
+            raise wrong(name, EXPECTED[name])
 
 
 def refuse_fields(body: Body, refused: frozenset[str], why: str) -> None:

@@ -1,0 +1,72 @@
+"""docs/clients.md shows the files of snippets/ and nothing else; each is run as it stands but for address and key."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+SNIPPETS = HERE / "snippets"
+PAGE = HERE.parent.parent / "docs" / "clients.md"
+BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.M | re.S)
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(gateway: Any) -> Run:
+    def run(name: str, *command: str) -> subprocess.CompletedProcess[str]:
+        shown = (SNIPPETS / name).read_text()
+        text = shown.replace("http://127.0.0.1:7464/v1", gateway.base_url).replace("sk-rf-...", gateway.api_key)
+        assert text.count(gateway.api_key) == shown.count("sk-rf-...") > 0
+        done = subprocess.run(
+            command,
+            input=text,
+            cwd=HERE / "node",
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+def test_the_page_shows_every_snippet_and_no_other_code() -> None:
+    shown = BLOCK.findall(PAGE.read_text())
+    assert sorted(shown) == sorted(path.read_text() for path in SNIPPETS.iterdir())
+
+
+def test_openai_python(run: Run) -> None:
+    assert run("openai_python.py", sys.executable, "-").stdout.strip().endswith("128")
+
+
+def test_openai_errors(run: Run) -> None:
+    assert run("openai_errors.py", sys.executable, "-").stdout.startswith("404 model_not_found ")
+
+
+def test_curl(run: Run) -> None:
+    assert '"chat.completion"' in run("curl.sh", "bash", "-s").stdout
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("name", ["langchain_client.py", "llamaindex_client.py", "openai_python.py"])
+def test_python_clients(run: Run, clients_python: str, name: str) -> None:
+    assert run(name, clients_python, "-").stdout.strip().endswith("128")
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize(
+    ("name", "last"), [("openai_node.mjs", "128"), ("ai_sdk_compatible.mjs", "128"), ("ai_sdk_openai.mjs", "")]
+)
+def test_node_clients(run: Run, clients_node: str, name: str, last: str) -> None:
+    told = run(name, clients_node, "--input-type=module", "-").stdout
+    assert told.strip() and told.strip().endswith(last)

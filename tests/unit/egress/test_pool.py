@@ -1,0 +1,197 @@
+"""The way to engines: no permit, no bytes; lines are used again only where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Endpoint
+from ringfence.core.errors import BoundaryRefused
+from ringfence.egress.permit import Permit, issue
+from ringfence.egress.pool import IDLE_LINES, Pool
+from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
+
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
+HERE = Permit("call", Boundary.HOST, Boundary.HOST)
+
+
+class Taken:
+    """A receiver that remembers."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def on_head(self, status: int, content_type: bytes) -> None:
+        pass
+
+    def on_piece(self, data: bytes) -> None:
+        self.body += data
+
+    def on_end(self) -> None:
+        self.ended.set_result("end")
+
+    def on_lost(self, reason: str) -> None:
+        self.ended.set_result(reason)
+
+
+@pytest.mark.parametrize("reached", list(Boundary))
+@pytest.mark.parametrize("allowed", list(Boundary))
+def test_a_permit_is_issued_only_within_what_is_allowed(allowed: Boundary, reached: Boundary) -> None:
+    at = Endpoint("127.0.0.1", 1, reached)
+    if reached <= allowed:
+        assert issue("call", allowed, at) == Permit("call", allowed, reached)
+        return
+    with pytest.raises(BoundaryRefused) as refused:
+        issue("call", allowed, at)
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "permit",
+    [
+        Permit("call", Boundary.HOST, Boundary.CLOUD),
+        Permit("call", Boundary.CLOUD, Boundary.MESH),
+        Permit("call", Boundary.CLOUD, Boundary.CLOUD),
+    ],
+)
+async def test_a_line_checks_the_permit_against_what_it_reaches(permit: Permit) -> None:
+    async with FakeEngine() as engine:
+        pool = Pool()
+        line = await pool.dial(engine.endpoint)
+        with pytest.raises(BoundaryRefused):
+            line.ask(Taken(), permit, ASK, b"{}", 1, 1, True)
+        await asyncio.sleep(0.02)
+        assert engine.requests == []
+        line.cancel()
+
+
+@pytest.mark.parametrize("claimed", [Boundary.HOST, Boundary.MESH])
+async def test_an_endpoint_that_claims_to_be_nearer_than_it_is_is_not_dialled(claimed: Boundary) -> None:
+    with pytest.raises(BoundaryRefused):
+        await Pool(mesh=(ip_network("10.0.0.0/8"),)).dial(Endpoint("192.0.2.1", 1, claimed))
+    with pytest.raises(ValueError, match="address"):
+        await Pool().dial(Endpoint("localhost", 1, claimed))
+
+
+async def test_an_idle_line_is_used_again_but_not_for_another_boundary() -> None:
+    async with FakeEngine() as engine:
+        pool, taken = Pool(), Taken()
+        assert pool.take(engine.endpoint) is None
+        line = await pool.dial(engine.endpoint)
+        line.ask(taken, HERE, ASK, b"{}", 1, 1, True)
+        assert await taken.ended == "end"
+        assert pool.take(Endpoint("127.0.0.1", engine.port, Boundary.CLOUD)) is None
+        line = await pool.dial(engine.endpoint)
+        line.ask(taken := Taken(), HERE, ASK, b"{}", 1, 1, True)
+        await taken.ended
+        assert pool.take(engine.endpoint) is line
+        assert pool.take(engine.endpoint) is None
+        pool.keep(line)
+        pool.close()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_line_that_must_not_be_used_again_is_closed(keep: bool) -> None:
+    async with FakeEngine() as engine:
+        pool, taken = Pool(), Taken()
+        line = await pool.dial(engine.endpoint)
+        line.ask(taken, HERE, ASK, b"{}", 1, 1, keep)
+        await taken.ended
+        assert (pool.take(engine.endpoint) is line) is keep
+        line.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (Behaviour(Fault.HANG), "first_byte_timeout"),
+        (Behaviour(Fault.STALL), "stalled"),
+        (Behaviour(Fault.DROP), "lost"),
+        (Behaviour(Fault.GARBAGE), "malformed"),
+    ],
+)
+async def test_how_an_exchange_is_lost(behaviour: Behaviour, reason: str) -> None:
+    async with FakeEngine() as engine:
+        engine.once(behaviour)
+        pool, taken = Pool(), Taken()
+        line = await pool.dial(engine.endpoint)
+        ask = b'{"model": "fake-model"}'
+        line.ask(taken, HERE, ASK.replace(b" 2\r", b" %d\r" % len(ask)), ask, 0.1, 0.1, True)
+        assert await asyncio.wait_for(taken.ended, 2) == reason
+        assert not pool.active
+
+
+async def test_a_used_line_that_died_is_stale() -> None:
+    async with FakeEngine() as engine:
+        pool = Pool()
+        line = await pool.dial(engine.endpoint)
+        line.ask(taken := Taken(), HERE, ASK, b"{}", 1, 1, True)
+        await taken.ended
+        engine.once(Behaviour(Fault.DROP))
+        again = pool.take(engine.endpoint)
+        assert again is not None
+        again.ask(taken := Taken(), HERE, ASK, b"{}", 1, 1, True)
+        assert await taken.ended == "stale"
+
+
+async def test_what_nobody_asked_for_ends_the_line() -> None:
+    async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(chatty, "127.0.0.1", 0)
+    pool = Pool()
+    line = await pool.dial(Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], Boundary.HOST))
+    async with asyncio.timeout(2):
+        while not line.transport.is_closing():
+            await asyncio.sleep(0.005)
+    server.close()
+
+
+async def test_idle_lines_are_bounded() -> None:
+    async with FakeEngine() as engine:
+        pool = Pool()
+        lines = [await pool.dial(engine.endpoint) for _ in range(IDLE_LINES + 2)]
+        for line in lines:
+            pool.keep(line)
+        assert [line.transport.is_closing() for line in lines[:3]] == [True, True, False]
+        pool.close()
+
+
+async def test_one_that_fails_to_hear_of_its_end_does_not_stop_the_clock() -> None:
+    class Broken(Taken):
+        def on_lost(self, reason: str) -> None:
+            raise ZeroDivisionError
+
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context["exception"]))
+    async with FakeEngine() as engine:
+        engine.always = Behaviour(Fault.HANG)
+        pool, taken = Pool(), Taken()
+        for receiver, patience_s in ((Broken(), 0.05), (taken, 0.15)):
+            (await pool.dial(engine.endpoint)).ask(receiver, HERE, ASK, b"{}", patience_s, 1, True)
+        assert await asyncio.wait_for(taken.ended, 2) == "first_byte_timeout"
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+async def test_fetching_a_document() -> None:
+    async with FakeEngine("vllm") as engine:
+        pool = Pool()
+        found = await pool.fetch(engine.endpoint, "/v1/models")
+        assert (found.status, found.body["data"][0]["id"]) == (200, "fake-model")
+        assert (await pool.fetch(engine.endpoint, "/nothing")).status == 404
+        engine.always = Behaviour(Fault.HANG)
+        assert (await pool.fetch(engine.endpoint, "/v1/models", 0.05)).status == 0
+    assert (await Pool().fetch(Endpoint("127.0.0.1", 9, Boundary.HOST), "/")).status == 0
+
+
+def test_a_secret_does_not_show() -> None:
+    at = Endpoint("127.0.0.1", 1, Boundary.HOST, api_key="sk-secret")
+    assert "sk-secret" not in repr(at)
+    assert b"Bearer sk-secret" in at.head

@@ -1,0 +1,181 @@
+"""Places before a target: never more than there are, none lost, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Target
+from ringfence.core.errors import Overloaded
+from ringfence.gateway.admission import Admission, Lane
+from ringfence.gateway.step import Run
+
+
+def target(slots: int, name: str = "a") -> Target:
+    return Target(name, "fast", "vllm", "m", Boundary.HOST, slots=slots)
+
+
+class Asker:
+    """One call that wants a place."""
+
+    def __init__(self, admission: Admission, at: Target) -> None:
+        self.lane: Lane | None = None
+        self.failure: Overloaded | None = None
+        self.was_cancelled = False
+        self.run = Run(self._ask(admission, at))
+        self.run.step()
+
+    async def _ask(self, admission: Admission, at: Target) -> None:
+        try:
+            self.lane = admission.take(at) or await admission.place(at)
+        except Overloaded as failure:
+            self.failure = failure
+        except asyncio.CancelledError:
+            self.was_cancelled = True
+            raise
+
+    def leave(self) -> None:
+        lane, self.lane = self.lane, None
+        assert lane is not None
+        lane.leave()
+
+
+async def test_places_are_given_in_the_order_of_asking() -> None:
+    admission, at = Admission(10, 5), target(2)
+    askers = [Asker(admission, at) for _ in range(6)]
+    assert [asker.lane is not None for asker in askers] == [True, True, False, False, False, False]
+    for served in range(4):
+        askers[served].leave()
+        assert [asker.lane is not None for asker in askers[served:]] == [
+            False, True, True, *[False] * (3 - served)
+        ]  # fmt: skip
+    assert admission.lanes["a"].running == 2
+
+
+async def test_a_free_place_is_not_for_those_who_come_later() -> None:
+    admission, at = Admission(10, 5), target(1)
+    first, second = Asker(admission, at), Asker(admission, at)
+    lane = admission.lanes["a"]
+    assert admission.take(at) is None
+    first.leave()
+    assert second.lane is not None
+    assert admission.take(at) is None
+    second.leave()
+    assert (lane.free, admission.take(at)) == (1, lane)
+
+
+async def test_the_queue_is_bounded() -> None:
+    admission, at = Admission(2, 5), target(1)
+    askers = [Asker(admission, at) for _ in range(4)]
+    assert askers[3].failure is not None
+    assert (askers[3].failure.status, askers[3].failure.retry_after_s) == (503, 2)
+    askers[0].leave()
+    assert Asker(admission, at).failure is None
+
+
+async def test_the_wait_is_bounded_and_the_turn_given_up() -> None:
+    admission, at = Admission(5, 0.02), target(1)
+    first, second = Asker(admission, at), Asker(admission, at)
+    await asyncio.sleep(0.05)
+    assert second.failure is not None
+    assert second.failure.code == "queue_timeout"
+    first.leave()
+    assert (admission.lanes["a"].free, len(admission.lanes["a"].waiting)) == (1, 0)
+
+
+async def test_who_is_cancelled_in_the_queue_leaves_it() -> None:
+    admission, at = Admission(5, 5), target(1)
+    first, second, third = [Asker(admission, at) for _ in range(3)]
+    second.run.cancel()
+    assert second.was_cancelled
+    first.leave()
+    assert third.lane is not None
+    third.leave()
+    assert admission.lanes["a"].free == 1
+
+
+async def test_more_and_fewer_places() -> None:
+    admission = Admission(10, 5)
+    askers = [Asker(admission, target(1)) for _ in range(3)]
+    extra = Asker(admission, target(3))
+    assert [asker.lane is not None for asker in (*askers, extra)] == [True, True, True, False]
+    late = Asker(admission, target(1))
+    askers[0].leave()
+    askers[1].leave()
+    assert (extra.lane, late.lane) == (None, None)  # one place is left, and it is taken
+    askers[2].leave()
+    assert extra.lane is not None
+    extra.leave()
+    assert late.lane is not None
+
+
+async def test_targets_do_not_share_places() -> None:
+    admission = Admission(0, 5)
+    assert Asker(admission, target(1, "a")).lane is not None
+    assert Asker(admission, target(1, "b")).lane is not None
+    assert Asker(admission, target(1, "a")).failure is not None
+
+
+MOVES = st.lists(st.tuples(st.sampled_from(["ask", "leave", "cancel", "resize", "late"]), st.integers(0, 99)), max_size=80)
+
+
+@settings(deadline=None, max_examples=150)
+@given(moves=MOVES)
+async def test_places_are_never_exceeded_and_none_is_lost(moves: list[tuple[str, int]]) -> None:
+    admission, slots = Admission(5, 60), 2
+    askers: list[Asker] = []
+    for move, number in moves:
+        before = sum(asker.lane is not None for asker in askers)
+        holding = [asker for asker in askers if asker.lane is not None]
+        waiting = [asker for asker in askers if not asker.run.is_done]
+        match move:
+            case "ask":
+                askers.append(Asker(admission, target(slots)))
+            case "leave" if holding:
+                holding[number % len(holding)].leave()
+            case "cancel" if waiting:
+                waiting[number % len(waiting)].run.cancel()
+            case "resize" if "a" in admission.lanes:
+                slots = 1 + number % 4
+                admission.lanes["a"].resize(slots)
+            case "late" if waiting and admission.lanes["a"].waiting:
+                admission.lanes["a"].waiting.popleft().wake(False)
+            case _:
+                continue
+        _check(admission, askers, before)
+    for asker in askers:
+        if not asker.run.is_done:
+            asker.run.cancel()
+    for asker in askers:
+        if asker.lane is not None:
+            asker.leave()
+    for lane in admission.lanes.values():
+        assert (lane.free, len(lane.waiting), lane.places) == (slots, 0, slots)
+
+
+def _check(admission: Admission, askers: list[Asker], before: int) -> None:
+    lane = admission.lanes["a"]
+    holding = sum(asker.lane is not None for asker in askers)
+    assert lane.running == holding
+    assert holding <= max(lane.places, before)  # fewer places take none away, but give none either
+    assert len(lane.waiting) <= 5
+    assert len(lane.waiting) == sum(not asker.run.is_done for asker in askers)
+    assert lane.free <= 0 or not lane.waiting
+    order = [asker for asker in askers if asker.failure is None and not asker.was_cancelled]
+    states = [not asker.run.is_done for asker in order]
+    assert states == sorted(states)  # nobody passed one who still waits
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+async def test_a_full_lane_never_runs_more_than_its_places(slots: int) -> None:
+    admission, at = Admission(100, 5), target(slots)
+    askers = [Asker(admission, at) for _ in range(50)]
+    for _ in range(50):
+        holding = [asker for asker in askers if asker.lane is not None]
+        assert len(holding) <= slots
+        holding[0].leave()
+    assert admission.lanes["a"].free == slots
