@@ -1,6 +1,6 @@
 """The whole gateway over real sockets, in forty lines, and a client that says exactly the bytes it is told to say.
 
-Run as a program it serves until it is killed, for tests that measure a process: `python composed.py '{"engine": 8000}'`.
+Run as a program it serves until it is killed, for tests that measure a process: `composed.py '{"engine": 8000}'`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,6 @@ import uvloop
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Endpoint, Model, Target
-from ringfence.core.errors import TargetFailed
 from ringfence.core.identity import Key
 from ringfence.core.route import Profile
 from ringfence.egress.pool import Pool
@@ -301,7 +301,13 @@ PATH = "/v1/chat/completions"
 
 
 def request(
-    path: str = PATH, body: Any = None, *, method: str = "POST", head: bytes = b"", version: str = "1.1", secret: bytes = SECRET
+    path: str = PATH,
+    body: Any = None,
+    *,
+    method: str = "POST",
+    head: bytes = b"",
+    version: str = "1.1",
+    secret: bytes = SECRET,
 ) -> bytes:
     """The bytes of one request; `body` is bytes or JSON, `head` is more header lines."""
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -310,6 +316,51 @@ def request(
     return b"%b %b HTTP/%b\r\nhost: localhost\r\n%b%b%b\r\n%b" % (
         method.encode(), path.encode(), version.encode(), key, length, head, data
     )  # fmt: skip
+
+
+async def refused(client: Client, status: int, code: str) -> Reply:
+    """The next answer is this error, in OpenAI's shape, and the connection ends."""
+    reply = await client.answer()
+    assert (reply.status, reply.error["code"]) == (status, code), reply.body
+    assert reply.head["connection"] == "close"
+    assert await client.is_closed()
+    return reply
+
+
+@asynccontextmanager
+async def scripted(*pieces: bytes | float, then_close: bool = True) -> AsyncIterator[Endpoint]:
+    """An engine that reads a request and says exactly these bytes; a number is a pause in seconds."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+                for piece in pieces:
+                    if isinstance(piece, bytes):
+                        writer.write(piece)
+                    else:
+                        await asyncio.sleep(piece)
+                if then_close:
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], Boundary.HOST)
+    finally:
+        server.close()
+
+
+def event(text: str, **more: Any) -> bytes:
+    return (
+        b"data: "
+        + json.dumps({"model": "m", "choices": [{"index": 0, "delta": {"content": text}}]} | more).encode()
+        + b"\n\n"
+    )
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
 
 async def until(claim: Callable[[], object], timeout_s: float = 3.0) -> None:

@@ -9,30 +9,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from composed import CHAT, MIB, PATH, STREAM, Client, Gateway, Reply, request, target, until
+from composed import CHAT, MIB, PATH, STREAM, Client, Gateway, refused, request, target, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
-from ringfence.core.identity import Key
 from ringfence.gateway.http import Limits
-from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
+from ringfence.testing.fake_engine import Behaviour, FakeEngine
 
 Serve = Callable[..., Any]
 SHORT = Limits(header_timeout_s=0.1, body_timeout_s=0.1, idle_timeout_s=0.1, write_timeout_s=0.1)
 QUICKLY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-
-
-async def refused(client: Client, status: int, code: str) -> Reply:
-    """The next answer is this error, in OpenAI's shape, and the connection ends."""
-    reply = await client.answer()
-    assert (reply.status, reply.error["code"]) == (status, code), reply.body
-    assert reply.head["connection"] == "close"
-    assert await client.is_closed()
-    return reply
 
 
 # -- what is not HTTP -------------------------------------------------------------------------------------------
@@ -47,14 +37,15 @@ NOT_HTTP = {
     "nul in a header": b"GET /health HTTP/1.1\r\nhost: a\r\nx: a\x00b\r\n\r\n",
     "nul in the path": b"GET /hea\x00lth HTTP/1.1\r\nhost: a\r\n\r\n",
     "space before the colon": b"GET /health HTTP/1.1\r\nhost : a\r\n\r\n",
-    "two content-lengths": b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}" % PATH.encode(),
+    "two content-lengths": b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}"
+    % PATH.encode(),
     "two equal content-lengths": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}",
-    "length and chunks": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunks and length": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+    "length and chunks": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0",
+    "chunks and length": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0",
     "unknown encoding": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
     "chunked is not last": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "chunks in http/1.0": b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two encodings": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two encodings": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: x\r\ntransfer-encoding: chunked\r\n\r\n0",
     "negative length": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
     "length in hex": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x10\r\n\r\n",
     "empty length": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: \r\n\r\n",
@@ -115,7 +106,9 @@ HEADER_BYTES = st.binary(max_size=40).map(lambda raw: raw.replace(b"\r", b"").re
 
 
 @QUICKLY
-@given(method=st.sampled_from([b"GET", b"POST", b"OPTIONS", b"DELETE", b"PURGE"]), path=HEADER_BYTES, value=HEADER_BYTES)
+@given(
+    method=st.sampled_from([b"GET", b"POST", b"OPTIONS", b"DELETE", b"PURGE"]), path=HEADER_BYTES, value=HEADER_BYTES
+)
 async def test_random_heads_get_an_answer(serve: Serve, method: bytes, path: bytes, value: bytes) -> None:
     gateway = await _same(serve)
     client = await gateway.client()
@@ -222,7 +215,12 @@ async def test_a_client_cannot_choose_where_its_text_goes(gateway: Gateway, engi
     async with FakeEngine("vllm") as elsewhere:
         client = await gateway.client()
         url = f"http://127.0.0.1:{elsewhere.port}/v1"
-        for field, value in {"api_base": url, "base_url": url, "fallbacks": [url], "extra_headers": {"host": url}}.items():
+        for field, value in {
+            "api_base": url,
+            "base_url": url,
+            "fallbacks": [url],
+            "extra_headers": {"host": url},
+        }.items():
             reply = await client.ask(body=CHAT | {field: value})
             assert (reply.status, reply.error["param"]) == (400, field)
         for kind in ("image_url", "video_url", "audio_url"):
@@ -245,7 +243,13 @@ async def test_a_client_cannot_choose_where_its_text_goes(gateway: Gateway, engi
 
 async def test_a_foreign_host_name_is_refused_where_no_key_is_asked_for(serve: Serve, engine: FakeEngine) -> None:
     gateway = await serve(key=None)
-    for name, status in {"evil.example": 403, "localhost": 200, "127.0.0.1:7464": 200, "[::1]": 200, "a.localhost": 200}.items():
+    for name, status in {
+        "evil.example": 403,
+        "localhost": 200,
+        "127.0.0.1:7464": 200,
+        "[::1]": 200,
+        "a.localhost": 200,
+    }.items():
         client = await gateway.client()
         data = request(body=CHAT, secret=b"").replace(b"host: localhost", b"host: " + name.encode())
         await client.send(data)
@@ -267,7 +271,9 @@ async def test_an_engine_beyond_the_boundary_never_sees_a_byte(serve: Serve, eng
 async def _pour(client: Client, size: int, *, chunked: bool) -> None:
     """A body of `size` bytes, in pieces."""
     framing = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % size
-    await client.send(b"POST %b HTTP/1.1\r\nhost: a\r\nauthorization: Bearer sk-test\r\n%b\r\n\r\n" % (PATH.encode(), framing))
+    await client.send(
+        b"POST %b HTTP/1.1\r\nhost: a\r\nauthorization: Bearer sk-test\r\n%b\r\n\r\n" % (PATH.encode(), framing)
+    )
     piece = b"x" * MIB
     for _ in range(size // MIB):
         await client.send(b"%x\r\n%b\r\n" % (MIB, piece) if chunked else piece)
@@ -373,7 +379,10 @@ async def test_a_slow_head_and_a_slow_body_end_in_a_408(serve: Serve) -> None:
     gateway = await serve(limits=SHORT)
     dripping = [await gateway.client() for _ in range(3)]
     parts = (b"GET /health HTTP/1.1\r\nhost", request(body=CHAT)[:-5], request(body=CHAT).replace(b"g: ", b"g")[:-400])
-    head = b"POST %b HTTP/1.1\r\nhost: a\r\nauthorization: Bearer sk-test\r\ntransfer-encoding: chunked\r\n\r\n" % PATH.encode()
+    head = (
+        b"POST %b HTTP/1.1\r\nhost: a\r\nauthorization: Bearer sk-test\r\ntransfer-encoding: chunked\r\n\r\n"
+        % PATH.encode()
+    )
     for client, part in zip(dripping, (parts[0], parts[1], head), strict=True):
         await client.send(part)
     began = time.monotonic()
@@ -438,260 +447,3 @@ async def test_a_slow_reader_gets_all_of_an_answer_that_ends_the_connection(serv
         client.writer.transport.resume_reading()
         reply = await client.answer()
         assert reply.is_whole and len(reply.body) > 9_000_000
-
-
-# -- the state of the connection --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [1, 15, 16, 17, 2000])
-async def test_pipelined_requests_are_answered_in_order(gateway: Gateway, count: int) -> None:
-    client = await gateway.client()
-    paths = [("/health", "/v1/models", f"/nothing/{number}")[number % 3] for number in range(count)]
-    writing = asyncio.create_task(client.send(b"".join(request(path, method="GET") for path in paths)))
-    for path in paths:
-        reply = await client.answer()
-        if path.startswith("/nothing"):
-            assert path + "." in reply.error["message"]
-        else:
-            assert ("status" if path == "/health" else "data") in reply.json
-    await writing
-
-
-async def test_pipelined_calls_are_answered_in_order(gateway: Gateway, engine: FakeEngine) -> None:
-    engine.once(Behaviour(between_s=0.01))
-    client = await gateway.client()
-    asked = b""
-    for number in range(40):
-        kind = STREAM if number % 4 == 0 else CHAT
-        asked += request(body=kind, head=b"x-request-id: call-%d\r\n" % number) + request("/health", method="GET")
-    writing = asyncio.create_task(client.send(asked))
-    for number in range(40):
-        reply = await client.answer()
-        assert (reply.status, reply.head["x-request-id"]) == (200, f"call-{number}")
-        assert (await client.answer()).json == {"status": "ok"}
-    await writing
-
-
-async def test_a_request_that_arrives_between_two_others_does_not_overtake(gateway: Gateway, engine: FakeEngine) -> None:
-    """One is running and one waits; in the moment the first ends, before the second begins, a third arrives."""
-    engine.once(Behaviour(fault=Fault.HANG))
-    client = await gateway.client()
-    await client.send(request(body=STREAM) + request("/v1/models", method="GET"))
-    await until(lambda: engine.calls)
-    (connection,) = gateway.server.connections
-    running = connection.current
-    assert running is not None
-    assert running.on_gone is not None
-    running.on_gone()
-    running.answer(200, b"", b"first")
-    connection.data_received(request("/health", method="GET"))
-    assert (await client.answer()).body == b"first"
-    assert "data" in (await client.answer()).json
-    assert (await client.answer()).json == {"status": "ok"}
-
-
-async def test_rubbish_after_good_requests_is_answered_after_them(gateway: Gateway) -> None:
-    client = await gateway.client()
-    await client.send(request(body=CHAT) + request(body=CHAT) + b"rubbish\r\n\r\n")
-    assert (await client.answer()).status == 200
-    assert (await client.answer()).status == 200
-    await refused(client, 400, "malformed_http")
-
-
-async def test_a_large_body_and_the_beginning_of_the_next_head(gateway: Gateway) -> None:
-    """What counts against a head is the head alone."""
-    client = await gateway.client()
-    many = request("/health", method="GET") * 2000 + request("/v1/models", method="GET")
-    cut = len(many) - 20
-    reading = asyncio.create_task(_answers(client, 2001))
-    await client.send(many[:cut])
-    await asyncio.sleep(0.05)
-    await client.send(many[cut:])
-    assert [reply.status for reply in await reading] == [200] * 2001
-
-
-async def _answers(client: Client, count: int) -> list[Reply]:
-    return [await client.answer() for _ in range(count)]
-
-
-async def test_bytes_after_the_last_request_are_ignored(gateway: Gateway) -> None:
-    for after in (b"rubbish", request("/health", method="GET")):
-        client = await gateway.client()
-        await client.send(request("/health", method="GET", head=b"connection: close\r\n") + after)
-        reply = await client.answer()
-        assert (reply.status, reply.head["connection"]) == (200, "close")
-        assert await client.is_closed()
-
-
-async def test_draining_answers_what_came_and_then_closes(gateway: Gateway) -> None:
-    client = await gateway.client()
-    assert await client.is_served()
-    gateway.server.is_draining = True
-    await client.send(request("/health", method="GET") * 3)
-    assert (await client.answer()).status == 200
-    assert await client.is_closed()
-
-
-async def test_who_does_not_read_answers_gets_no_more_of_them(gateway: Gateway) -> None:
-    """Requests are read only as fast as their answers are."""
-    client = await gateway.client()
-    client.writer.transport.pause_reading()
-    sending = asyncio.create_task(client.send(request("/v1/models", method="GET") * 300_000))
-    (connection,) = gateway.server.connections
-    largest = 0
-    for _ in range(40):
-        await asyncio.sleep(0.02)
-        largest = max(largest, connection.transport.get_write_buffer_size())
-    assert not sending.done()
-    assert largest < 2 * MIB
-    client.writer.transport.resume_reading()
-    for reply in await _answers(client, 5000):
-        assert reply.status == 200
-    sending.cancel()
-    client.leave()
-
-
-async def test_http10_ends_with_the_connection(gateway: Gateway) -> None:
-    for head in (b"", b"connection: keep-alive\r\n"):
-        client = await gateway.client()
-        reply = await client.ask(body=CHAT, version="1.0", head=head)
-        assert (reply.status, reply.head["connection"]) == (200, "close")
-        assert await client.is_closed()
-        client = await gateway.client()
-        reply = await client.ask(body=STREAM, version="1.0", head=head)
-        assert "transfer-encoding" not in reply.head
-        assert (reply.text, reply.events[-1]) == ("The quick brown fox jumps.", "[DONE]")
-
-
-async def test_head_has_the_headers_of_get_and_no_body(gateway: Gateway) -> None:
-    client = await gateway.client()
-    for path in ("/health", "/v1/models", "/metrics", "/nothing"):
-        got = await client.ask(path, method="GET")
-        await client.send(request(path, method="HEAD"))
-        head = await client.answer(is_head=True)
-        assert (head.status, head.head["content-length"]) == (got.status, str(len(got.body)))
-    assert await client.is_served()
-
-
-async def test_wrong_methods(gateway: Gateway) -> None:
-    client = await gateway.client()
-    for method, path, allowed in (("GET", PATH, "POST"), ("POST", "/v1/models", "GET, HEAD"), ("OPTIONS", "/health", "GET, HEAD")):
-        reply = await client.ask(path, method=method)
-        assert (reply.status, reply.error["code"], reply.head["allow"]) == (405, "method_not_allowed", allowed)
-    assert (await client.ask("*", method="OPTIONS")).status == 404
-
-
-@pytest.mark.parametrize("offer", [b"websocket", b"h2c"])
-async def test_an_offered_upgrade_is_not_taken(gateway: Gateway, offer: bytes) -> None:
-    head = b"connection: upgrade\r\nupgrade: %b\r\n" % offer
-    client = await gateway.client()
-    reply = await client.ask("/health", method="GET", head=head)
-    assert (reply.status, "upgrade" in reply.head) == (200, False)
-    assert await client.is_served()
-    reply = await client.ask(body=CHAT, head=head)
-    assert reply.status == 200
-    if reply.head.get("connection") != "close":
-        assert await client.is_served()
-
-
-async def test_hanging_up_half_way_ends_the_call(gateway: Gateway, engine: FakeEngine) -> None:
-    """A closed sending side is how a client that left looks; what is answered at once still arrives."""
-    client = await gateway.client()
-    client.writer.write(request("/health", method="GET"))
-    client.writer.write_eof()
-    assert (await client.answer()).status == 200
-    assert await client.is_closed()
-    engine.once(Behaviour(fault=Fault.HANG))
-    client = await gateway.client()
-    client.writer.write(request(body=CHAT))
-    await until(lambda: engine.calls)
-    client.writer.write_eof()
-    assert await client.is_closed()
-    await until(lambda: engine.calls[0].client_left_s is not None)
-
-
-async def test_leaving_at_any_point_leaves_nothing_behind(gateway: Gateway, engine: FakeEngine) -> None:
-    engine.always = Behaviour(between_s=0.01)
-    whole = request(body=STREAM)
-    for size in (0, 1, 20, 60, len(whole) - 20, len(whole) - 1, len(whole)):
-        client = await gateway.client()
-        client.writer.write(whole[:size])
-        await asyncio.sleep(0.01)
-        client.leave()
-    client = await gateway.client()
-    await client.send(whole)
-    await client.head()
-    await client.chunk()
-    client.leave()
-    await gateway.assert_at_rest()
-    assert {event.outcome for event in gateway.answered} == {"client_gone"}
-
-
-async def test_no_key_and_a_wrong_key(gateway: Gateway, engine: FakeEngine) -> None:
-    client = await gateway.client()
-    for secret in (b"", b"sk-wrong", b"\xff\xfe"):
-        reply = await client.ask(body=CHAT, secret=secret)
-        assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
-    assert engine.calls == []
-    assert (await client.ask(body=CHAT)).status == 200  # the same connection
-
-
-async def test_a_revoked_key_ends_with_the_next_request_of_an_open_connection(gateway: Gateway) -> None:
-    client = await gateway.client()
-    assert (await client.ask(body=CHAT)).status == 200
-    assert gateway.keys is not None
-    gateway.keys.known.clear()
-    gateway.keys.version += 1
-    assert (await client.ask(body=CHAT)).status == 401
-
-
-async def test_an_expired_key_too(serve: Serve) -> None:
-    gateway = await serve(key=Key("key_1", "tests", expires_s=int(time.time()) + 1))
-    client = await gateway.client()
-    assert (await client.ask(body=CHAT)).status == 200
-    gateway.keys.known[b"sk-test"] = None
-    (connection,) = gateway.server.connections
-    object.__setattr__(connection._head.grant.key, "expires_s", 1)
-    assert (await client.ask(body=CHAT)).status == 401
-
-
-async def test_shapes_of_bodies_are_not_remembered_without_bound(process: Callable[..., Any]) -> None:
-    """Field names come from callers: large ones must not stay."""
-    server = await process()
-    client = Client(*await asyncio.open_connection("127.0.0.1", server.port))
-    assert (await client.ask(body=CHAT)).status == 200
-    before = server.bytes()
-    for number in range(100):
-        reply = await client.ask(body=CHAT | {f"{number}" + "k" * MIB: 1})
-        assert reply.status == 200
-    assert server.bytes() - before < 40 * MIB
-    client.leave()
-
-
-async def test_ten_thousand_idle_connections(process: Callable[..., Any]) -> None:
-    server = await process()
-    before = server.bytes("VmRSS")
-    idle: list[Client] = []
-    for _ in range(100):
-        opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", server.port) for _ in range(100)))
-        idle += [Client(*each) for each in opened]
-    began = time.monotonic()
-    client = Client(*await asyncio.open_connection("127.0.0.1", server.port))
-    assert (await client.ask(body=CHAT)).status == 200
-    assert time.monotonic() - began < 1.0
-    grown = server.bytes("VmRSS") - before
-    assert grown < 100 * MIB, f"{grown // 10_000} bytes a connection"
-    for each in (*idle, client):
-        each.leave()
-
-
-async def test_more_connections_than_allowed_are_told_so(serve: Serve) -> None:
-    gateway = await serve(limits=Limits(max_connections=2))
-    first, second = await gateway.client(), await gateway.client()
-    assert await first.is_served()
-    third = await gateway.client()
-    reply = await refused(third, 503, "overloaded")
-    assert reply.head["retry-after"] == "5"
-    third.leave()
-    assert await second.is_served()
-    await until(lambda: len(gateway.server.connections) == 2)

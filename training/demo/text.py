@@ -100,17 +100,46 @@ FRAME_ENDING = parse(
 )
 
 
+# The same with what matters first: "create a key, how do i do that", "the data fence, what is that".
+TASK_FIRST = parse(
+    "[||||||to|i want to|it's time to|time to|the plan is to|the idea is to|let's say i|say i|suppose we|ready to|about to"
+    "|now to|i'm supposed to|someone has to|somebody must|my colleague wants to|she wants to|he needs to|they have to"
+    "|they want to|we plan to|i was told to|you want me to|the task is to|today i|first i|then we|and then|or to]",
+)
+TASK_LAST = parse(
+    "[, how|: how|, how do i do that|, how does that work|, how does one do it|, where|, what do i type|, which command"
+    "|, is that possible|, can i|, possible|, but how|, any idea how|, how is that done|, what is the command|, please"
+    "|, what must i do|, what should i do|, how exactly|, help|, can you help|, do you know how|, how would you do it"
+    "|, is there a command|, tell me how|, explain|, what now|, could you tell me how|, i forgot how|||]",
+)
+THING_FIRST = parse(
+    "[||||||and|so|about|regarding|concerning|on the topic of|as for|with regard to|then there is|there is|i read about"
+    "|i saw|somebody mentioned|my boss asked about|people talk about|i heard of|i keep hearing about|confused about"
+    "|not sure about|lost with|curious about|interested in|next question,|topic:|question:|subject:|speaking of]",
+)
+THING_LAST = parse(
+    "[, what is that|, what is it|, what does it mean|, what does that do|, how does it work|, how does that work"
+    "|, what are they|, what are those|, what is meant|, explain|, please explain|, tell me more|, where is it"
+    "|, where do i find it|, how do i get it|, is there one|, do you have that|, do you have one|: what is it|: how|: what"
+    "|, how|, where|, why|, what for|, what about it|, anything i should know|, in short|, can you tell me more|||]",
+)
+
+
 def listed(block: str) -> list[str]:
     """The patterns of a block, which " / " divides."""
     return " ".join(block.split()).split(" / ")
 
 
 def _tasks(node: Node) -> Node:
-    return Seq((POLITE, TASK_OPENING, node, ENDING))
+    after = Seq((POLITE, TASK_FIRST, node, TASK_LAST))
+    return Alt((Seq((POLITE, TASK_OPENING, node, ENDING)), Seq((POLITE, TASK_OPENING, node, ENDING)), after))
 
 
 def _things(node: Node) -> Node:
-    return Seq((POLITE, THING_OPENING, node, THING_ENDING))
+    after = Seq((POLITE, THING_FIRST, node, THING_LAST))
+    return Alt(
+        (Seq((POLITE, THING_OPENING, node, THING_ENDING)), Seq((POLITE, THING_OPENING, node, THING_ENDING)), after)
+    )
 
 
 def _asks(node: Node) -> Node:
@@ -167,7 +196,16 @@ TOPICS: dict[str, Topic] = {
             [this|this place|this site|all this] / what am i looking at / how [does|is] {name} different / what makes
             {name} useful / is {name} a [gateway|proxy|router|server] / what [use|purpose|value] has {rf} / what's the
             big idea / give me the short version of {rf} / what is the use of [a gateway|{name}] / why put a gateway
-            before [my models|a model|llms] / what is it that {name} does
+            before [my models|a model|llms] / what is it that {name} does / so, [Ringfence|this], what [is it|does it
+            do|is that|for] / [remind me|say again] what {rf} [does|is for] / i do not [get|understand] what {rf}
+            [does|is for|is good for] / [which|what] [job|task|role] does {rf} [do|have|play] / what would i
+            [lose|miss|gain] [without|with] {rf} / how would you [describe|explain] {rf} to [a child|my mother|my
+            boss|a manager|a beginner] / is it [a kind of|some sort of|something like a] [proxy|gateway|load
+            balancer|router|firewall] / [what|which] [three|] fences [are there|does it have|are those] / what are the
+            fences / [my boss|somebody] asked [me|] what {rf} is / what's [behind|inside|in] {rf} / [tell|give] me the
+            [essentials|basics|main points|gist] / [all|everything] about {rf} in [a|one] [line|paragraph] / what
+            [advantage|benefit|good] [is in|comes with|brings] {rf} / compare {rf} with [calling the engine
+            directly|litellm|a plain proxy|nothing] / why not [call|use|ask] [the engine|ollama|my models] directly
             """,
         words="""
             {name} / overview / introduction / purpose / three fences / gateway / in front of models / what is /
@@ -206,7 +244,18 @@ TOPICS: dict[str, Topic] = {
             [dumb|stupid|small|limited|simple] / can you think / is there a [human|person|real model] [behind
             this|there] / what [model|llm] is [running|loaded|behind this|being used|in use] [here|] / what exactly
             are you / you are [chatgpt|a robot|dumb|claude|a human] right / say who you are / what's your
-            [deal|purpose|job|background] / i want to know who you are / who is [this|there|answering|speaking]
+            [deal|purpose|job|background] / i want to know who you are / who is [this|there|answering|speaking] /
+            [which|what] [version|size|kind|type] of [model|ai|bot] [are you|is this|am i using] / [may|can|could] i
+            [ask|know] [your name|who you are|what you are] / do you [understand|know|remember|learn|reason]
+            [anything|things|me|much|] / are you [as good as|better than|related to|made by|based on]
+            [chatgpt|openai|google|gpt|claude|meta] / is there [really|] [an ai|a model|someone|a brain] [in
+            there|behind this|answering] / [you seem|you sound|you look] [dumb|small|limited|strange|like a bot|like a
+            toy|stupid] / how come you [know so little|answer so fast|are so small] / what are your
+            [limits|skills|limitations|capabilities|weak points] / [can|should] i [rely on|trust|believe] [you|your
+            answers|what you say] / who [stands behind you|is your creator|owns you|programmed you|answers me] /
+            [name|present|explain|identify] yourself / what is your [purpose|function|mission] [here|] / the
+            [thing|bot|model|one] [that answers|i talk to|in here], what is it / say something about [you|yourself|who
+            you are] / how many [words|languages|things] do you [know|speak]
             """,
         words="""
             who are you / your name / demo model / are you real / are you gpt / bot / toy / robot / chatgpt /
@@ -243,7 +292,18 @@ TOPICS: dict[str, Topic] = {
             computer] what next / getting started / how do i start / how to begin / where do i start / first steps /
             pip install / what is the [first|next] step [after|to] [cloning|download|install] / how long does
             [setup|installing] take / what's the fastest way to try {name} / i am new, how do i start / new machine,
-            nothing installed yet
+            nothing installed yet / what [must|should|do] i [download|type|run|execute|have] to [use|run|start|try]
+            [{rf}] / [which|what] command [installs|starts|sets up|launches] [it|ringfence|everything] / [a|my]
+            [new|second|clean|empty] [computer|server|machine|laptop|vm], how do i get {name} [there|on it|onto it|to
+            run] / i [want|would like|need] {name} on [my|a|another] [server|laptop|machine|mac|desktop|nas|computer]
+            / [is there|do you have] [a package|an installer|a one line install|a docker image|a setup script] / how
+            [hard|easy|long] is [it to install|the install|the setup|installing] / [never|not] [installed|used|set up]
+            [it|ringfence] [before|yet], [help|how do i start|what first] / show me [the|]
+            [install|setup|installation] [commands|steps] / [walk|guide|lead] me through [it|installing|the
+            installation|the setup|the first start] / what comes [first|after pip install|after git clone|next after
+            the download] / how did you install it / [python|pip|git|make] [install|setup|way], please / from
+            [zero|nothing|scratch] to a running [gateway|server|ringfence] / [where|how] do i [begin|start] as a
+            [beginner|new user|newcomer]
             """,
         words="""
             install / installation / setup / pip / pip install / make up / clone / repo / first start / download / new
@@ -283,7 +343,18 @@ TOPICS: dict[str, Topic] = {
             / the demo [model|] is [too small|too dumb|not enough|useless], [i want|give me] a {real} one / how do i
             get rid of [the demo|you] and use a {real} model / i want a {real} model instead of [you|this|the demo] /
             can i have a {real} model / what if i want [a smarter|another|a larger] model / how to give it [weights|a
-            gguf|a model file]
+            gguf|a model file] / {a} {real} {llm}, how do i [add|use|load|get|run] [it|one|that] /
+            [have|got|own|downloaded] [a|my own|this|some] [gguf|model|model file|weights] and [want|need|would like]
+            to [use|run|serve|load] [it|them] / i [want|need|would prefer|would rather have] [an answer from|to talk
+            to|to use] a {real} {llm} / is it possible to [run|use|have] [llama|qwen|mistral|gemma|deepseek] [on
+            it|here|with this|there] / you [are|seem] [too small|too stupid|useless|not smart], [give me|get me|i
+            want|how do i get] a {real} [one|model] / [which|what] [flag|option|argument|command]
+            [loads|adds|takes|serves|sets] [a|my] [model|gguf|file] / [huggingface|hf|hugging face]
+            [repo|link|id|model|name], where do i put it / a model [from|off] [hugging face|the hub|huggingface|the
+            internet|my hard drive|my computer] / how does one [change|replace|swap] the [{llm}|demo|demo model] / the
+            demo [must go|is not enough|should be replaced|is bad] / point [it|ringfence] [at|to] [my|a]
+            [gguf|model|file|weights] / can [it|you|ringfence] [download|fetch|pull] [models|a model|weights] / larger
+            [models|weights], please / use [something|a model] [better|bigger|smarter|larger] than [you|this|the demo]
             """,
         words="""
             gguf / model file / {real} model / own model / hugging face / huggingface / hf / weights / llama 8b / qwen
@@ -318,7 +389,17 @@ TOPICS: dict[str, Topic] = {
             [made|created|generated] / can i see [the|my|a] {key} [again|a second time] / i lost my {key} and need a
             new one / is a {key} [needed|required] / who can create {keys} / it says [401|unauthorized|missing
             key|invalid key] / my {key} was shown only once / what {key} [do i put|should i send|goes] in the header /
-            one {key} for each [app|person|user]
+            one {key} for each [app|person|user] / {somebody} [would like|wants|has|needs|is asking] to
+            [use|call|try|access] [it|the api|ringfence|the endpoint] / [the|our] new
+            [employee|student|developer|colleague|user|app|service|laptop|script] [needs|wants|requires|gets|should
+            get] [a {key}|access|its own {key}|one {key}] / a {key} for [{somebody}|my laptop|the website|our bot|the
+            new server|each user|n8n|open webui] / a [new|fresh|second|further|separate] {key}, [how|please|where] /
+            how [are|do] [people|users|apps|programs] [get in|authenticated|given access|log in|connect with a key] /
+            [which|what] command [creates|makes|gives me|generates|issues] [a {key}|{keys}] / i [have not got|never
+            got|still need|lack|am missing] [a|my|any] {key} / [can|may] i have [a|another|one more|two] {key} / where
+            [is|was|can i see] [my|the] {key} [shown|printed|again] / let [my friend|a colleague|them|him|her|my app]
+            [use it|in|connect|call the api] / one more {key} / it [asks|wants|asked me] for [a|an|the] {key} / what
+            do i [put|write|send] as [the|my] api key / [somebody|a program] new should [get|have] access
             """,
         words="""
             create key / new key / api key / new token / access for a friend / make token / generate / issue /
@@ -355,7 +436,18 @@ TOPICS: dict[str, Topic] = {
             / how are {keys} [revoked|removed|deleted|disabled|cancelled] / can {keys} be [revoked|deleted|taken
             back|removed|cancelled] / [this|that] {key} must [stop working|go|not work any more|die] / i no longer
             [need|want|trust] [this|a|that] {key} / an ex employee still has a {key} / what if a {key} leaks /
-            {somebody} who left still has a {key} / do {keys} [stop working|expire]
+            {somebody} who left still has a {key} / do {keys} [stop working|expire] / {somebody} [should|must|may]
+            [not|no longer|never] [use|have|get] [it|the api|access|a {key}|his {key}|her {key}] [any more|again|] /
+            [that|this|one|the old|her|his|their] {key} [is not|is no longer|isn't]
+            [needed|used|safe|secret|trusted|wanted] / [i|we] [want|need|have] to get rid of [a|one|an old|this|some]
+            {key} / a {key} [fell into the wrong hands|got out|was copied|appeared online|is in a public repo|was sent
+            by mail|must be blocked|should be deleted] / how [fast|quickly|soon] can [a|the|my] {key} be
+            [disabled|deleted|revoked|removed|blocked] / [throw|take|put] {somebody} [out|off] / the [{key}|key of
+            {somebody}] has to [go|be removed|be blocked|be disabled] / what [do i do|now|should i do] [with|about|if
+            there is|after] a [leaked|stolen|lost|exposed] {key} / [undo|reverse|take back] [giving|sharing|handing
+            out] a {key} / [which|what] command [deletes|removes|revokes|disables|kills] a {key} / no more access for
+            {somebody} / make [sure|certain] a {key} [is dead|no longer works|cannot be used] / old {keys}
+            [should|must|have to] [go|be deleted|be removed] / {somebody} lost a laptop with a {key} on it
             """,
         words="""
             revoke / delete key / remove key / leaked / stolen key / disable token / keys revoke /
@@ -386,7 +478,17 @@ TOPICS: dict[str, Topic] = {
             active|are known|are in use|did i create|did we give out|are left] / who has [a {key}|access|{keys}] [at
             present|] / where [are|do i see] [my|the|all] {keys} [listed|] / how are {keys} listed / list {keys} / all
             {keys} on one [page|list|screen] / show {keys} / i [forgot|do not remember|lost track of] which {keys} i
-            [made|have|gave out] / what is the id of my {key} / people with [access|a {key}]
+            [made|have|gave out] / what is the id of my {key} / people with [access|a {key}] / [who|which people|which
+            apps|which users] [has|have|holds|hold|uses|use] [a {key}|{keys}|access] / {keys}: [which|how many|what]
+            [exist|are there|do i have] / i [want|need|would like] [to see|a list of|to know|an overview of]
+            [all|my|our|the] {keys} / [is there|can i get|give me|show me] [a list|a table|an inventory|the list] of
+            [all|the|my|our] {keys} / did i [already|ever] [make|create] a {key} [for bob|for this app|] / what
+            [was|is] the [name|id|ID] of [that|this|my|the|an old] {key} / where [can|do] i [see|find|look up]
+            [all|the|my|existing] [{keys}|key ids|names of {keys}] / how many [people|users|apps|programs] have
+            [access|a {key}] / [which|what] command [shows|lists|prints] [the|all|my] {keys} / let me [see|look
+            at|check] [the|my|all] {keys} / [remind me|tell me|say] which {keys} [i have|there are|exist] / all
+            [the|our|my] {keys}, please / [check|review|go through|look through] [our|my|the] {keys} / a key id, where
+            do i find it
             """,
         words="""
             list keys / keys list / all keys / which keys / existing keys / show tokens / overview of keys / active
@@ -421,7 +523,18 @@ TOPICS: dict[str, Topic] = {
             [each|every|one] {key} have [its own|different|other] [rules|limits|profile] / what is the
             [private|personal|client] profile / are there [profiles|different profiles] / how many profiles can i have
             / which setting [says|decides|tells] where a {key} may send text / may two {keys} have different
-            [rules|rights] / what a {key} is [allowed|permitted] to do
+            [rules|rights] / what a {key} is [allowed|permitted] to do / [a|one|this|my|each|every] {key} should
+            [only|never|just] [use|reach|stay on|go to|leave] [local models|my machines|this machine|the cloud|the
+            house] / what [may|can|is] a {key} [do|allowed to do|reach|permitted] / [profile|profiles], what [is|does]
+            [it|that] [mean|do|for] / how [do|can] i [restrict|limit|tighten|loosen|widen] [a|one|my|this] {key} /
+            which [rules|limits|rights|permissions] [does|has|apply to|belong to] [a|my|this|each] {key} / give
+            [one|this|a|each] {key} [more|fewer|less|other|special|different] [rights|permissions|rules|freedom] /
+            what [sets|decides|determines] [what|where] a {key} [may|can] [do|send|go] /
+            [different|other|separate|special] [rules|settings|limits] for [different|other|each|some] {keys} / a
+            {key} [just for|only for] [local|private] [use|models|work] / where [is|do i set|do i change] the profile
+            of a {key} / in which [section|part|place] of {yaml} are [profiles|the rules for keys] / the
+            [client|private|personal] profile, what is [that|it|different] / a [strict|loose|private|local only]
+            profile / is my {key} [private|local only|allowed to use the cloud]
             """,
         words="""
             profile / profiles / profile of a key / bound to / key rules / private profile / client profile / personal
@@ -461,7 +574,21 @@ TOPICS: dict[str, Topic] = {
             the cloud|] [allowed|possible|safe] / can a retry [leak|send] my text / who can see my [data|text|prompts]
             / how is my [data|privacy|text] [protected|guarded|kept] / what keeps [my|our|private] [data|text|secrets]
             [here|inside|local|on my machine|from going away] / does it phone home / what is [mesh|host] / are my
-            secrets safe / nothing may leave [this|my] [machine|house|network|computer]
+            secrets safe / nothing may leave [this|my] [machine|house|network|computer] / [i|we] [work
+            with|handle|have|process] [patient|private|secret|confidential|sensitive|customer]
+            [data|records|files|texts], is [that|it|this] [safe|ok|protected] / [do|does|will|would]
+            [anything|something|my words|what i write|my files|any text] [leave|get out|go to the internet|go
+            online|reach the cloud|reach a third party] / [who|which company|what company|which server] [else|]
+            [gets|sees|receives|reads] [my|our|the] [data|text|prompts] / [nothing|no text|no data|not a word]
+            [should|must|shall] [leave|go to the cloud|get out|go online] / how [do you|does it|is it] [guarantee|make
+            sure|ensure|prevent] [that|] [data|text|my data|nothing] [stays here|leaks|stays local|leaves] /
+            [on|during|after] a [retry|fallback|failure|crash], [does|may|can|could] [text|data|it] go [elsewhere|to
+            the cloud|out] / is [it|everything|all of it] [local|private|offline|on my machine] / [keep|make|hold] it
+            [private|secret|local|confidential] / the [boundary|boundaries|data fence], what [is|are|does]
+            [it|that|those|they] / HOST, what [is|does] [that|it] [mean|] / [is|are] [mesh|host|cloud] [a
+            level|levels|a boundary] / how [private|confidential|secure|safe] is [it|this|ringfence|my data] / what
+            leaves [my|this|the] [machine|network|computer|house] / [does|can] [my|the]
+            [employer|provider|cloud|internet] [see|get] my [data|prompts|text]
             """,
         words="""
             data fence / boundary / host / mesh / host mesh cloud / private text / privacy / stay local
@@ -503,7 +630,19 @@ TOPICS: dict[str, Topic] = {
             [drop|forget|cut] my [old|first|long] [messages|text] / what [if|happens when] [the|my] [context|window]
             is [full|exceeded|used up|too small] / i get context length exceeded / can [a|the] context [overflow|run
             over|run full] / does a too long prompt crash [it|the engine] / is there a [token|length|size] limit /
-            what if tokens run out / what if i run out of [tokens|window|space in the window]
+            what if tokens run out / what if i run out of [tokens|window|space in the window] / [my|the|a|our]
+            [text|file|pdf|book|code|history|prompt] [has|is] [100 pages|too many words|very long|far too long|200k
+            tokens|enormous|bigger than allowed] / [is|are] there [a|any] [limit|limits|maximum] [on|to|for] [the|]
+            [prompt|prompts|text|input|words|length|tokens] / what [is|'s] the [maximum|longest|biggest|largest]
+            [prompt|input|text|answer|request] / [will|does|can] [it|a long text|a big prompt|too much text]
+            [crash|break|overload|kill] [it|the model|the engine|everything|] / [do|does|will] [long|big|huge]
+            [chats|prompts|texts|inputs] [work|fail|crash|get cut|fit] / how [does it handle|do you handle|is it
+            with|about] [long|huge|big|too long] [inputs|prompts|texts|chats|documents] / [too much|so much|a lot of]
+            [text|input] [for|in] [one|a|the] [prompt|request|model|window] / the [context|window] [is|gets|was]
+            [full|too small|exceeded|used up] / the memory fence, what [is|does] [it|that] / [why|how] [is|was] my
+            [answer|output] [cut|limited|so short|capped] / [does|can] the [window|context] [overflow|run over|fill
+            up] / i [got|get|see] an error about [the|] [context|length|tokens|window] / [paste|send|feed] [a|the]
+            [whole|entire|long] [book|file|document|log]
             """,
         words="""
             memory fence / context window / too long / long prompt / overflow / token limit / max tokens / context
@@ -544,7 +683,19 @@ TOPICS: dict[str, Topic] = {
             limit|monthly cap] / i [do not|don't] want [a big bill|to pay too much|to spend more than 20 dollars|high
             costs] / how are [budgets|costs|expenses] [kept|enforced|limited] / who pays for [this|cloud requests] /
             what about [money|costs|the bill|my wallet] / can costs [explode|run away|get out of hand] / will i get a
-            big bill / how do budgets work / is the cost limited
+            big bill / how do budgets work / is the cost limited / [i|we] [have|want to spend|can spend|allow]
+            [only|at most|no more than] [5 dollars|10 euros|20 dollars|little money|100 a month] / how [do you|does
+            it|is it] [guarantee|make sure|prevented|ensure] [that|] [i do not|we do not|nobody]
+            [spend|pay|spends|pays] too much / [is|are|can|could] [my|our|the] [money|costs|bill|budget|spending]
+            [safe|limited|protected|under control|get out of hand] / what does [one|a|each]
+            [request|question|answer|call] cost / what [if|happens if|happens when] [a|the|my] budget [ends|is
+            over|runs out|is too small] / [afraid|scared|worried] of [a|the|high|big] [bill|bills|costs] / [the|a|my]
+            [budget|budgets|money fence], [what|how] [is|does|are] [it|that|they] [work|mean|for|do] / [set|put|place]
+            [a|the] [limit|cap|maximum] on [money|costs|spending|what it spends|the bill] / [cheap|cheaper|less
+            expensive|low cost] [use|running|please] / how much [money|budget] is [left|used|spent|reserved|gone] /
+            never spend more than [i say|my budget|10 dollars|allowed] / [does|can] it [stop|refuse|block] when
+            [money|the budget] [is gone|runs out|is spent] / who [watches|guards|counts|limits] the
+            [money|costs|spending] / a [monthly|daily|weekly|yearly] [budget|limit|allowance]
             """,
         words="""
             money fence / budget / spending / cost / costs / bill / limit spending / money / spend / spending limit /
@@ -585,7 +736,18 @@ TOPICS: dict[str, Topic] = {
             [connect|talk|reach it] / show [me|] [the|some|] [code|python|python code|example code] / [can|could] my
             [app|code|script|program] use [it|this|{name}] / do i need to change my [code|openai code|program] / my
             [app|program|script] uses [openai|the openai library|python] / three lines [of code|of python] / code
-            [example|sample] [for|in] python / call it from python
+            [example|sample] [for|in] python / call it from python / [i|we] [write|program|code|work] [in|with]
+            python, [how|what] do [i|we] [call it|connect|use it|need] / what [do i|must i|should i]
+            [put|write|change|type|set] in [my|the] [code|script|program|client] / [my|our|an]
+            [script|app|program|code|bot|agent] [should|must|wants to|has to] [use|call|talk to|connect to|go through]
+            [it|ringfence|the gateway] / [code|python|openai], how / [an|some|a few lines of|a bit of] [code|python]
+            [please|to start|to copy|for that] / [the|a] [client|library|package] for [python|developers|programs] /
+            which [url|address|library|package|client] [for|in|from] [python|code|my program|my script] / [does|will]
+            [the|my] [openai|existing|old] [client|code|library|script|package] [work|still work|do] /
+            [from|inside|within] [a python script|python|my program|code|jupyter|a notebook] / [connect|hook up|link]
+            [my|a] [program|app|script|bot|agent] / how [would|does|do] [a|my] [program|script|developer]
+            [call|reach|use|talk to] it / base url, what is it / api [example|usage|call] in [python|code] / what are
+            the three lines
             """,
         words="""
             python / python code / openai library / base url / base_url / openai client / code example / client / sdk
@@ -624,7 +786,17 @@ TOPICS: dict[str, Topic] = {
             [program|process|app|server] [uses|is using|occupies|has|blocks] [this port|port 7464|7464|the port|the
             same port] / i [want|need] [another|a different] port / can it [use|listen on|run on] [another|a
             different|port 8080|port 80|a custom] [port|] / what number is the port / on which [port|address] [is
-            it|does it run|can i reach it] / does it have to be 7464 / 7464 is [taken|busy|used|occupied]
+            it|does it run|can i reach it] / does it have to be 7464 / 7464 is [taken|busy|used|occupied] /
+            [on|under|at] [which|what] [port|address|number|url] [is it|does it listen|can i reach it|does it run|do i
+            find it] / [i|we] [want|need|prefer|would like] [port 8080|another port|a different port|port 80|it on
+            8080] / [the|this|that|my] port is [already|] [taken|used|blocked|occupied|busy] [by|from]
+            [something|another program|another app|apache|nginx|docker] / [port|ports], [which|what|how] [one|is it|to
+            change|do i change it] / [is|was] [it|the port] [7464|8080|8000|always 7464|fixed] / what [does|is] 7464
+            [mean|for|] / [use|take|try|give it] [8080|9000|another number|a free port] instead / [cannot|can't|could
+            not|unable to] bind [to|] [the|] [port|address] / two [servers|programs|gateways|copies] on [one|the same]
+            port / which [setting|flag|option] [changes|sets] the port / 7464, [why|what is it|can i change it|must it
+            be] / my firewall [wants|needs] [to know|] the port / move [it|the gateway|the server] [to|away from|off]
+            [port|] [8080|7464|another port]
             """,
         words="""
             port / default port / 7464 / change port / listen / port number / --port / port in use / server.port /
@@ -662,7 +834,20 @@ TOPICS: dict[str, Topic] = {
             [settings|options] are there / [what|which] file do i edit / unknown [key|setting] in the [config|yaml] /
             does it have a config file / can i [check|test|verify] [my|the] [config|yaml|settings] / what is in
             ringfence.yaml / i made a [mistake|typo] in [the config|my yaml|the yaml] / is there an example
-            [config|configuration|yaml] / how do i know my [config|yaml] is [valid|right]
+            [config|configuration|yaml] / how do i know my [config|yaml] is [valid|right] / where [does|do|can]
+            [it|i|one|ringfence] [keep|store|change|find|put|save] [its|the|my|all|]
+            [settings|options|configuration|config] / [the|my|a] [config|configuration|settings|options|yaml],
+            [where|what|how|which file] [is it|are they|do i change it|] / [is there|do i need|do i have to write|must
+            i have] a [config|config file|settings file|yaml|configuration] / how [do|can] i [know|see|tell|be sure]
+            [if|that|whether] [my|the] [config|yaml|settings|file] [is|are] [ok|fine|good|valid|right|correct] /
+            [did|have] i [make|made|write] [a mistake|an error|something wrong] in [my|the] [yaml|config|settings] /
+            [which|what] command [checks|tests|verifies|validates|writes|creates] the [config|yaml|settings] / i
+            [would like|want|need] to [change|set|adjust|tune] [a setting|something|some options|a few settings|the
+            defaults] / [what|which] [settings|options|keys] [exist|are possible|can i set|may i change] /
+            [start|begin] with [a|an|the] [example|default|empty|sample] [config|configuration|yaml] /
+            [wrong|bad|invalid|broken] [yaml|config|configuration|settings] / it [says|complains
+            about|refuses|rejects] [my|the|an unknown] [config|yaml|setting|key in the yaml] / a [file|place|page]
+            [with|for|that holds] [the|all|my] [settings|options]
             """,
         words="""
             config / settings / configuration / ringfence.yaml / config file / yaml / config check / config init /
@@ -702,6 +887,20 @@ TOPICS: dict[str, Topic] = {
             [notice|see|pick up|read] [changes|config changes|my changes|edits] [by itself|automatically|] / how is
             the [config|configuration] reloaded / can it reload / which signal reloads [it|the config] / must it be
             restarted after [a change|editing] / do changes need a restart / the old settings are still [used|active]
+            / [after|when|once] i [change|edit|modify|save|touch] [the|my|a] [config|yaml|settings|file|setting] [what
+            then|what now|what next|do i restart|must i do something] / [is|are] [a|the] [restart|stop and start]
+            [needed|required|a must|avoidable|really needed] / [it|ringfence|the server] [still|] [uses|has|shows|runs
+            with] the old [config|settings|values|yaml] / [my|the|a] [new|changed]
+            [config|setting|settings|yaml|value] [is|are] [not|] [used|active|loaded|ignored|seen] /
+            [make|let|have|tell] [it|ringfence|the server] [re-read|read|reload|load|use|notice] [the|my|its]
+            [config|yaml|settings|file|changes] [again|now|] / [change|changing|switch|update] [settings|config|the
+            config|options] [without|with no] [restart|restarting|stopping|interruption|downtime] / does [it|the
+            server] need to [restart|stop|start again] / [which|what] [command|signal]
+            [applies|loads|reloads|refreshes|activates] [the|my|] [config|changes|settings|edits] / reload,
+            [how|please|what does it do] / [new|fresh|changed] [values|settings|options] [should|must|have to]
+            [work|be used|be active] [now|at once|immediately] / config [changed|edited|updated|saved], [what now|now
+            what|and now|next] / is there a [hot|live] [reload|update|change] / will [my|the] [edit|change|changes] be
+            [seen|noticed|used|applied]
             """,
         words="""
             reload / sighup / config reload / apply changes / without restart / hot reload / edited / changed config /
@@ -737,7 +936,19 @@ TOPICS: dict[str, Topic] = {
             doing / how busy is [it|the server|the gateway|ringfence] / status / status please / current status / is
             [anything|something] [running|loaded|happening] / what's [up|happening|running|loaded|new] with [the
             server|ringfence|my models|the engines] / how many requests are [running|active|waiting] / [what|which]
-            model is [loaded|active] at present / how [full|loaded] is the [queue|server]
+            model is [loaded|active] at present / how [full|loaded] is the [queue|server] / [what|which]
+            [models|engines|things] are [running|up|loaded|on|active] / is [my|the|any|a]
+            [model|engine|server|gateway|instance] [up|running|loaded|ready|there|on|online|working] / [i|we]
+            [want|need|would like] to [see|watch|know|follow] [what|how] [is happening|it is doing|runs|it does|things
+            are] / [how|what] is [it|the server|everything|the gateway|the state] [doing|like|now|] / [a|the]
+            [quick|short|live|current] [look|glance|overview|summary] [at|of] [what runs|the running models|the
+            server|the state|everything] / [did|has] [it|the model|the engine|everything] [start|started|come
+            up|loaded] / [which|what] command [shows|prints|tells] [what is running|the status|the state|activity] /
+            [watch|follow|see] [it|things|requests|the queue|traffic] [live|as it happens|in real time|scroll by] / is
+            [it|somebody|anyone] using [it|the model|the server] [now|] / how many [models|engines|requests|users]
+            [are|] [running|active|there|online|waiting] / status, [how|where|please|of what] / [show|tell] me [the
+            state|what is up|what runs|what is loaded|how things are] / everything [ok|fine|up|running|alright]
+            [there|with it|] / what [does|is] the [server|gateway] [do|doing|up to] [now|these days|]
             """,
         words="""
             status / live / state / running / what is running / status watch / loaded models / activity / live view /
@@ -774,7 +985,18 @@ TOPICS: dict[str, Topic] = {
             [graphical|visual|web] [view|interface|page] / i [prefer|want|like|need] [a gui|the browser|to click|a web
             page|a dashboard|buttons] / what url do i open / which [address|url|page] do i type in [the|my] browser /
             is there anything to look at in the browser / what does console_url mean / i closed the browser tab, where
-            was it / i do not like the command line
+            was it / i do not like the command line / [is there|do you have|does it have|have you got] [a|any|some]
+            [page|view|screen|site|app] [i can|to] [open|click|look at|see|use] / [where|how] [is|do i open|do i
+            see|do i reach|can i open] [the|a|your] [gui|ui|console|dashboard|web page|panel|web interface] / i [do
+            not|don't] [like|want|use] [terminals|the terminal|commands|typing commands|the command line] / [my|the]
+            browser, [what|which] [address|url|link|page] / [something|anything] [graphical|visual|with buttons|with a
+            mouse|to click on|in the browser] / [the|a] [link|url|address] [to|for|of] the [console|ui|web
+            page|gui|dashboard], [where|what|please] / open [the|a] [page|console|ui|site|gui] in
+            [chrome|safari|edge|my browser|a tab] / [which|what] [page|url|site|address] [do i|should i|must i]
+            [visit|open|type|go to|enter] / [lost|closed|forgot|missed] the [link|url|address|tab|page] /
+            [show|see|view] [costs|models|usage|everything|requests] in [a|the] [browser|web page|dashboard|gui] / the
+            console, [where|what|how] [is it|do i open it|] / [can|could] i [manage|control|see|use]
+            [it|everything|ringfence] [with the mouse|from a browser|on a web page|graphically]
             """,
         words="""
             console / browser / web ui / dashboard / gui / web page / console_url / web interface / ui / admin page /
@@ -815,7 +1037,20 @@ TOPICS: dict[str, Topic] = {
             [supported|needed|found|used|compatible|required|ok] / do i need [ollama|vllm|lm studio|llama.cpp] / what
             runs the [model|models] / what software [runs|serves] the models / which backend [do you use|is used] /
             will it find my [ollama|vllm|lm studio] / can it [adopt|use|find] a running [ollama|vllm|engine|server] /
-            must i stop ollama / [ollama|vllm] or [llama.cpp|ollama] which one
+            must i stop ollama / [ollama|vllm] or [llama.cpp|ollama] which one / [i|we]
+            [already|still|currently|also|] [have|use|run|like|love] [ollama|vllm|lm studio|llama.cpp],
+            [does|will|can|is] [it|that|this] [work|fine|be found|be used|ok|a problem] / [ollama|Ollama|vllm|vLLM|lm
+            studio|LM Studio|llama.cpp], [does|is|can] [it|that] [work|supported|be used|run] / [must|should|do] i
+            [stop|remove|uninstall|keep|replace|give up] [ollama|vllm|lm studio|llama.cpp|my engine] / [what|which]
+            [engine|software|server|program] [runs|serves|drives|powers|executes|loads] [the|my|your]
+            [models|model|weights] / [which|what] [servers|engines|backends|runtimes] [can i|do you|does it|will it]
+            [use|support|find|start|handle|know|attach] / [does|will|can] [it|ringfence] [see|find|notice|use|take
+            over|pick up] [my|a|the|other] [running|local|existing|] [ollama|vllm|engine|engines|model server|lm
+            studio] / is [it|ringfence] [like|the same as|built on|based on|a replacement for]
+            [ollama|llama.cpp|vllm|lm studio] / how [does it|do i|is it] [work|connect|combined|use it] with
+            [ollama|vllm|lm studio|llama.cpp] / my [models|weights] [are|live|lie] in [ollama|lm studio|vllm] /
+            [supported|possible|known|available] [engines|inference servers|backends|servers], [please|which|what] /
+            [what|who] does the [inference|computing|actual work]
             """,
         words="""
             engines / engine / ollama / vllm / lm studio / llama.cpp / inference server / supported engines / which
@@ -854,7 +1089,19 @@ TOPICS: dict[str, Topic] = {
             [hardware|gpu|graphics card|computer|machine] [do i need|is needed|is required|does it need|is enough] /
             without gpu / is a [cpu|laptop|normal computer|small machine] enough / my
             [computer|laptop|machine|pc|server] is [old|weak|slow|small] will it [run|work] / cpu or gpu / is cuda
-            [needed|required] / what if i have no gpu
+            [needed|required] / what if i have no gpu / [my|our|the|this] [laptop|computer|pc|server|machine|mac|box]
+            [has|have|comes with|got] [only|just] [a cpu|8 gb|an old processor|integrated graphics|no card|a weak cpu]
+            / [i|we] [do not|don't] [have|own|possess] [a|any] [gpu|graphics card|nvidia card|good hardware|strong
+            machine] / [is|are] [a|the] [gpu|graphics card|card|cpu] [needed|enough|required|a
+            must|necessary|optional] / [will|does|can|would] [it|ringfence|this|the demo] [run|work|start|be ok|do]
+            [on|with|without] [my laptop|only a cpu|a gpu|an old pc|no gpu|weak hardware|a small server|just the
+            processor] / [what|which|how much] [hardware|gpu|vram|memory|ram|machine] [is|do i|does it]
+            [need|needed|required|necessary|enough] / gpu, [needed|do i need one|is it needed|yes or no] /
+            [must|should|do|shall] i [buy|get|rent|have|own] [a|an|some] [gpu|graphics card|nvidia card|better
+            machine|card] / [no|without|lacking|missing] [gpu|graphics card|cuda|nvidia], [does it work|is that
+            ok|what then|possible] / [can|could] [a|my|an] [cpu|processor|old laptop|raspberry pi|cheap server|normal
+            pc] [run|do|handle|manage] [it|this|that] / only [a|one|my] [cpu|processor] [here|available|in this
+            machine]
             """,
         words="""
             gpu / GPU / no gpu / graphics card / cpu / cuda / nvidia / hardware / laptop without gpu / need gpu / cpu
@@ -896,7 +1143,20 @@ TOPICS: dict[str, Topic] = {
             missing] / i have [a problem|an error|problems|trouble|an issue] / where do i look when [it
             fails|something is wrong] / is my [setup|installation] [ok|complete|right|broken] / is anything missing /
             troubleshooting / it worked yesterday and now it fails / what to do when it fails / i am stuck / nothing
-            happens / the start fails / not working
+            happens / the start fails / not working / [it|ringfence|the server|the gateway|something|everything]
+            [just|suddenly|always|] [crashes|dies|fails|stops|hangs|quits|freezes|breaks] / [there is|i have|i got|it
+            shows|it prints|i see] [a|an|some] [error|strange error|problem|red text|ugly error|long
+            error|failure|warning] / [it|ringfence|the server] [does not|doesn't|will not|never|refuses to]
+            [start|come up|work|run|answer|react|respond|launch] [any more|at all|] / [what|how] [do i|can i|to|should
+            i] do when [it|something|everything|the server] [fails|breaks|is broken|crashes|hangs|goes wrong] /
+            [why|how come] [is|does|did] it [fail|failing|broken|crash|not working|dead] / [find|search|tell me|show
+            me] [the|my] [fault|mistake|problem|cause|error|what is wrong|what is missing] / [can|could|will]
+            [you|someone|anybody|it] [help|fix|check|repair] [me|it|my setup|my installation|this|the problem] /
+            [is|was] [something|anything] [wrong|missing|broken|not right] [with|in|on] [my|the]
+            [setup|machine|installation|system] / [error|problem|failure|crash|trouble], [help|what now|what do i
+            do|please help] / [after|since] [the|an|my] [update|install|start|reboot] [it fails|nothing goes|it is
+            broken|it crashes] / [check|test|examine|inspect] [my|the] [machine|system|installation|setup|environment]
+            [for problems|for errors|]
             """,
         words="""
             doctor / error / problem / wrong / broken / does not start / fails / crash / fix / troubleshoot / fault /
@@ -940,6 +1200,20 @@ TOPICS: dict[str, Topic] = {
             model] / how is [a target|the model|a model|the route] [chosen|picked|selected|decided] / who decided
             [that|this|where it went] / explain [this|that|the last|a|my last] [decision|{request}|route|choice] / why
             there / why did it end with [this|another] [model|target] / which target was [picked|chosen|used] and why
+            / [why|how come|for what reason] [did|was|has] [my|the|this|that|a] {request} [go|sent|routed|gone|get
+            routed|passed|given] [to|] [the cloud|that engine|this model|another model|the small model|that
+            target|there] / [which|what] [model|engine|machine|target] [did|has|was|took|got|answered|handled|served]
+            [it|my {request}|that {request}|this one|the last one] / [what|which] [rule|reason|logic|thing]
+            [decided|chose|picked|made it choose|sent it there|is behind that] / [i|we] [expected|wanted|thought
+            of|asked for] [another|a different|the big|my own] [model|engine|target] / [how|why] [does it|did it|do
+            you|is it] [pick|choose|select|decide|decided] [on|] [a|the|this|that|which]
+            [model|target|engine|route|place] / [the|a|that|this|my] [decision|route|routing|choice],
+            [why|how|explain|can i see it|what was it] / [show|give|tell] me [the|why|]
+            [reason|reasons|explanation|decision] [for|behind|of] [the|that|this|a]
+            [choice|route|target|routing|{request}] / [can|could|may] i [see|know|learn|trace|follow] [why|how|where]
+            [it|a {request}|my {request}] [went|was routed|was decided|travelled] / [why|who] [not|said not] [use|to
+            use|take] [my|the] [gpu|other model|local model|big model] / [targets|models|engines] [were|that were]
+            [excluded|skipped|left out|refused], [why|which]
             """,
         words="""
             explain / decision / routing / why that model / why there / which model answered / reason / route / chosen
@@ -975,7 +1249,19 @@ TOPICS: dict[str, Topic] = {
             chat|a terminal chat|an interactive mode|chat] / chat / [let's|let us|i want to] chat / [how|where] do i
             chat / [interactive|command line] [mode|chat] / i [want|would like|like] to [chat|talk to a model|talk
             with it|speak to the model] / chat without [a browser|code|python] / is there an interactive
-            [mode|session|shell|prompt] / talk from the terminal / a quick chat with the model
+            [mode|session|shell|prompt] / talk from the terminal / a quick chat with the model / [i|we]
+            [just|only|simply|] [want|would like|wish] to [chat|talk|speak|converse|have a chat] [a bit|with it|with a
+            model|in the terminal|] / [can|could|may] i [type|ask|write|enter] [questions|messages|something|text]
+            [in|into|on] [the|a|my] [terminal|shell|command line|console] / [a|some|any]
+            [chat|conversation|talk|dialogue] [in|from|on] [the|my|a] [terminal|shell|command line|bash|ssh session] /
+            [which|what] command [starts|opens|begins] [a|the] [chat|conversation|talk] / chat, [how|where|is there
+            one|please] / [talk|speak|chat] [to|with] [it|you|the model|my model] [directly|here|now|in the shell|in
+            my terminal] / [no|without] [browser|code|client|python|app], [just|only] [the terminal|chat|a
+            shell|talking] / [test|try|check] [the|my|a] [model|llm] [by hand|interactively|by asking it
+            something|quickly in the shell] / [something|anything] like [chatgpt|a chat window|a chat prompt] in
+            [the|my] [terminal|shell|command line] / [interactive|direct|live] [chat|talk|conversation|session]
+            [with|] [a|the|] [model|llm|] / ask [the|my|a] model [a question|something] from [bash|the terminal|the
+            shell|the command line]
             """,
         words="""
             chat / terminal / terminal chat / chat command / talk to model / command line / shell / interactive /
@@ -1014,7 +1300,20 @@ TOPICS: dict[str, Topic] = {
             stream or not / why [do|must] i wait for the [whole|full] [answer|reply] / are
             [tokens|answers|replies|words] [streamed|sent one by one|sent in pieces] / what does stream true do /
             words appear one after the other / how do tokens arrive / text should appear while it is
-            [generated|produced|written|made]
+            [generated|produced|written|made] / [i|we] [want|would like|need|prefer] [the|]
+            [answer|text|tokens|words|reply|output] [to appear|appearing|to come|coming|shown] [live|slowly|one by
+            one|as it is made|word by word|immediately] / [can|could|does|will] [the|an|my]
+            [answer|reply|text|output|response] [appear|come|arrive|be sent|show] [bit by bit|word by word|in
+            pieces|live|as it is written|gradually|at once] / [why|must|do] [do|] i [have to|] wait [so long|until the
+            end|for everything|for the full text] / [stream|streaming|sse|SSE], [how|is it
+            there|supported|possible|what about it] / [turn|switch] [streaming|the stream|it] [on|off] /
+            [see|watch|follow] [the|] [tokens|words|text|answer] [come in|arrive|appear|being written|grow] / [like|as
+            in|same as] chatgpt, [word by word|typing|letter by letter|live] / [which|what]
+            [field|option|flag|parameter|setting] [streams|makes it stream|turns on streaming|is for streaming] /
+            [does|do|is|are] [it|the api|you|answers|tokens] [support|do|offer|streamed|stream|have]
+            [streams|streaming|sse|live output|] / [one|a] token at a time / [get|receive|read|consume] [server-sent
+            events|an event stream|chunks|deltas] / the answer [should|must|has to] [come|arrive|appear] [faster|in
+            chunks|sooner|as a stream]
             """,
         words="""
             stream / streaming / stream true / tokens one by one / sse / server-sent events / word by word / partial
@@ -1055,7 +1354,20 @@ TOPICS: dict[str, Topic] = {
             [prometheus|grafana|a monitoring system] / how [many|] [requests|tokens] [were|are]
             [served|counted|measured] / how do i measure [latency|speed|requests|load] / how can i graph
             [requests|usage|latency] / what can be [measured|scraped|monitored|graphed] / what numbers [do you|does
-            it] export / i want [graphs|charts|statistics|numbers for grafana]
+            it] export / i want [graphs|charts|statistics|numbers for grafana] / [can|could|does|how does|how can]
+            [prometheus|grafana|my monitoring|datadog|our dashboard] [see|read|get|collect|watch|know about] [it|the
+            numbers|ringfence|its load|requests] / [i|we] [want|need|would like|have]
+            [graphs|charts|numbers|statistics|metrics|a dashboard in grafana|alerts] [for|of|about|on]
+            [it|requests|tokens|latency|usage|] / [what|which] [numbers|metrics|figures|statistics|counters] [are
+            there|does it have|do you have|can i get|exist|does it export] / [where|how] [do i|can i|to|are]
+            [find|get|see|read|collect|scrape] [metrics|the numbers|statistics|measurements|the metrics] /
+            [metrics|prometheus|grafana|monitoring], [how|where|which url|is it there|supported] / [which|what]
+            [url|path|endpoint|target] [for|in|goes into] [prometheus|prometheus.yml|the scrape
+            config|grafana|monitoring] / [how|what] [fast|slow|busy|many errors] [is it|are there|was it] [over
+            time|last week|on average|per hour] / [add|put] [it|ringfence] [to|in|into] [prometheus|grafana|our
+            monitoring|my dashboards|the scrape config] / [requests|tokens|errors|latency] [per|by|for each]
+            [second|model|hour|key|minute] / [is|are] there [an exporter|prometheus metrics|numbers to graph|a metrics
+            page|metrics]
             """,
         words="""
             metrics / prometheus / grafana / /metrics / statistics / scrape / monitoring / metrics endpoint /
@@ -1090,7 +1402,19 @@ TOPICS: dict[str, Topic] = {
             go home] [how do i end it|how to close it|] / what [if|happens when] i press ctrl-c / do engines
             [stop|end|keep running|die] [too|as well|when i stop it|] / stop / quit / exit / shut down / stop it /
             kill it / is there a stop command / how to [exit|quit|leave|stop] / it [keeps|is still] running, how do i
-            [stop|end|kill] it / how can i end the program / everything should stop
+            [stop|end|kill] it / how can i end the program / everything should stop / [how|where]
+            [do|can|would|should] [i|one|we] [stop|end|kill|quit|exit|close|leave] [it|this|the
+            thing|ringfence|everything|that] [again|now|please|] / [i|we] [am finished|am done|are done|have
+            enough|want to leave|need to go|no longer need it], [close it|stop it|shut it down|how do i quit|end it] /
+            [please|] [stop|end|quit|kill|close] [it|this|everything|ringfence|the server|now|all] / [which|what]
+            [key|command|button|keys] [stops|ends|kills|closes|quits] [it|ringfence|everything|the server] /
+            [it|ringfence|the server] [should|must|has to|needs to] [stop|end|quit|go down|be closed|be off] / stop,
+            [how|please|everything|now] / how [is|does] [it|the server|everything] [stopped|end|closed|shut
+            down|turned off|ended] / [do|will|does] [the|my|all|] [engines|models|children|processes|engine]
+            [stop|end|die|stay|keep running] [too|as well|when i quit|after ctrl-c] / [shut|turn|switch|power]
+            [down|off] [the machine part|the gateway|the server|all engines|ringfence] / [nothing|no process] should
+            [run|keep running|be left|stay] / [get|bring] [it|everything|the server] down / how to [make it stop|leave
+            the program|end the session|get out|get out of it]
             """,
         words="""
             stop / quit / exit / shut down / ctrl-c / end / kill / close / stop everything / terminate / halt /
@@ -1134,7 +1458,20 @@ TOPICS: dict[str, Topic] = {
             use [openai|claude|gpt-4|cloud models|anthropic|gemini] [through it|as well|too|] / who switches [a
             provider|the cloud] on / which cloud providers [are on|are used|can i use] / it found a
             [cloud|openai|anthropic] key / do i need an openai [key|account] / will my [openai|anthropic|cloud]
-            account be [charged|used|billed]
+            account be [charged|used|billed] / [i|we|my shell|my machine] [have|has|got] [an|a|some|my]
+            [openai|anthropic|gemini|cloud|claude|groq|mistral] [key|account|keys|api key] [in|on|set in] [the|my|]
+            [environment|env|shell|.env file|machine] / [are|is|will|do|does] [my|the|our|any|these]
+            [openai|anthropic|cloud|gemini|provider] [keys|key|credentials|account] [be|get|]
+            [used|taken|sent|spent|read|charged|safe|ignored] / [do|does|will|would] [it|you|ringfence]
+            [just|simply|secretly|automatically|] [use|spend|take|call|contact|pay] [openai|the cloud|anthropic|my
+            credits|my cloud account|my openai key|with my key] / [how|where] [do i|can i|to] [switch|turn] [on|off]
+            [openai|anthropic|a provider|the cloud|gemini|claude|cloud models] / [why|how come] [does it|is it]
+            [report|reports|list|mention|show|not use|ignore] my [openai|anthropic|cloud|gemini] key / [i|we]
+            [want|would like|need] [gpt-4|claude|gemini|openai|cloud models|a cloud model] [too|as well|through
+            it|sometimes|] / [openai|anthropic|gemini|claude], [is it used|how do i switch it on|can i use it|does it
+            call it] / [a|the|my] cloud [key|account|provider], [what happens|is it used|how|when] / [it|ringfence]
+            [found|sees|saw|noticed|knows|reported] my [openai|anthropic|cloud|gemini] key / what [do you|does it] do
+            with [my|the] [OPENAI_API_KEY|cloud keys|provider keys|openai key]
             """,
         words="""
             cloud key / cloud keys / openai key / OPENAI_API_KEY / anthropic key / provider / switch on provider /
@@ -1174,7 +1511,19 @@ TOPICS: dict[str, Topic] = {
             [anything|my text|my prompt|what i say|the conversation] [logged|recorded|stored|saved|kept] [on
             disk|anywhere|] / who reads the logs / are there logs / is there a log of [prompts|my questions|chats|what
             i wrote] / do you [keep|store|save] [a history|my chats|my questions|what i wrote|records] / are the logs
-            [clean|safe|private]
+            [clean|safe|private] / [is|are|was|were] [anything|what i type|what i say|my words|my text|my chat|this
+            chat|our chats] [kept|stored|saved|logged|recorded|written|remembered] [somewhere|anywhere|on disk|in a
+            log|by you|] / [who|can somebody|can anyone|could my boss|can the admin] [reads|read|see|look at|find]
+            [my|our|the] [chats|prompts|questions|messages|conversations] [later|afterwards|] / [do|does|will]
+            [you|it|ringfence|the server] [keep|save|store|log|record|hold] [a copy|everything|the text|what users
+            write|prompts|answers|a history] [of my chats|of this|of what i say|] / [where|how] [are|is|do i find|can
+            i read|do i see] [the|its|your] [log|logs|log files|logfile] / [what|which text]
+            [is|gets|goes|lands|stands] in [the|its|your] [log|logs|log files] / logs, [where|what is in them|do they
+            have prompts|how] / [i|we] [do not|don't] want [prompts|my text|anything|my questions|secrets]
+            [logged|stored|saved|in the logs|on disk|recorded] / [is|are] [prompts|answers|texts|chats|requests]
+            [in|part of|visible in|kept in] the [log|logs] / [delete|erase|remove|clear] [my|the|old]
+            [logs|history|log files|chats|records] / [can|may] [i|an auditor] [trust|check] that [nothing|no text|no
+            prompt] is [logged|stored|saved]
             """,
         words="""
             logs / log / log file / logging / prompts logged / stored / recorded / saved / history / prompts in logs /
@@ -1213,7 +1562,19 @@ TOPICS: dict[str, Topic] = {
             [code|copyright] / what are the [licence|license|legal] terms / how is it licensed / under [what|which]
             [licence|license] is [it|ringfence|the code] [released|published|] / is there a
             [paid|pro|commercial|enterprise] version / is commercial use [allowed|ok|permitted] / what does ringfence
-            cost to buy / is the [code|source] [free|open|public]
+            cost to buy / is the [code|source] [free|open|public] / [can|may|could|are|is] [i|we|my employer|a
+            company|my business|one|our team] [allowed to|] [use|run|sell|ship|install|modify] [it|ringfence|this] [in
+            production|for work|for money|for customers|commercially|in our product|without a fee|] /
+            [do|does|must|should] [i|we|one|it] [pay|cost|have to pay|need to pay|owe] [anything|something|money|a
+            fee|] / [is|are] [it|this|ringfence|the code|the source code|the software] [free|open|open
+            source|gratis|public|free to use|closed] / [which|what] [licence|license|kind of licence|legal
+            terms|conditions] [is|has|does|are] [it|this|ringfence|the code] [under|have|released under|use|] /
+            licence, [which|what|please|is it free] / [how much|what] [is|does] [it|ringfence|a licence|the
+            software|the product] [cost|to buy|to use|in price] / [who|what] [owns|has written|made|holds the rights
+            to] [it|the code|ringfence] / [can|may] i [change|fork|copy|share|give away|publish|sell] [it|the code|the
+            source|my version|copies] / [apache|gpl|mit|bsd|proprietary] [or what|licence|or something else] /
+            [our|my] [lawyer|legal team|boss|company] [asks|wants to know|needs] [the|about the|which]
+            [licence|license|terms] / [free|paid|open|commercial] [software|product|version|use], [is it|or not]
             """,
         words="""
             licence / license / apache / open source / free / commercial use / apache 2.0 / licensing / pay for
@@ -1237,7 +1598,16 @@ TOPICS: dict[str, Topic] = {
             hello [hello|is this on|is anybody there|can you hear me|are you there|how are you] / how are you [doing|]
             / how are you [today|doing today] / how's it going / how do you do / what's up / whats up / sup / hi, how
             are you / test / testing / ping / hello test / [knock knock|hey ho|hi hi|hello world] / [hey|hi|hello],
-            how are things / anyone in / are you awake / [hello|hi], i am [new|new here|bob|anna|a user]
+            how are things / anyone in / are you awake / [hello|hi], i am [new|new here|bob|anna|a user] /
+            [hi|hello|hey] [ringfence|demo|little model|demo model|computer|machine], [how are you|nice to see
+            you|here i am|good to see you|what's up] / [well|oh|so|ah] [hello|hi|hey] [there|you|] / [a|an|] [very|]
+            [good|nice|fine|pleasant|lovely] [morning|day|evening|afternoon] / [good|fine|nice]
+            [morning|day|evening|afternoon], [bot|friend|sir|madam|ringfence|computer] / hello from
+            [berlin|paris|me|germany|the office|home] / [first|just a|a small|my first] [hello|message|test|try] /
+            [is|are] [there|] [someone|somebody|anyone|anybody] [in|out there|alive|at home|listening] / [i|just]
+            [wanted|want] to say [hi|hello|good morning|good evening] / [greetings|regards|welcome] [from|to]
+            [me|you|all|mars|everyone] / how [is it going|do you feel|are things|have you been] [today|] / [can|do]
+            you hear me / [hey|hi] [again|once more|you two|guys]
             """,
         words="""
             hi / hello / hey / good morning / good evening / hello there / hi there / greetings / hey there / hiya /
@@ -1263,7 +1633,17 @@ TOPICS: dict[str, Topic] = {
             [appreciate|appreciated] [it|your help|that|this] / much obliged / very [kind|nice|helpful|good] [of you|]
             / it [works|worked|works now], [thanks|thank you|great] / bye / goodbye / [see you|bye bye|so
             long|farewell|good bye|thanks bye|ok bye] / good job / well done / nice one / [appreciated|appreciate
-            it|grateful|i am grateful] / [got it|understood|i see|makes sense|all clear], [thanks|thank you]
+            it|grateful|i am grateful] / [got it|understood|i see|makes sense|all clear], [thanks|thank you] /
+            [thanks|thank you|many thanks|thx], [that|this|it|all] [helps|works|is clear|helped|is good|did it|was
+            it|is fine] / [this|that|it|your answer] [was|is] [very|really|so|most|truly|]
+            [helpful|useful|kind|good|nice|clear|great] / [oh|ah|ok|well|wow], [thanks|thank
+            you|great|perfect|nice|that helps] / [i|we] [thank|really thank|want to thank] you [so much|very much|for
+            this|for the help|] / [that|this] is [exactly|just|all] what i [needed|wanted|was looking for] /
+            [great|good|nice|perfect|excellent] [answer|help|job|bot|advice|explanation] / [all|everything]
+            [clear|good|fine|works|set|done] [now|], [thanks|thank you|bye|] / [ok|okay|fine|alright],
+            [bye|goodbye|see you|that is all|that's all|thank you] / [thank|thanks] [heaps|tons|loads|a bunch|a
+            ton|kindly|dear] / you [helped|saved|made] [me|my day|us] [a lot|much|greatly|] / [very|really|so]
+            [kind|nice|helpful|good] [of you|bot|]
             """,
         words="""
             thanks / thank you / thx / great / perfect / cheers / many thanks / appreciated / helpful / nice / that

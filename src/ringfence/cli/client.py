@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import typer
 
 from ringfence.cli.running import running
-from ringfence.config.load import find, peek_state_dir
+from ringfence.config.load import peek_state_dir
+from ringfence.config.places import find
 from ringfence.store.credentials import admin_token, load_credentials
 from ringfence.store.failure import StoreFailed
 

@@ -149,7 +149,7 @@ def reload_command(
 
 
 def _find(explicit: Path | None) -> Path | None:
-    from ringfence.config.load import find
+    from ringfence.config.places import find
 
     return find(explicit, Path())
 

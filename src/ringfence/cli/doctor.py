@@ -65,7 +65,8 @@ def _demo() -> Finding:
 
 
 def _configuration(config: Path | None) -> Finding:
-    from ringfence.config.load import find, load
+    from ringfence.config.load import load
+    from ringfence.config.places import find
     from ringfence.config.problems import ConfigError, ConfigInvalid
 
     path = find(config, Path.cwd())

@@ -103,7 +103,8 @@ def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | Non
 
 
 def _check_profile(config: Path | None, profile: str) -> None:
-    from ringfence.config.load import find, load
+    from ringfence.config.load import load
+    from ringfence.config.places import find
 
     profiles = load(find(config, Path.cwd()), check_secrets=False).profiles
     if profile not in profiles:

@@ -54,10 +54,10 @@ def up(
     """Start everything: gateway, engines, a first key. Ctrl-C ends it."""
     from rich.console import Console
 
-    from ringfence.cli.up import Parent, cloud_keys_in
+    from ringfence.cli.up import IN_STATE_FOLDER, Parent, cloud_keys_in
 
     spec, wanted = _spec(config, model, host, port, overrides)
-    spec["log_file"] = None if log == "-" else log or str(_state_folder(config, spec) / "logs" / "gateway.log")
+    spec["log_file"] = None if log == "-" else log or IN_STATE_FOLDER
     spec["cloud_keys"] = cloud_keys_in(os.environ)
     raise typer.Exit(Parent(spec, wanted, as_json=as_json, open_console=open_console, console=Console()).run())
 
@@ -170,7 +170,7 @@ def _spec(
 ) -> tuple[dict[str, Any], frozenset[str]]:
     """What the gateway process is told, and the environment variables that the configuration refers to."""
     from ringfence.cli.up import model_overrides, named_variables, serves_only_demo
-    from ringfence.config.load import find
+    from ringfence.config.places import find
 
     path = find(config, Path.cwd())
     laid_over: dict[str, str] = {}
@@ -191,13 +191,6 @@ def _spec(
         laid_over |= model_overrides(model, replaces_demo=serves_only_demo(path))
     spec: dict[str, Any] = {"config": str(path) if path else None, "overrides": laid_over}
     return spec, named_variables(path, laid_over)
-
-
-def _state_folder(config: Path | None, spec: dict[str, Any]) -> Path:
-    from ringfence.cli.client import folder_of
-
-    named = spec["overrides"].get("state_dir")
-    return Path(named).expanduser() if named else folder_of(config)
 
 
 def _asked(gateway: Any, method: str, path: str, body: Any = None) -> Any:

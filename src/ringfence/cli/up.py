@@ -42,6 +42,7 @@ CLOUD_KEYS = (
     "COHERE_API_KEY", "PERPLEXITY_API_KEY", "AZURE_OPENAI_API_KEY", "CEREBRAS_API_KEY", "AWS_SECRET_ACCESS_KEY",
 )  # fmt: skip
 STOP_S = 2.7
+IN_STATE_FOLDER = "*"  # for the log: the gateway knows where its state is
 MOST_RESTARTS = 5
 FORGIVEN_AFTER_S = 60.0
 TITLES = {"llamacpp": "llama.cpp", "vllm": "vLLM", "ollama": "Ollama", "lmstudio": "LM Studio"}

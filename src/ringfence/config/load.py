@@ -15,25 +15,8 @@ from ringfence.config.explain import explain
 from ringfence.config.problems import OVERRIDE, ConfigError, ConfigInvalid, KeyPath, Origin, Problem, dotted, nearest
 from ringfence.config.schema import Config, demo_model, name_clashes, state_folder
 
-FILE_NAME = "ringfence.yaml"
 _PART = re.compile(r'"([^"]+)"|([^."]+)')
 _SETTING = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern}))*")
-
-
-def find(explicit: Path | None, cwd: Path, env: Mapping[str, str] = os.environ) -> Path | None:
-    """The file to read: `explicit`, $RINGFENCE_CONFIG, ./, the XDG configuration folder, /etc; None without any.
-
-    A file that was named is returned even if it does not exist, so that `load` can say so.
-    """
-    if explicit is not None:
-        return explicit
-    if named := env.get("RINGFENCE_CONFIG"):
-        return Path(named)
-    home = Path(env["HOME"]) if env.get("HOME") else Path.home()
-    xdg = Path(env.get("XDG_CONFIG_HOME", ""))
-    folder = xdg if xdg.is_absolute() else home / ".config"
-    places = (cwd / FILE_NAME, folder / "ringfence" / FILE_NAME, Path("/etc/ringfence") / FILE_NAME)
-    return next((place for place in places if place.is_file()), None)
 
 
 def load(

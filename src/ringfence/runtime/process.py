@@ -26,6 +26,7 @@ import uvloop
 from ringfence import engines
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
+from ringfence.config.schema import Config, state_dir
 from ringfence.config.schema import state_dir
 from ringfence.core.registry import adapters
 from ringfence.runtime.claim import claim
@@ -86,7 +87,7 @@ async def _serve(spec: Spec, tell: Tell) -> None:
     config = load(path, overrides=spec.overrides, kinds=adapters(engines))
     if path is not None:
         tell({"step": f"Configuration {path}"})
-    origin = Origin(path, spec.overrides, Path(spec.log_file) if spec.log_file else None)
+    origin = Origin(path, spec.overrides, _log_file(spec, config))
     folder = state_dir(config)
     make_private_folder(folder)
     _claim = claim(folder)  # held as long as this name is
@@ -215,6 +216,13 @@ def write_outcome(folder: Path, outcome: Outcome, asked_s: float) -> None:
 def _write_run_file(runtime: Runtime) -> None:
     row = {"pid": os.getpid(), "base_url": runtime.base_url, "started_s": runtime.started_s}
     replace_private(runtime.folder / "run.json", json.dumps(row).encode())
+
+
+def _log_file(spec: Spec, config: Config) -> Path | None:
+    """None: as configured. What the configuration names rules over the place in the state folder."""
+    if spec.log_file == "*":
+        return None if config.logging.file else state_dir(config) / "logs" / "gateway.log"
+    return Path(spec.log_file) if spec.log_file else None
 
 
 def _raise_file_limit() -> None:

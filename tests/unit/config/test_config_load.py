@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ringfence.config.load import find, load, peek_state_dir
+from ringfence.config.load import load, peek_state_dir
+from ringfence.config.places import find
 from ringfence.config.problems import ConfigInvalid
 from ringfence.config.schema import Config, ModelSettings, ServerSettings, schema_json, state_dir
 from ringfence.config.values import EngineUrl

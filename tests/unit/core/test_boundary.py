@@ -49,7 +49,9 @@ def test_without_a_mesh_only_loopback_is_near() -> None:
     assert near == {address for address, boundary in CASES.items() if boundary is Boundary.HOST}
 
 
-@pytest.mark.parametrize("name", ["", "localhost", "127.1", "0177.0.0.1", "2130706433", "127.0.0.1:80", "[::1]", " 127.0.0.1", "a.b"])
+@pytest.mark.parametrize(
+    "name", ["", "localhost", "127.1", "0177.0.0.1", "2130706433", "127.0.0.1:80", "[::1]", " 127.0.0.1", "a.b"]
+)
 def test_what_is_not_a_literal_address_is_not_judged(name: str) -> None:
     with pytest.raises(ValueError, match="address"):
         boundary_of(name)

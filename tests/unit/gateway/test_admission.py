@@ -120,7 +120,9 @@ async def test_targets_do_not_share_places() -> None:
     assert Asker(admission, target(1, "a")).failure is not None
 
 
-MOVES = st.lists(st.tuples(st.sampled_from(["ask", "leave", "cancel", "resize", "late"]), st.integers(0, 99)), max_size=80)
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["ask", "leave", "cancel", "resize", "late"]), st.integers(0, 99)), max_size=80
+)
 
 
 @settings(deadline=None, max_examples=150)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def run(stream: EventStream, *pieces: bytes) -> bytes:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(bounds)]
 
 
 SHAPES = {
@@ -113,7 +115,10 @@ def test_the_word_usage_in_a_text_is_not_touched() -> None:
 
 
 def test_an_end_that_the_engine_forgot_is_added_and_a_tail_dropped() -> None:
-    assert run(EventStream("fast", hides_usage=True), event("a", model="fast"), b"data: {") == event("a", model="fast") + DONE
+    assert (
+        run(EventStream("fast", hides_usage=True), event("a", model="fast"), b"data: {")
+        == event("a", model="fast") + DONE
+    )
 
 
 def test_the_end_waits_for_a_usage_that_is_owed() -> None:

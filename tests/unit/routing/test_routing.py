@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Model, Target
-from ringfence.core.errors import BadRequest, BoundaryRefused, ModelNotFound
+from ringfence.core.errors import BadRequest, BoundaryRefused, ModelNotFound, TargetUnavailable
 from ringfence.core.route import Chain, Profile, Signals
 from ringfence.routing.chain import walk
 from ringfence.routing.health import COOL_S, FAILURES_TO_COOL, Health
@@ -27,7 +27,12 @@ TARGETS = st.lists(st.tuples(BOUNDARIES, ABILITIES), max_size=6).map(
 )
 
 
-@given(targets=TARGETS, allowed=BOUNDARIES, retries=st.integers(0, 5), sick=st.sets(st.sampled_from([f"t{i}" for i in range(6)])))
+@given(
+    targets=TARGETS,
+    allowed=BOUNDARIES,
+    retries=st.integers(0, 5),
+    sick=st.sets(st.sampled_from([f"t{i}" for i in range(6)])),
+)
 def test_no_target_beyond_what_is_allowed_is_ever_yielded(
     targets: tuple[Target, ...], allowed: Boundary, retries: int, sick: set[str]
 ) -> None:
@@ -51,16 +56,20 @@ def test_a_decision_holds_only_able_and_permitted_targets(
     expected = tuple(each for each in targets if ability in each.abilities and each.boundary <= allowed)
     try:
         decision = decide(RULES, catalog, "m", signals, profile)
+    except TargetUnavailable:
+        assert not targets
     except BoundaryRefused:
         assert not expected
         assert any(ability in each.abilities for each in targets)
     except BadRequest as refused:
-        assert refused.code == "model_not_able"
+        assert (refused.code, bool(targets)) == ("model_not_able", True)
         assert not any(ability in each.abilities for each in targets)
     else:
         assert decision.chain.targets == expected
         assert (decision.allowed, decision.rule) == (allowed, "requested-model")
-        assert {each.target for each in decision.excluded} == {each.name for each in targets} - {e.name for e in expected}
+        assert {each.target for each in decision.excluded} == {each.name for each in targets} - {
+            e.name for e in expected
+        }
 
 
 @given(boundary=BOUNDARIES, tightest=BOUNDARIES)

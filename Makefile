@@ -1,0 +1,55 @@
+# make up    sets up and starts Ringfence: gateway, demo model, a first key
+# make test  runs the tests that a change must pass (a few minutes)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: up test test-slow lint clients bench clean
+
+up: $(VENV)/.run
+	@exec $(BIN)/ringfence up $(ARGS)
+
+test: $(VENV)/.dev
+	@echo "==> Tests"
+	@$(BIN)/python -m pytest -m "not slow and not clients and not browser" --durations=5 $(ARGS)
+
+test-slow: $(VENV)/.dev
+	@echo "==> Slow tests"
+	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=10 $(ARGS)
+
+lint: $(VENV)/.dev
+	@echo "==> Style, types, layers"
+	@$(BIN)/ruff check src tests bench training examples
+	@$(BIN)/ruff format --check src tests bench training examples
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-cache
+
+clients: $(VENV)/.dev
+	@sh tests/clients/install.sh
+	@$(BIN)/python -m pytest -m clients --timeout 300 --durations=5 $(ARGS)
+
+bench: $(VENV)/.run
+	@$(BIN)/python bench/compare.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) .venv-clients .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@echo "==> Python environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ringfence needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make up PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made. On Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "==> Packages (about 150 MB the first time; versions and hashes are in requirements.lock)"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements.lock
+	@echo "==> Ringfence"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "==> Packages for tests (versions and hashes are in requirements-dev.lock)"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements-dev.lock
+	@echo "==> Ringfence"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $(VENV)/.run $@
