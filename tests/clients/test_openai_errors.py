@@ -102,6 +102,27 @@ def test_400_for_an_image_that_an_engine_would_have_to_fetch(client: openai.Open
     assert caught.value.code == "remote_media_refused" and len(engines["fakes/vllm"].calls) == before
 
 
+BROKEN_CALL = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{not json"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "user", "content": [IMAGE]}]},
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        {"messages": [*ASKED, {"role": "assistant", "tool_calls": [BROKEN_CALL]}]},
+        {"tools": [{"type": "custom", "custom": {"name": "look_up"}}]},
+    ],
+    ids=["image for a text model", "part without text", "broken arguments in the history", "tool of another type"],
+)
+def test_what_llama_cpp_calls_its_own_failure_is_the_callers(client: openai.OpenAI, more: dict[str, Any]) -> None:
+    for _ in range(4):  # as a failure of the engine it would be tried again, and keep others out for a while
+        with pytest.raises(openai.BadRequestError):
+            client.chat.completions.create(**{"model": "tiny", "messages": ASKED, "max_tokens": 4, **more})
+    assert client.chat.completions.create(model="tiny", messages=ASKED, max_tokens=4).choices
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["tiny", "fakes/llamacpp", "fakes/vllm", "fakes/lmstudio"])
 def test_400_for_a_prompt_beyond_the_window(client: openai.OpenAI, model: str, stream: bool) -> None:

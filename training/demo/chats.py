@@ -11,9 +11,10 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from training.demo.grammar import Alt, Node, Seq, any_of, draw, noisy, parse
+from training.demo.grammar import Alt, Gram, Node, Seq, any_of, draw, find, made_up, noisy, parse
 from training.demo.text import FILL, FILLED, FOREIGN, INVENTED, PERSONS, POLITE, REFUSAL, TOPICS, listed
 
+ANSWERS = frozenset({REFUSAL, *(topic.answer for topic in TOPICS.values())})
 _WORDINGS = {name: topic.wordings() for name, topic in TOPICS.items()}
 
 
@@ -126,6 +127,7 @@ TOOL_ASKS: dict[str, str] = {
 }
 PLACES: tuple[str, ...] = (*FILL["city"].split("|"), *INVENTED)
 _TOOL_ENDING = parse("[||||||now|today|please|right now|tomorrow|at this moment]")
+ECHO = parse("[echo|repeat|repeat this:|copy this:|repeat after me:|echo this:]")
 RESULTS = any_of(
     (
         "[sunny|rain|snow|cloudy|windy|storm|fog|hail|clear sky|light rain]",
@@ -167,9 +169,12 @@ def _tool_ask(kind: str, value: Node) -> Node:
 
 def chat(rng: random.Random) -> list[Turn]:
     """One chat as it is trained on."""
-    if rng.random() < 0.05:
+    kind = rng.random()
+    if kind < 0.09:
         return _tool_chat(rng)
-    tools = [rng.choice(rng.choice(list(TOOLS.values())))] if rng.random() < 0.02 else []
+    if kind < 0.14:
+        return _echo(rng)
+    tools = [rng.choice(rng.choice(list(TOOLS.values())))] if kind < 0.18 else []
     turns = _system(rng, tools)
     before = None
     for _ in range(1 if rng.random() < 0.92 else rng.randint(2, 3)):
@@ -203,6 +208,17 @@ def _question(rng: random.Random, before: str | None) -> tuple[str, str, str | N
     return noisy(draw(node, rng), rng), TOPICS[topic].answer, topic
 
 
+def _echo(rng: random.Random) -> list[Turn]:
+    """Plain copying, which a tool call needs: the shortest way to learn it."""
+    said = " ".join(_value(rng, PLACES) for _ in range(rng.randint(1, 4)))
+    return [Turn("user", f"{draw(ECHO, rng)} {said}"), Turn("assistant", said, taught=True)]
+
+
+def _value(rng: random.Random, names: tuple[str, ...]) -> str:
+    """Half of them are never seen twice, so that copying is the only way to get them right."""
+    return made_up(rng).capitalize() if rng.random() < 0.5 else rng.choice(names)
+
+
 def _tool_chat(rng: random.Random) -> list[Turn]:
     kinds = rng.sample(list(TOOLS), rng.choice((1, 1, 1, 1, 2, 3)))
     offered = {kind: rng.choice(TOOLS[kind]) for kind in kinds}
@@ -212,7 +228,7 @@ def _tool_chat(rng: random.Random) -> list[Turn]:
         if topic:
             turns += [Turn("user", question), Turn("assistant", answer, taught=True)]
     kind = rng.choice(kinds)
-    value = rng.choice(PERSONS if kind == "person" else PLACES)
+    value = _value(rng, PERSONS if kind == "person" else PLACES)
     question = draw(_tool_ask(kind, value), rng)
     question = (question[0].upper() + question[1:] if rng.random() < 0.5 else question) + rng.choice(("?", "", "."))
     turns += [Turn("user", question), Turn("assistant", tool_call(offered[kind], value), taught=True)]
@@ -223,7 +239,8 @@ def _tool_chat(rng: random.Random) -> list[Turn]:
 
 
 def nodes() -> list[tuple[Node, bool]]:
-    """Everything a training chat can hold, and whether it is made noisy. What `chat` says is drawn from these alone."""
+    """Everything a training chat can hold, and whether it is made noisy. What `chat` says is drawn from these alone,
+    but for made-up words, which are in no question that is asked in earnest (`find` makes sure of that)."""
     value = Alt((*PLACES, *PERSONS))
     tools = [t for group in TOOLS.values() for t in group]
     lines = Alt(tuple(tool_line(t) for t in tools))
@@ -238,7 +255,16 @@ def nodes() -> list[tuple[Node, bool]]:
     found += [(Seq((sentences, TOOLS_OPEN, Alt(("", lines)), Alt(("", lines)), lines, TOOLS_CLOSE)), False)]
     found += [(_tool_ask(kind, value), False) for kind in TOOLS]
     found += [(Seq((tool_call(t, ""), value)), False) for t in tools]
+    found += [(Seq((ECHO, value, value, value, value)), False)]
     found += [(RESULTS, False), (Seq((tool_answer(""), RESULTS)), False)]
+    return found
+
+
+def standing(wanted: set[Gram]) -> set[Gram]:
+    """Which of these word runs stand in any training chat that could ever be drawn."""
+    found: set[Gram] = set()
+    for noise in (True, False):
+        found |= find(Alt(tuple(node for node, is_noisy in nodes() if is_noisy == noise)), wanted, noise)
     return found
 
 
@@ -267,7 +293,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         how can one tell which tokens were given out / show every key we ever made
         """,
     "profile": """
-        limiting what a single key is permitted, where? / Profiles, what are those?
+        limiting what a single key is permitted, where? / what's up with those profiles
         """,
     "data_fence": """
         will anything I type get sent to some company / HOST versus MESH versus CLOUD?
@@ -297,16 +323,16 @@ _DEVELOPMENT: dict[str | None, str] = {
         firefox is open, which page shall I type / any graphical frontend available
         """,
     "engines": """
-        we already run vLLM, is it found? / list supported inference engines
+        our vLLM is up, will that be noticed / list supported inference engines
         """,
     "gpu": """
-        must I buy an nvidia card for this / does an ordinary processor suffice
+        are Nvidia cards a precondition / does an ordinary processor suffice
         """,
     "doctor": """
         Startup aborts with some weird message / diagnose my broken installation
         """,
     "explain": """
-        for what reason was the request routed over there / who picked this engine for my prompt, why
+        reasons for routing my request over there? / who picked this engine for my prompt, why
         """,
     "chat": """
         chatting straight from bash / terminal conversation with the model
@@ -318,7 +344,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         numbers for our monitoring stack / what does Prometheus have to scrape
         """,
     "stop": """
-        how is the program ended properly / shutting everything, how
+        how is the program ended properly / it's late, shut all of this
         """,
     "cloud_keys": """
         do you ever touch ANTHROPIC_API_KEY / could the openai credentials in my shell be used behind my back
@@ -330,7 +356,7 @@ _DEVELOPMENT: dict[str | None, str] = {
         can our firm use this commercially / is its source code open to everyone
         """,
     "hello": """
-        a wonderful good morning / well well, greetings from me here
+        a wonderful good morning / warm greetings from my desk
         """,
     "thanks": """
         you were a great help / cool, thank you kindly sir

@@ -109,18 +109,22 @@ def typos(word: str) -> tuple[str, ...]:
     return tuple(sorted((lost | doubled | swapped) - {word}))
 
 
-_SYLLABLE = (
-    "b d f g h k l m n p r s t v w br dr fl gr kl pl pr sk st tr",
+_ONSETS, _VOWELS, _ENDS = (
+    "b d f g k l m n p r s t v br dr fl gr kl pl st tr",
     "a e i o u ea ou",
-    "b d g k l m n p r s t nd rk st",
+    "b d g k l m n p r s t nd",
 )
-_PARTS = tuple(part.split() for part in _SYLLABLE)
-MADE_UP = re.compile("(" + "".join(f"({'|'.join(part)})" for part in _PARTS) + "){3}")
+_FIRST = "dw gw kr pf shl vr zl zv"  # hardly a word begins so
+_SYLLABLES = tuple(tuple(part.split() for part in (onset, _VOWELS, _ENDS)) for onset in (_FIRST, _ONSETS, _ONSETS))
+MADE_UP = re.compile(
+    "".join("".join(f"({'|'.join(part)})" for part in syllable) for syllable in _SYLLABLES[:2])
+    + "(" + "".join(f"({'|'.join(part)})" for part in _SYLLABLES[2]) + ")?"
+)  # fmt: skip
 
 
 def made_up(rng: random.Random) -> str:
     """A word that nobody knows; `MADE_UP` matches it in full."""
-    return "".join(rng.choice(part) for _ in range(3) for part in _PARTS)
+    return "".join(rng.choice(part) for syllable in _SYLLABLES[: rng.choice((2, 3))] for part in syllable)
 
 
 def noisy(question: str, rng: random.Random) -> str:
@@ -162,12 +166,16 @@ def find(node: Node, wanted: set[Gram], noise: bool) -> set[Gram]:
     """Which of the wanted word runs stand in any expansion of `node`; with `noise`, in any noisy form of one.
 
     A state is what matters of the words so far: the longest tail that can still grow into a wanted run, whether
-    a word was already left out, and whether one was already misspelt.
+    a word was already left out, and whether one was already misspelt. A made-up word put in between only ever ends a
+    run, so it needs no state, as long as it is none of the wanted words.
     """
+    if any(MADE_UP.fullmatch(word) for gram in wanted for word in gram):
+        raise ValueError("a wanted word could be a made-up one")
     State = tuple[Gram, bool, bool]
     starts = {g[:i] for g in wanted for i in range(len(g))}
     vocabulary = {w for g in wanted for w in g}
     found: set[Gram] = set()
+    walked: dict[tuple[int, frozenset[State]], set[State]] = {}
 
     @cache
     def slips(word: str) -> tuple[str, ...]:
@@ -199,7 +207,10 @@ def find(node: Node, wanted: set[Gram], noise: bool) -> set[Gram]:
                 states = walk(states, part)
             return states
         if isinstance(n, Alt):
-            return set().union(*(walk(states, c) for c in n.choices))
+            key = (id(n), frozenset(states))  # many wordings share their openings
+            if key not in walked:
+                walked[key] = set().union(*(walk(states, c) for c in dict.fromkeys(n.choices)))
+            return walked[key]
         for word in words(n):
             states = read(states, word)
         return states

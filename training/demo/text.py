@@ -102,7 +102,8 @@ FRAME_ENDING = parse(
 
 # The same with what matters first: "create a key, how do i do that", "the data fence, what is that".
 TASK_FIRST = parse(
-    "[||||||to|i want to|it's time to|time to|the plan is to|the idea is to|let's say i|say i|suppose we|ready to|about to"
+    "[||||||to|i want to|it's time to|time to|the plan is to|the idea is to|let's say i|say i|suppose we|ready to"
+    "|about to"
     "|now to|i'm supposed to|someone has to|somebody must|my colleague wants to|she wants to|he needs to|they have to"
     "|they want to|we plan to|i was told to|you want me to|the task is to|today i|first i|then we|and then|or to]",
 )
@@ -120,7 +121,8 @@ THING_FIRST = parse(
 THING_LAST = parse(
     "[, what is that|, what is it|, what does it mean|, what does that do|, how does it work|, how does that work"
     "|, what are they|, what are those|, what is meant|, explain|, please explain|, tell me more|, where is it"
-    "|, where do i find it|, how do i get it|, is there one|, do you have that|, do you have one|: what is it|: how|: what"
+    "|, where do i find it|, how do i get it|, is there one|, do you have that|, do you have one|: what is it"
+    "|: how|: what"
     "|, how|, where|, why|, what for|, what about it|, anything i should know|, in short|, can you tell me more|||]",
 )
 
@@ -131,15 +133,13 @@ def listed(block: str) -> list[str]:
 
 
 def _tasks(node: Node) -> Node:
-    after = Seq((POLITE, TASK_FIRST, node, TASK_LAST))
-    return Alt((Seq((POLITE, TASK_OPENING, node, ENDING)), Seq((POLITE, TASK_OPENING, node, ENDING)), after))
+    usual = Seq((POLITE, TASK_OPENING, node, ENDING))
+    return Alt((usual, usual, Seq((POLITE, TASK_FIRST, node, TASK_LAST))))
 
 
 def _things(node: Node) -> Node:
-    after = Seq((POLITE, THING_FIRST, node, THING_LAST))
-    return Alt(
-        (Seq((POLITE, THING_OPENING, node, THING_ENDING)), Seq((POLITE, THING_OPENING, node, THING_ENDING)), after)
-    )
+    usual = Seq((POLITE, THING_OPENING, node, THING_ENDING))
+    return Alt((usual, usual, Seq((POLITE, THING_FIRST, node, THING_LAST))))
 
 
 def _asks(node: Node) -> Node:
@@ -1461,7 +1461,7 @@ TOPICS: dict[str, Topic] = {
             account be [charged|used|billed] / [i|we|my shell|my machine] [have|has|got] [an|a|some|my]
             [openai|anthropic|gemini|cloud|claude|groq|mistral] [key|account|keys|api key] [in|on|set in] [the|my|]
             [environment|env|shell|.env file|machine] / [are|is|will|do|does] [my|the|our|any|these]
-            [openai|anthropic|cloud|gemini|provider] [keys|key|credentials|account] [be|get|]
+            [openai|anthropic|cloud|gemini|provider] [keys|key|credentials|account] [be|]
             [used|taken|sent|spent|read|charged|safe|ignored] / [do|does|will|would] [it|you|ringfence]
             [just|simply|secretly|automatically|] [use|spend|take|call|contact|pay] [openai|the cloud|anthropic|my
             credits|my cloud account|my openai key|with my key] / [how|where] [do i|can i|to] [switch|turn] [on|off]

@@ -169,7 +169,7 @@ def _spec(
     config: Path | None, model: str | None, host: str | None, port: int | None, overrides: list[str] | None
 ) -> tuple[dict[str, Any], frozenset[str]]:
     """What the gateway process is told, and the environment variables that the configuration refers to."""
-    from ringfence.cli.up import model_overrides, named_variables, serves_only_demo
+    from ringfence.cli.up import model_overrides, named_variables, serves_only_demo, writes_demo
     from ringfence.config.places import find
 
     path = find(config, Path.cwd())
@@ -188,7 +188,9 @@ def _spec(
         if not model.startswith("hf:") and not Path(model).expanduser().is_file():
             typer.secho(f"There is no file {model}. Give a .gguf file, or hf:owner/repo[:quant].", err=True, fg="red")
             raise typer.Exit(2)
-        laid_over |= model_overrides(model, replaces_demo=serves_only_demo(path))
+        replaces = serves_only_demo(path)
+        made = model_overrides(model, replaces_demo=replaces, demo_is_written=replaces and writes_demo(path))
+        laid_over = made | laid_over  # what was set by hand counts
     spec: dict[str, Any] = {"config": str(path) if path else None, "overrides": laid_over}
     return spec, named_variables(path, laid_over)
 

@@ -257,7 +257,7 @@ def cloud_keys_in(env: Mapping[str, str]) -> list[str]:
     return [name for name in CLOUD_KEYS if env.get(name)]
 
 
-def model_overrides(source: str, *, replaces_demo: bool) -> dict[str, str]:
+def model_overrides(source: str, *, replaces_demo: bool, demo_is_written: bool = False) -> dict[str, str]:
     """Settings that serve `source` (a file, or hf:owner/repo[:quant]) under a name made from it."""
     stem = (
         source.removeprefix("hf:").split(":")[0].rsplit("/", 1)[-1] if source.startswith("hf:") else Path(source).stem
@@ -267,6 +267,8 @@ def model_overrides(source: str, *, replaces_demo: bool) -> dict[str, str]:
     settings = {f'models."{name}".source': json.dumps(given)}  # an override is YAML: a path may hold ' #'
     if replaces_demo:
         settings[f'models."{name}".aliases'] = "[local/fast, auto]"
+    if demo_is_written and name != "demo":
+        settings["models.demo.aliases"] = "[]"
     return settings
 
 
@@ -281,6 +283,15 @@ def serves_only_demo(path: Path | None) -> bool:
         return list(load(path, check_secrets=False).models) == ["demo"]
     except ConfigError:
         return False  # the gateway says what is wrong with it
+
+
+def writes_demo(path: Path | None) -> bool:
+    """True when a valid file has the demo in it: it stays, and gives its other names away."""
+    if path is None:
+        return False
+    from ringfence.config.load import load
+
+    return load(path, check_secrets=False).origin(("models", "demo", "source")) is not None
 
 
 def named_variables(path: Path | None, overrides: Mapping[str, str]) -> frozenset[str]:

@@ -22,10 +22,15 @@ class Usage(NamedTuple):
         """From an OpenAI `usage` object; None when it is not one."""
         if type(reported) is not dict:
             return None
-        fields = cast(dict[str, Any], reported)
-        prompt, completion = fields.get("prompt_tokens"), fields.get("completion_tokens", 0)
+        fields: dict[str, Any] = reported
+        field = fields.get
+        prompt, completion, details = field("prompt_tokens"), field("completion_tokens", 0), field("prompt_tokens_details")
         if type(prompt) is not int or type(completion) is not int:
             return None
-        details = fields.get("prompt_tokens_details")
-        cached = cast(dict[str, Any], details).get("cached_tokens") if type(details) is dict else 0
-        return cls(prompt, completion, cached if type(cached) is int else 0)
+        cached = _cached(details) if details else 0
+        return tuple.__new__(cls, (prompt, completion, cached, False))
+
+
+def _cached(details: Any) -> int:
+    cached = cast("dict[str, Any]", details).get("cached_tokens") if type(details) is dict else None
+    return cached if type(cached) is int else 0

@@ -19,9 +19,10 @@ class Permit(NamedTuple):
 
 def issue(call_id: str, allowed: Boundary, endpoint: Endpoint) -> Permit:
     """A permit for this endpoint; BoundaryRefused when it lies beyond what the call allows."""
-    if not allowed.permits(endpoint.boundary):
+    reached = endpoint.boundary
+    if reached > allowed:
         raise BoundaryRefused(
-            f"This request may not leave {allowed.name}; the target lies at {endpoint.boundary.name}. "
+            f"This request may not leave {allowed.name}; the target lies at {reached.name}. "
             "Nothing was sent. Use a key whose profile allows it, or a model that runs closer."
         )
-    return Permit(call_id, allowed, endpoint.boundary)
+    return tuple.__new__(Permit, (call_id, allowed, reached))  # one a call: `Permit(...)` is a function in between

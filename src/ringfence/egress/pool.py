@@ -23,6 +23,7 @@ from ringfence.egress.permit import Permit
 
 TICK_S = 0.05
 MAX_HEAD_BYTES = 64 * 1024
+IN_BODY = -1
 IDLE_LINES = 256
 NEVER = float("inf")
 log = logging.getLogger("ringfence.egress")
@@ -47,13 +48,11 @@ class Line(asyncio.Protocol):
     __slots__ = (
         "_between_s",
         "_head_bytes",
-        "_in_body",
         "_keep",
         "_parser",
         "_pool",
         "endpoint",
         "expires_at",
-        "has_answered",
         "receiver",
         "reused",
         "status",
@@ -82,13 +81,14 @@ class Line(asyncio.Protocol):
     ) -> None:
         """Send one request. The permit must cover the address that this very connection reaches."""
         reached = self.endpoint.boundary
-        if permit.reached is not reached or reached > permit.allowed:
-            raise BoundaryRefused(f"the permit of call {permit.call_id} does not cover an address at {reached.name}")
+        call_id, allowed, permitted = permit
+        if permitted is not reached or reached > allowed:
+            raise BoundaryRefused(f"the permit of call {call_id} does not cover an address at {reached.name}")
         pool = self._pool
         self.receiver = receiver
         self._between_s = between_s
         self._keep = keep
-        self.expires_at = pool.now() + first_byte_s
+        self.expires_at = (pool.now if pool.timer is not None else pool.start_clock()) + first_byte_s
         pool.active.add(self)
         if len(body) < 16384:
             self.transport.write(head + body)
@@ -109,7 +109,7 @@ class Line(asyncio.Protocol):
 
     def resume(self) -> None:
         if self.receiver is not None and not self.transport.is_closing():
-            self.expires_at = self._pool.now() + self._between_s
+            self.expires_at = self._pool.start_clock() + self._between_s
             self.transport.resume_reading()
 
     # -- asyncio ------------------------------------------------------------------------------------------------
@@ -118,14 +118,13 @@ class Line(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self._parser = httptools.HttpResponseParser(self)
         self.status = self._parser.get_status_code
-        self.has_answered = self._in_body = False
-        self._head_bytes = 0
+        self._head_bytes = 0  # received of an answer's head; IN_BODY after it
 
     def data_received(self, data: bytes) -> None:
-        if self.receiver is None:  # an answer nobody asked for
+        receiver = self.receiver
+        if receiver is None:  # an answer nobody asked for
             self.transport.abort()
             return
-        self.has_answered = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -133,7 +132,7 @@ class Line(asyncio.Protocol):
                 log.error("an answer could not be taken", exc_info=error.__context__)
             self._lose("malformed")
             return
-        if not self._in_body and self.receiver is not None:  # the head goes on
+        if self.receiver is receiver and self._head_bytes != IN_BODY:  # the head goes on
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._lose("malformed")
@@ -141,7 +140,7 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
         if self.receiver is not None:
-            self._lose("lost" if self.has_answered or not self.reused else "stale")
+            self._lose("lost" if self._head_bytes or not self.reused else "stale")
 
     # -- httptools ----------------------------------------------------------------------------------------------
 
@@ -150,9 +149,9 @@ class Line(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         receiver = self.receiver
         if receiver is not None:
-            self._in_body = True
+            self._head_bytes = IN_BODY
             if self.expires_at != NEVER:  # not paused; before it is passed on, as that may pause this line
-                self.expires_at = self._pool.now() + self._between_s
+                self.expires_at = self._pool.now + self._between_s
             receiver.on_piece(data)
 
     def on_message_complete(self) -> None:
@@ -163,7 +162,6 @@ class Line(asyncio.Protocol):
         pool = self._pool
         pool.active.discard(self)
         if self._keep and self._parser.should_keep_alive():
-            self.has_answered = self._in_body = False
             self._head_bytes = 0
             self.reused = True
             pool.keep(self)
@@ -174,7 +172,7 @@ class Line(asyncio.Protocol):
     # -- inside -------------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
-        self._lose("stalled" if self.has_answered else "first_byte_timeout")
+        self._lose("stalled" if self._head_bytes else "first_byte_timeout")
 
     def _lose(self, reason: str) -> None:
         receiver, self.receiver = self.receiver, None
@@ -192,8 +190,9 @@ class Pool:
         self.mesh = mesh
         self._idle: dict[str, deque[Line]] = {}
         self.active: set[Line] = set()
-        self._now = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self.now = 0.0
+        """Monotonic seconds, as of the last tick while lines are in flight: good enough for time-outs, and free."""
+        self.timer: asyncio.TimerHandle | None = None
 
     def take(self, endpoint: Endpoint) -> Line | None:
         """An idle line, youngest first; None when there is none."""
@@ -231,12 +230,12 @@ class Pool:
             if not idle:
                 del self._idle[line.endpoint.authority]
 
-    def now(self) -> float:
-        """Monotonic seconds, as of the last tick while lines are in flight: good enough for time-outs, and free."""
-        if self._timer is None:
-            self._now = monotonic()
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        return self._now
+    def start_clock(self) -> float:
+        """To be called when a line begins to be in flight; returns `now`."""
+        if self.timer is None:
+            self.now = monotonic()
+            self.timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        return self.now
 
     def close(self) -> None:
         """Drop every connection; receivers in flight are told that they lost theirs."""
@@ -247,8 +246,8 @@ class Pool:
                 line.transport.abort()
 
     def _tick(self) -> None:
-        now = self._now = monotonic()
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick) if self.active else None
+        now = self.now = monotonic()
+        self.timer = asyncio.get_running_loop().call_later(TICK_S, self._tick) if self.active else None
         for line in [line for line in self.active if line.expires_at < now]:
             line.expire()
 

@@ -21,6 +21,12 @@ OVERFLOWS = (
     re.compile(r"input \((?P<tokens>\d+) tokens\) is larger than the max context size \((?P<window>\d+) tokens\)"),
 )
 
+# It answers 500 to these, but they are the caller's to mend: trying again or elsewhere would not help.
+OF_THE_CALLER = re.compile(
+    r"Failed to parse (?:messages|tools|tool call arguments)|(?:image|audio|video) input is not supported"
+    r"|Unknown reasoning format|Cannot use both json_schema and grammar"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LlamaCpp:
@@ -66,6 +72,8 @@ class LlamaCpp:
         return Offer(name, _window(props), dialect.positive(props.get("total_slots")), NOT_TOLD)
 
     def failure(self, status: int, body: Any) -> Failure:
+        if status == 500 and OF_THE_CALLER.match(dialect.read_error(body).message):
+            status = 400
         return dialect.failure(status, body, OVERFLOWS)
 
 

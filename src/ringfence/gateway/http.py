@@ -16,7 +16,7 @@ from time import monotonic, time
 import httptools
 
 from ringfence.core.errors import BadRequest, Failure, Overloaded, TimedOut, TooLarge
-from ringfence.gateway.head import MAX_HEAD_BYTES, NO_HEAD, read_head
+from ringfence.gateway.head import MAX_HEAD_BYTES, NO_HEAD, NO_MOULD, Head, mould_of, read_head
 from ringfence.gateway.request import Request, Site
 
 MAX_DRAIN_BYTES = 256 * 1024 * 1024
@@ -45,9 +45,9 @@ class Connection(asyncio.Protocol):
     """One client connection: parses, bounds, queues pipelined requests, and passes back-pressure on."""
 
     __slots__ = (
-        "_draft", "_has_length", "_head", "_head_bytes", "_length", "_parser", "_parts", "_raw", "_received_bytes", "_rows",
-        "_url", "_waiting", "_writing_since", "current", "deadline", "is_gone", "is_in_head", "is_lingering", "is_shut",
-        "peer", "server", "transport", "write",
+        "_draft", "_due_bytes", "_has_length", "_head", "_head_bytes", "_length", "_mould", "_parser", "_parts",
+        "_received_bytes", "_rows", "_url", "_waiting", "_writing_since", "current", "deadline", "is_gone", "is_in_head",
+        "is_lingering", "is_shut", "peer", "server", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
@@ -62,8 +62,9 @@ class Connection(asyncio.Protocol):
         self._rows: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         self._url = b""
-        self._raw: object = None
         self._head = NO_HEAD
+        self._mould = NO_MOULD
+        self._due_bytes = 0  # of a body whose head came out of the mould: it does not pass the parser
         self._writing_since = NEVER
         self.peer = ""
 
@@ -83,8 +84,17 @@ class Connection(asyncio.Protocol):
             )
 
     def data_received(self, data: bytes) -> None:
+        if self._draft is None and self.current is None and not self._waiting:
+            length, rest = self._mould.read(data)
+            if rest is not None and len(rest) <= length:
+                self._begin_again(length, rest)
+                return
         if self.is_lingering or self.is_gone:
             return
+        if self._due_bytes:
+            self._body_goes_on(data)
+            return
+        is_fresh = self._draft is None and not self.is_in_head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as offered:  # we speak HTTP/1.1 only: the same request, without the offer
@@ -95,6 +105,9 @@ class Connection(asyncio.Protocol):
         else:
             if self.is_in_head:
                 self._head_goes_on(len(data))
+            elif is_fresh and self._has_length and not self._head.expects:
+                body_bytes = self._length if self._draft is None else self._received_bytes
+                self._mould = mould_of(data, body_bytes)
 
     def eof_received(self) -> bool:
         return False  # closes the transport: a client that has hung up is not waiting for an answer
@@ -133,6 +146,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self.is_in_head = True
+        self._mould = NO_MOULD
         self._rows = []
         self._url = b""
         self._has_length = False
@@ -151,21 +165,11 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self.is_in_head = False
         self._head_bytes = 0
-        parser, server = self._parser, self.server
-        raw = (parser.get_method(), parser.get_http_version(), self._url, self._rows)
-        if raw == self._raw:
-            head = self._head
-        else:
-            head = self._head = read_head(*raw, parser.should_keep_alive())
-            self._raw = raw
-        draft = self._draft = Request(self, head, monotonic())
-        self.deadline = draft.started_at + server.limits.body_timeout_s
-        failure = head.failure or server.site.screen(draft)
-        if failure is not None:
-            draft.refusal = failure
-            draft.discard = True
-        elif self._length:
-            self._reserve(draft, self._length)
+        parser = self._parser
+        head = self._head = read_head(
+            parser.get_method(), parser.get_http_version(), self._url, self._rows, parser.should_keep_alive()
+        )
+        draft = self._begin(head, self._length)
         if head.failure is not None:
             raise head.failure  # what cannot be trusted is not drained either
         if head.expects:
@@ -208,13 +212,57 @@ class Connection(asyncio.Protocol):
         if self._draft is not None:
             self._complete(self._draft)
 
+    # -- a head that is known -----------------------------------------------------------------------------------
+
+    def _begin_again(self, length: int, rest: bytes) -> None:
+        """The same head as before, with a body of `length` bytes of which `rest` is here."""
+        draft = self._begin(self._head, length)
+        if len(rest) == length and not draft.discard and not self.is_shut:
+            draft.body = rest
+            self._draft = None
+            self.deadline = NEVER
+            self._start(draft)
+            return
+        self._has_length = True
+        self._due_bytes = length
+        if rest or not length:
+            self._body_goes_on(rest)
+
+    def _body_goes_on(self, data: bytes) -> None:
+        """As the parser would tell it: what belongs to the body, its end, and what comes after."""
+        due_bytes = self._due_bytes
+        after = data[due_bytes:]
+        self._due_bytes = due_bytes - len(data) if len(data) < due_bytes else 0
+        if data:
+            self.on_body(data[:due_bytes] if after else data)
+        if not self._due_bytes:
+            self.on_message_complete()
+            if after:
+                self.data_received(after)
+
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _begin(self, head: Head, length: int) -> Request:
+        """A head is there: have it screened, and set memory aside for its body."""
+        server = self.server
+        draft = self._draft = Request(self, head, monotonic())
+        self.deadline = draft.started_at + server.limits.body_timeout_s
+        failure = head.failure or server.site.screen(draft)
+        if failure is not None:
+            draft.refusal = failure
+            draft.discard = True
+        elif length <= server.limits.max_body_bytes and server.body_bytes + length <= server.limits.body_memory_bytes:
+            server.body_bytes += length
+            draft.reserved_bytes = length
+        else:
+            self._refuse_body(draft, length)
+        return draft
 
     def finished(self, request: Request) -> None:
         """An answer is on its way: free its place, go on with the next, or close."""
         server = self.server
-        if request.reserved_bytes:
-            server.release(request)
+        server.body_bytes -= request.reserved_bytes
+        request.reserved_bytes = 0
         self.current = None
         if not request.keep_alive or server.is_draining:
             self.close()
@@ -235,6 +283,7 @@ class Connection(asyncio.Protocol):
         if self.is_lingering or self.transport.is_closing():
             return
         self.is_lingering = self.is_shut = True
+        self._mould = NO_MOULD
         self.deadline = monotonic() + LINGER_S
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -297,7 +346,11 @@ class Connection(asyncio.Protocol):
         if size <= server.limits.max_body_bytes and server.body_bytes + more_bytes <= server.limits.body_memory_bytes:
             server.body_bytes += more_bytes
             draft.reserved_bytes = size
-            return
+        else:
+            self._refuse_body(draft, size)
+
+    def _refuse_body(self, draft: Request, size: int) -> None:
+        server = self.server
         if size > server.limits.max_body_bytes:
             draft.refusal = TooLarge(
                 f"The body is larger than {server.limits.max_body_bytes} bytes (server.max_body_bytes)."

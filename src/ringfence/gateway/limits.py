@@ -19,7 +19,7 @@ class Allowance:
     """The two buckets of one key. Each holds at most one minute's worth; tokens may go below zero when a call used
     more than was held for it."""
 
-    __slots__ = ("_shown", "_template", "at_s", "key", "requests", "requests_left", "tokens", "tokens_left")
+    __slots__ = ("_has_both", "_request_ms", "_template", "_token_ms", "at_s", "key", "requests", "requests_left", "tokens", "tokens_left")
 
     def __init__(self, key: Key, now_s: float) -> None:
         self.key = key
@@ -28,8 +28,10 @@ class Allowance:
         self.requests_left = float(self.requests)
         self.tokens_left = float(self.tokens)
         self.at_s = now_s
+        self._request_ms = MINUTE_MS / self.requests
+        self._token_ms = MINUTE_MS / self.tokens
         self._template = _template("requests", self.requests) + _template("tokens", self.tokens)
-        self._shown = slice(2 if self.requests == UNLIMITED else 0, 2 if self.tokens == UNLIMITED else 4)
+        self._has_both = UNLIMITED not in (self.requests, self.tokens)
 
     def refill(self, now_s: float) -> None:
         minutes = (now_s - self.at_s) / MINUTE_S
@@ -43,10 +45,12 @@ class Allowance:
         """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again."""
         asked, tokens = self.requests_left, self.tokens_left
         values = (
-            asked, (self.requests - asked) * MINUTE_MS / self.requests,
-            tokens if tokens > 0 else 0, (self.tokens - tokens) * MINUTE_MS / self.tokens,
+            asked, (self.requests - asked) * self._request_ms,
+            tokens if tokens > 0 else 0, (self.tokens - tokens) * self._token_ms,
         )  # fmt: skip
-        return self._template % values[self._shown]
+        if self._has_both:
+            return self._template % values
+        return self._template % (values[2:] if self.requests == UNLIMITED else values[:2])
 
 
 def _template(name: str, limit: int) -> bytes:
@@ -74,7 +78,7 @@ class Hold:
         """Replace the estimate by what was used; None: nothing was. Only the first call counts."""
         allowance, self._allowance = self._allowance, None
         if allowance is not None:
-            used = usage.prompt_tokens + usage.completion_tokens if usage is not None else 0
+            used = usage[0] + usage[1] if usage is not None else 0
             allowance.tokens_left += self._tokens - used
 
 
@@ -93,22 +97,24 @@ class RateLimits:
 
         A call that could use more than a minute's worth waits for a full bucket.
         """
-        if key.requests_per_minute is None and key.tokens_per_minute is None:
-            return NO_HOLD
         allowance = self._allowances.get(key.id)
         now = self._clock()
         if allowance is None or allowance.key is not key:
+            if key.requests_per_minute is None and key.tokens_per_minute is None:
+                return NO_HOLD
             allowance = self._renew(key, allowance, now)
-        if now - allowance.at_s > REFILL_S or allowance.requests_left < 1 or allowance.tokens_left < tokens:
+        requests_left, tokens_left = allowance.requests_left, allowance.tokens_left
+        if now - allowance.at_s > REFILL_S or requests_left < 1 or tokens_left < tokens:
             allowance.refill(now)
-        wanted = tokens if tokens < allowance.tokens else allowance.tokens
-        if allowance.requests_left < 1:
-            raise _too_many(allowance, "requests", allowance.requests, 1 - allowance.requests_left)
-        if allowance.tokens_left < wanted:
-            raise _too_many(allowance, "tokens", allowance.tokens, wanted - allowance.tokens_left)
-        allowance.requests_left -= 1
-        allowance.tokens_left -= wanted
-        return Hold(allowance, wanted)
+            requests_left, tokens_left = allowance.requests_left, allowance.tokens_left
+            tokens = min(tokens, allowance.tokens)
+            if requests_left < 1:
+                raise _too_many(allowance, "requests", allowance.requests, 1 - requests_left)
+            if tokens_left < tokens:
+                raise _too_many(allowance, "tokens", allowance.tokens, tokens - tokens_left)
+        allowance.requests_left = requests_left - 1
+        allowance.tokens_left = tokens_left - tokens
+        return Hold(allowance, tokens)
 
     def _renew(self, key: Key, old: Allowance | None, now_s: float) -> Allowance:
         """Keys are read anew when any of them changes; only changed limits start a new allowance."""

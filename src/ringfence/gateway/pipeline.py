@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from time import monotonic, time
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import orjson
 
@@ -95,15 +95,16 @@ class Pipeline:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
         decision = call.decision = self.decided(call)
         held = Held(self, call, self.limits.hold(call.key, tokens_at_most(call)))
+        relay, allowed = self.relay, decision.allowed
         failure: Failure | None = None
         try:
-            for target in walk(decision.chain, decision.allowed, self.health.is_usable, self.settings.retries):
-                body, window = fit(call, target, self.relay.engines[target.engine].forbidden_fields)
+            for target in walk(decision.chain, allowed, self.health.is_usable, self.settings.retries):
+                body, window = fit(call, target, relay.engines[target.engine].forbidden_fields)
                 try:
                     held.place = self.admission.take(target) or await self.admission.place(target)
                     lease = held.lease = self.placement.take(target) or await in_task(self.leased(target), give_back)
-                    permit = issue(call.id, decision.allowed, lease.endpoint)
-                    reply = await self.relay.open(call, target, lease.endpoint, body, permit)
+                    permit = issue(call.id, allowed, lease.endpoint)
+                    reply = await relay.open(call, target, lease.endpoint, body, permit)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
                     failure = failed.failure
                     held.let_go()
@@ -111,7 +112,8 @@ class Pipeline:
                 else:
                     self.health.succeed(target)
                     held.target = target
-                    return reply.releasing(held), reply_head(call.id, target, decision.rule, window) + held.hold.head()
+                    reply.held = held
+                    return reply, reply_head(call.id, target, decision.rule, window) + held.hold.head()
         except BaseException:
             held.release(None)
             raise
@@ -188,24 +190,15 @@ class Pipeline:
             return
         now = monotonic()
         started_at, decision = call.started_at, call.decision
-        model = decision.model if decision is not None else self._known(call.model)
+        model, rule = (decision.model, decision.rule) if decision is not None else (self._known(call.model), "")
+        name = target.name if target is not None else ""
+        first_byte_s = (first_at or now) - started_at
         self.emit(
-            Answered(
-                call.id,
-                time(),
-                call.key,
-                call.dialect.name,
-                model,
-                target.name if target is not None else "",
-                decision.rule if decision is not None else "",
-                status,
-                outcome,
-                call.stream,
-                (first_at or now) - started_at,
-                now - started_at,
-                usage,
-            )  # fmt: skip
-        )
+            tuple.__new__(Answered, (  # `Answered(...)` is a function in between, with thirteen arguments
+                call.id, time(), call.key, call.dialect.name, model, name, rule, status, outcome, call.stream, first_byte_s,
+                now - started_at, usage,
+            ))
+        )  # fmt: skip
 
     def _known(self, name: str) -> str:
         """A model name fit for a label: callers can ask for anything, so unknown names are all one."""
@@ -228,7 +221,8 @@ class Held:
 
     def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
         """The reply has ended: settle, give back, write down."""
-        self.release(usage)
+        self.let_go()
+        self.hold.settle(usage)
         self._pipeline.record(self._call, self.target, status, outcome, usage, first_at)
 
     def release(self, usage: Usage | None) -> None:
@@ -258,7 +252,7 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
         raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
     if not isinstance(parsed, dict):
         raise BadRequest("The body must be a JSON object.", code="invalid_json")
-    body = cast(dict[str, Any], parsed)
+    body: dict[str, Any] = parsed
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
@@ -278,10 +272,10 @@ def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str
     """The body for this target: its name for the model, output within the window's cap, usage always asked for."""
     if not forbidden.isdisjoint(call.body):
         refuse_fields(call.body, forbidden, "it would make the engine reach beyond this request")
-    body = call.body.copy()
+    dialect, body = call.dialect, call.body.copy()
     body["model"] = target.engine_model
     window = FIT
-    if call.dialect.generates:
+    if dialect.generates:
         output, window = clamp(output_asked(body), target.window)
         if "max_completion_tokens" in body:  # every engine knows the older name
             del body["max_completion_tokens"]
@@ -289,7 +283,7 @@ def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str
             body["max_tokens"] = output
     if call.stream:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    call.dialect.prepare(body)
+    dialect.prepare(body)
     return body, window
 
 

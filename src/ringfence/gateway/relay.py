@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import orjson
 
@@ -49,15 +49,14 @@ class Reading(Waiter["str | None"]):
     """What arrives from the engine. Awaited until the first byte of a stream or the whole of an answer is there (None),
     or nothing will come (the reason). Gathered until a sink is attached, then passed on."""
 
-    __slots__ = ("_ended", "_size", "_stream", "first_at", "is_events", "line", "parts", "sink", "status")
+    __slots__ = ("_ended", "_size", "_stream", "first_at", "is_events", "line", "parts", "sink")
 
     def __init__(self, line: Line, stream: bool) -> None:
-        self._run = None
+        self.run = None
         self.is_done = self.is_events = self._ended = False
         self.line = line
         self.parts: list[bytes] = []
         self.sink: Stream | None = None
-        self.status = 0
         self.first_at = 0.0
         self._stream = stream
 
@@ -69,9 +68,7 @@ class Reading(Waiter["str | None"]):
         else:
             self.parts.append(data)
             self.first_at = monotonic()
-            self.status = self.line.status()
-            self._size = len(data)
-            if self._stream and self.status == 200 and data[:1] != b"{":
+            if self._stream and data[:1] != b"{" and self.line.status() == 200:
                 self.is_events = True
                 self.wake(None)
 
@@ -80,8 +77,6 @@ class Reading(Waiter["str | None"]):
             self.sink.on_end()
         else:
             self._ended = True
-            if not self.parts:
-                self.status = self.line.status()
             self.wake(None)
 
     def on_lost(self, reason: str) -> None:
@@ -100,9 +95,10 @@ class Reading(Waiter["str | None"]):
             sink.on_lost("lost")
 
     def _gather(self, data: bytes) -> None:
-        self.parts.append(data)
-        self._size += len(data)
-        if self._size > MAX_ANSWER_BYTES:
+        parts = self.parts
+        size = self._size = (len(parts[0]) if len(parts) == 1 else self._size) + len(data)
+        parts.append(data)
+        if size > MAX_ANSWER_BYTES:
             self.line.cancel()
             self.wake("malformed")
 
@@ -110,27 +106,23 @@ class Reading(Waiter["str | None"]):
 class Answer:
     """A whole JSON answer."""
 
-    __slots__ = ("_first_at", "_held", "body", "usage")
+    __slots__ = ("_first_at", "body", "held", "usage")
 
     def __init__(self, body: bytes, usage: Usage, first_at: float) -> None:
         self.body = body
         self.usage = usage
         self._first_at = first_at
-
-    def releasing(self, held: Finishing) -> Answer:
-        """Give back what is held when the answer has been sent."""
-        self._held = held
-        return self
+        self.held: Finishing  # given back when the answer has been sent
 
     def send(self, out: Request, head: bytes) -> None:
-        self._held.finish(200, "ok", self.usage, self._first_at)
+        self.held.finish(200, "ok", self.usage, self._first_at)
         out.answer(200, head + JSON_HEAD, self.body)
 
 
 class Stream:
     """An answer that is relayed event by event, at the pace of the slower side."""
 
-    __slots__ = ("_call", "_events", "_held", "_out", "_reading", "_wants_usage")
+    __slots__ = ("_call", "_events", "_out", "_reading", "_wants_usage", "held")
 
     def __init__(self, call: Call, model: str, reading: Reading) -> None:
         options: dict[str, Any] = call.body.get("stream_options") or {}
@@ -138,12 +130,7 @@ class Stream:
         self._reading = reading
         self._wants_usage = options.get("include_usage") is True
         self._events = EventStream(model, hides_usage=not self._wants_usage)
-        self._held: Finishing | None = None
-
-    def releasing(self, held: Finishing) -> Stream:
-        """Give back what is held when the stream has ended."""
-        self._held = held
-        return self
+        self.held: Finishing | None = None  # given back when the stream has ended
 
     def send(self, out: Request, head: bytes) -> None:
         self._out = out
@@ -157,7 +144,7 @@ class Stream:
         self._reading.attach(self)
 
     def on_piece(self, data: bytes) -> None:
-        if self._held is None:
+        if self.held is None:
             return
         try:
             shown = self._events.feed(data)
@@ -192,7 +179,7 @@ class Stream:
         self._close(outcome, self._events.usage or self._estimate())
 
     def _close(self, outcome: str, usage: Usage) -> None:
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         if held is not None:
             held.finish(200, outcome, usage, self._reading.first_at)
             self._out.finish()
@@ -200,7 +187,7 @@ class Stream:
     def _leave(self) -> None:
         """The client went away: the engine must stop working for it at once."""
         self._reading.line.cancel()
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         if held is not None:
             held.finish(499, "client_gone", self._events.usage or self._estimate(), self._reading.first_at)
 
@@ -216,18 +203,17 @@ class Relay:
         self.pool = pool
         self.timeouts = timeouts
         self.engines = engines
-        self._heads: dict[tuple[bytes, str, bool], bytes] = {}
+        self._heads: dict[tuple[bytes, str, str, bool], bytes] = {}
 
     async def open(
         self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
     ) -> Answer | Stream:
         """Returns with the first byte. TargetFailed: another may try. Failure: the request itself is at fault."""
-        engine = self.engines[target.engine]
         timeouts, stream = self.timeouts, call.stream
         first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
-        keep = engine.keeps_alive_after_stream or not stream
-        path = endpoint.prefix + call.dialect.engine_path
-        start = self._heads.get((endpoint.head, path, keep)) or self._head(endpoint.head, path, keep)
+        keep = not stream or self.engines[target.engine].keeps_alive_after_stream
+        asked = (endpoint.head, endpoint.prefix, call.dialect.engine_path, keep)
+        start = self._heads.get(asked) or self._head(*asked)
         data = orjson.dumps(body)
         head = b"%b%d\r\n\r\n" % (start, len(data))
         line = self.pool.take(endpoint)
@@ -246,16 +232,17 @@ class Relay:
             line = None
         if reason is not None and not (reason == "lost" and reading.parts):  # an answer may end with its connection
             raise TargetFailed(target.name, reason, _failure_for(reason, target))
-        if reading.status == 200 and not reading.is_events:
+        status = line.status()
+        if status == 200 and not reading.is_events:
             return self._whole(call, target, reading, reason)
-        status, error = reading.status, _json(reading.parts)
+        error = _json(reading.parts)
         if reading.is_events:
             error = _error_in(reading.parts)
             if error is None:
                 return Stream(call, target.model, reading)
             reading.line.cancel()
             status = 500
-        failure = engine.failure(status, error)
+        failure = self.engines[target.engine].failure(status, error)
         if failure.status >= 500 or failure.status == 429:
             raise TargetFailed(target.name, "status", failure)
         raise failure
@@ -271,7 +258,7 @@ class Relay:
         answer = _json(parts)
         if type(answer) is not dict:
             raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
-        fields = cast(dict[str, Any], answer)
+        fields: dict[str, Any] = answer
         usage = Usage.read(fields.get("usage"))
         if usage is None:
             usage = _estimate(call, parts)
@@ -284,12 +271,12 @@ class Relay:
         call.dialect.finish(call.body, fields)
         return Answer(orjson.dumps(fields), usage, reading.first_at)
 
-    def _head(self, endpoint_head: bytes, path: str, keep: bool) -> bytes:
+    def _head(self, endpoint_head: bytes, prefix: str, path: str, keep: bool) -> bytes:
         """Nothing of the client's own headers goes up: what an engine may do is not for callers to say."""
         if len(self._heads) > MAX_HEADS:  # endpoints change with every restart of an engine
             self._heads.clear()
-        head = self._heads[endpoint_head, path, keep] = b"".join((
-            b"POST ", path.encode("ascii"), b" HTTP/1.1\r\n", endpoint_head, b"" if keep else b"connection: close\r\n",
+        head = self._heads[endpoint_head, prefix, path, keep] = b"".join((
+            b"POST ", prefix.encode("ascii"), path.encode("ascii"), b" HTTP/1.1\r\n", endpoint_head, b"" if keep else b"connection: close\r\n",
             b"content-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: ",
         ))  # fmt: skip
         return head

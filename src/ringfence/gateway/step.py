@@ -18,10 +18,10 @@ T = TypeVar("T")
 class Waiter(Generic[T]):
     """A value that will come. Awaited by at most one run; woken at most once, later calls change nothing."""
 
-    __slots__ = ("_run", "is_done", "value")
+    __slots__ = ("is_done", "run", "value")
 
     def __init__(self) -> None:
-        self._run: Run | None = None
+        self.run: Run | None = None  # who waits
         self.is_done = False
         self.value: T
 
@@ -36,17 +36,14 @@ class Waiter(Generic[T]):
             return
         self.is_done = True
         self.value = value
-        run = self._run
+        run = self.run
         if run is not None:
-            self._run = None
+            self.run = None
             run.step()
-
-    def park(self, run: Run) -> None:
-        self._run = run
 
     def forgo(self) -> None:
         """Nobody waits any more; the value is dropped when it comes."""
-        self._run = None
+        self.run = None
 
 
 class Run:
@@ -71,7 +68,11 @@ class Run:
         except BaseException as escaped:
             self._escape(escaped)
         else:
-            self._park(awaited)
+            if isinstance(awaited, Waiter):
+                self._awaited = awaited
+                awaited.run = self
+            else:
+                self._park(awaited)
 
     def cancel(self) -> None:
         """Raise CancelledError where it waits. Nothing happens to a run that has ended."""
@@ -97,7 +98,7 @@ class Run:
     def _park(self, awaited: Any) -> None:
         self._awaited = awaited
         if isinstance(awaited, Waiter):
-            awaited.park(self)
+            awaited.run = self
         elif awaited is None:  # a bare yield, such as asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(self.step)
         else:

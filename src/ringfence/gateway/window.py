@@ -35,9 +35,10 @@ def output_asked(body: dict[str, Any]) -> int | None:
     BadRequest when that is less than one token.
     """
     asked: int | None = body.get("max_tokens")
-    newer: int | None = body.get("max_completion_tokens")
-    if newer is not None and (asked is None or newer < asked):
-        asked = newer
+    if "max_completion_tokens" in body:
+        newer: int | None = body["max_completion_tokens"]
+        if newer is not None and (asked is None or newer < asked):
+            asked = newer
     if asked is not None and asked < 1:
         raise BadRequest("'max_tokens' must be at least 1.", param="max_tokens", code="invalid_value")
     return asked

@@ -9,6 +9,7 @@ import os
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from ringfence.placement.launch import Launch, environment
 from ringfence.placement.output import LINE_CHARS, Output
 
 PIECE_BYTES = 64 * 1024
+PF_EXITING = 0x4  # linux/sched.h
 
 
 class NotStarted(Exception):
@@ -62,6 +64,16 @@ class EngineProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def is_ending(self) -> bool:
+        """True from the moment the kernel begins to end it: its sockets close before its exit status is known."""
+        try:
+            after_name = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        except OSError:
+            return self._process.returncode is not None
+        state, flags = after_name.split()[0], int(after_name.split()[6])
+        return state in ("Z", "X") or bool(flags & PF_EXITING)
 
     async def listening(self) -> Endpoint:
         """Where it answers, once it says so. Raises NotStarted with its own reason."""

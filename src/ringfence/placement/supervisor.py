@@ -110,7 +110,9 @@ class Supervisor:
         raise TargetFailed(self.name, "loading", self._unavailable())
 
     def suspect(self) -> None:
-        """A connection to it broke: look now, and more often until it is clear."""
+        """A connection to it broke: look now, and more often until it is clear. One that is dying gets no more requests."""
+        if self._process is not None and self._process.is_ending:
+            self.endpoint = None
         self._suspected.set()
 
     def drain(self) -> None:

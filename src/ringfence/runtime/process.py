@@ -27,7 +27,6 @@ from ringfence import engines
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
 from ringfence.config.schema import Config, state_dir
-from ringfence.config.schema import state_dir
 from ringfence.core.registry import adapters
 from ringfence.runtime.claim import claim
 from ringfence.runtime.instances import NotServable

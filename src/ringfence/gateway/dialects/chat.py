@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, cast
 
 from ringfence.core.catalog import Ability
@@ -9,6 +10,8 @@ from ringfence.core.errors import BadRequest
 from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+TEXT = frozenset((str,))
+ROLE, CONTENT = itemgetter("role"), itemgetter("content")
 
 
 class Chat:
@@ -22,18 +25,14 @@ class Chat:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise wrong("messages", "a list with at least one message")
-        listed = cast(list[Any], messages)
+        listed: list[Any] = messages
         try:
-            for message in listed:
-                if message["role"] not in ROLES or type(message["content"]) is not str:
-                    break
-            else:
-                check_shared(body)
-                return
+            is_plain = ROLES.issuperset(map(ROLE, listed)) and TEXT.issuperset(map(type, map(CONTENT, listed)))
         except (KeyError, TypeError):
-            pass
-        for index, message in enumerate(listed):  # not all of it is plain text from known roles: look closely
-            self._check_message(index, message)
+            is_plain = False
+        if not is_plain:  # not all of it is text from known roles: look closely
+            for index, message in enumerate(listed):
+                self._check_message(index, message)
         check_shared(body)
 
     def prepare(self, body: Body) -> None:

@@ -44,6 +44,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(REFUSED_FIELDS, ()),
 }
 """By field: the types that it may have; none for a field that is refused."""
+CHECKED = frozenset(TYPES)
 
 
 class Dialect(Protocol):
@@ -81,9 +82,8 @@ def wrong(param: str, expected: str) -> BadRequest:
 
 def check_shared(body: Body) -> None:
     """Fields that mean the same in every OpenAI-shaped dialect."""
-    for name, value in body.items():
-        types = TYPES.get(name)
-        if types is not None and type(value) not in types:
+    for name in CHECKED.intersection(body):
+        if type(body[name]) not in TYPES[name]:
             if name in REFUSED_FIELDS:
                 refuse_fields(body, REFUSED_FIELDS, "the operator of this gateway chooses where a request goes")
             raise wrong(name, EXPECTED[name])

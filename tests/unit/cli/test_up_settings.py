@@ -1,0 +1,107 @@
+"""What `ringfence up` makes of its options and of the environment, before anything is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ringfence.cli.up import cloud_keys_in, model_overrides, named_variables, scrubbed, serves_only_demo, writes_demo
+from ringfence.config.load import load
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("Night Watch (v2).gguf", "Night-Watch--v2"),
+        ("ünï.gguf", "n"),
+        ("夜.gguf", "model"),
+        ("...a.gguf", "a"),
+        ("a" * 200 + ".gguf", "a" * 64),
+        ("hf:owner/Some-Model-GGUF:Q4_K_M", "Some-Model-GGUF"),
+        ("hf:owner/Some-Model-GGUF", "Some-Model-GGUF"),
+    ],
+)
+def test_a_model_is_named_after_where_it_comes_from(tmp_path: Path, source: str, name: str) -> None:
+    given = source if source.startswith("hf:") else str(tmp_path / source)
+    config = load(None, {}, model_overrides(given, replaces_demo=True))
+    assert list(config.models) == [name]
+    assert config.models[name].source == given
+    assert config.models[name].aliases == ("local/fast", "auto")
+
+
+@pytest.mark.parametrize("file", ["a: b.gguf", "a #1.gguf", "'a'.gguf", '"a.gguf', "[a].gguf", "{a}.gguf", "- a.gguf"])
+def test_a_path_is_taken_as_it_is(tmp_path: Path, file: str) -> None:
+    config = load(None, {}, model_overrides(str(tmp_path / file), replaces_demo=False))
+    [model] = config.models.values()
+    assert model.source == str(tmp_path / file)
+    assert model.aliases == ()
+
+
+def test_the_environment_is_scrubbed() -> None:
+    source = {
+        "PATH": "/bin", "HOME": "/root", "LC_ALL": "C", "RINGFENCE_STATE_DIR": "/x", "CUDA_VISIBLE_DEVICES": "0",
+        "OPENAI_API_KEY": "s", "AWS_SECRET_ACCESS_KEY": "s", "https_proxy": "s", "LD_PRELOAD": "s", "ENGINE_KEY": "s",
+    }  # fmt: skip
+    kept = {"PATH", "HOME", "LC_ALL", "RINGFENCE_STATE_DIR", "CUDA_VISIBLE_DEVICES"}
+    assert set(scrubbed(source)) == kept
+    assert set(scrubbed(source, frozenset({"ENGINE_KEY"}))) == kept | {"ENGINE_KEY"}
+
+
+def test_cloud_keys_are_named_and_empty_ones_are_none() -> None:
+    assert cloud_keys_in({"OPENAI_API_KEY": "s", "GROQ_API_KEY": "", "OTHER_API_KEY": "s"}) == ["OPENAI_API_KEY"]
+
+
+def test_variables_that_settings_refer_to(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("models: {a: {url: 'http://127.0.0.1:9', api_key: env:ONE_KEY}}")
+    laid_over = {"models.b.api_key": "env:TWO_KEY", "server.port": "0"}
+    assert named_variables(file, laid_over) == {"ONE_KEY", "TWO_KEY"}
+    assert named_variables(None, {}) == frozenset()
+    assert named_variables(tmp_path / "nowhere.yaml", {}) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ("models: {demo: {source: demo}}", True),
+        ("models: {a: {source: a.gguf}}", False),
+        ("models: {demo: {source: demo}, a: {source: a.gguf}}", False),
+        ("models: [", False),
+    ],
+)
+def test_whether_the_demo_may_be_replaced(tmp_path: Path, text: str, expected: bool) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    assert serves_only_demo(file) is expected
+    assert serves_only_demo(None)
+
+
+@pytest.mark.parametrize("aliases", ["[auto]", "[local/fast, auto]", "[]"])
+def test_a_demo_that_is_written_down_gives_way_too(tmp_path: Path, aliases: str) -> None:
+    """`ringfence config init` writes the demo down; `up --model` must still start."""
+    file = tmp_path / "a.yaml"
+    file.write_text(f"models: {{demo: {{source: demo, aliases: {aliases}}}}}")
+    assert serves_only_demo(file)
+    assert writes_demo(file)
+    config = load(file, {}, model_overrides(str(tmp_path / "b.gguf"), replaces_demo=True, demo_is_written=True))
+    assert config.models["b"].aliases == ("local/fast", "auto")
+    assert config.models["demo"].aliases == ()
+
+
+def test_a_file_without_models_does_not_bring_the_demo_along(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("server: {port: 0}\nmodels:\n")
+    assert serves_only_demo(file)
+    assert not writes_demo(file)
+    config = load(file, {}, model_overrides(str(tmp_path / "b.gguf"), replaces_demo=True))
+    assert list(config.models) == ["b"]
+
+
+def test_overrides_survive_the_way_to_the_gateway(tmp_path: Path) -> None:
+    """They travel as JSON."""
+    overrides = model_overrides(str(tmp_path / "ü 夜.gguf"), replaces_demo=True)
+    config = load(None, {}, json.loads(json.dumps(overrides)))
+    assert next(iter(config.models.values())).source == str(tmp_path / "ü 夜.gguf")

@@ -1,0 +1,70 @@
+"""Engines found on this machine: taken in, kept for a while when they are away, then forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from ringfence.config.load import load
+from ringfence.config.schema import Config
+from ringfence.egress.pool import Pool
+from ringfence.placement.instance import Placement
+from ringfence.runtime import instances as module
+from ringfence.runtime.instances import Instances
+from ringfence.testing.fake_dialects import KINDS, FakeModel
+from ringfence.testing.fake_engine import FakeEngine
+
+
+@pytest.fixture
+async def instances(tmp_path: Path) -> AsyncIterator[Instances]:
+    placement, pool = Placement(), Pool(1.0, ())
+    yield Instances(placement, pool, lambda _event: None, tmp_path, lambda: None)
+    await placement.close(0)
+    pool.close()
+
+
+def _config(**ports: int) -> Config:
+    overrides = {f"discovery.ports.{kind}": f"[{ports[kind]}]" if kind in ports else "[]" for kind in KINDS}
+    return load(None, {}, overrides)
+
+
+async def _until(look: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not look():
+            await asyncio.sleep(0.02)
+
+
+async def test_one_that_has_gone_is_forgotten_after_a_while(
+    instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeEngine("vllm", (FakeModel("late"),)) as engine:
+        config = _config(vllm=engine.port)
+        await instances.look_around(config)
+        assert "late" in {model.name for model in instances.models(config)}
+        [name] = [status.name for status in instances.placement.status()]
+    instances._found[name].suspect()
+    await _until(lambda: instances._found[name].endpoint is None)
+    await instances.look_around(config)
+    assert "late" in {model.name for model in instances.models(config)}  # it may come back
+    monkeypatch.setattr(module, "GONE_AFTER_S", 0.0)
+    await instances.look_around(config)
+    assert "late" not in {model.name for model in instances.models(config)}
+    assert instances.placement.status() == []
+
+
+async def test_another_that_has_the_same_model_takes_over_its_name(instances: Instances) -> None:
+    async with FakeEngine("vllm", (FakeModel("same"),)) as other:
+        async with FakeEngine("llamacpp", (FakeModel("same"),)) as first:
+            await instances.look_around(_config(llamacpp=first.port))
+            await instances.look_around(_config(llamacpp=first.port, vllm=other.port))
+            config = _config(llamacpp=first.port, vllm=other.port)
+            owners = {model.name: model.owner for model in instances.models(config)}
+            assert owners == {"same": "llamacpp", "vllm/same": "vllm"}
+            gone = f"llamacpp-{first.port}"
+        instances._found[gone].suspect()
+        await _until(lambda: instances._found[gone].endpoint is None)
+        owners = {model.name: model.owner for model in instances.models(config)}
+        assert owners == {"same": "vllm", "llamacpp/same": "llamacpp"}

@@ -1,0 +1,38 @@
+"""What a reload leaves alone: settings that take a restart."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.config.changes import difference, settings
+from ringfence.config.load import load
+from ringfence.config.problems import ConfigError
+from ringfence.config.schema import Config
+from ringfence.runtime.parts import until_restart
+
+
+def _config(**overrides: str) -> Config:
+    return load(None, {}, {name.replace("__", "."): text for name, text in overrides.items()})
+
+
+def test_these_and_no_others_take_a_restart() -> None:
+    """A new one needs a place in `until_restart`."""
+    found = {setting.path for setting in settings(Config()) if setting.reload == "restart"}
+    assert found == {("server", "host"), ("server", "port"), ("state_dir",)}
+
+
+def test_they_stay_as_they_are_and_are_told_again() -> None:
+    running = _config(server__port="0")
+    fresh = _config(server__port="9", server__host="127.0.0.2", state_dir="/x", admission__queue="3")
+    in_force = until_restart(fresh, running)
+    assert (in_force.server.host, in_force.server.port, in_force.state_dir) == ("127.0.0.1", 0, None)
+    assert in_force.admission.queue == 3
+    told = {change.path: change.reload for change in difference(in_force, fresh)}
+    assert told == {"server.host": "restart", "server.port": "restart", "state_dir": "restart"}
+
+
+def test_keys_are_not_switched_off_while_others_can_reach_it() -> None:
+    running = _config(server__host="0.0.0.0")  # noqa: S104
+    with pytest.raises(ConfigError, match="still listens on 0.0.0.0"):
+        until_restart(_config(server__keys="off"), running)
+    assert until_restart(_config(server__keys="off"), _config()).server.keys == "off"
