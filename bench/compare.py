@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--scenarios", default="json,sse,big,mid")
     parser.add_argument("--seconds", default="3")
     parser.add_argument("--nice", default="0")
-    parser.add_argument("--vllm-router", default=shutil.which("vllm-router") or str(HERE / ".venv-peers/bin/vllm-router"))
+    parser.add_argument(
+        "--vllm-router", default=shutil.which("vllm-router") or str(HERE / ".venv-peers/bin/vllm-router")
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

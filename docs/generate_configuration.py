@@ -31,8 +31,8 @@ ringfence config init
 ringfence config check
 ```
 
-Then tell the running gateway. It checks the whole file first; a file with a mistake changes nothing, and the answer names
-the line.
+Then tell the running gateway. It checks the whole file first; a file with a mistake changes nothing, and the answer
+names the line.
 
 ```sh
 ringfence config reload
@@ -48,8 +48,8 @@ The first of these that exists is used, and it is the only one:
 4. `$XDG_CONFIG_HOME/ringfence/ringfence.yaml`, usually `~/.config/ringfence/ringfence.yaml`
 5. `/etc/ringfence/ringfence.yaml`
 
-A relative path in the file counts from the file. `--set NAME=VALUE` lays one setting over the file for one start, such as
-`--set admission.queue=10`; a name with a dot in it is quoted: `--set 'models."llama-3.2".parallel=2'`.
+A relative path in the file counts from the file. `--set NAME=VALUE` lays one setting over the file for one start, such
+as `--set admission.queue=10`; a name with a dot in it is quoted: `--set 'models."llama-3.2".parallel=2'`.
 
 ## How a change takes effect
 

@@ -65,7 +65,9 @@ def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """Starts `ringfence up --port 0 --json ARGS` in a fresh (or given) state folder; all are stopped at the end."""
     running: list[Up] = []
 
-    def start(*args: str, folder: Path | None = None, env: dict[str, str] | None = None, port: int = 0, **kwargs: Any) -> Up:
+    def start(
+        *args: str, folder: Path | None = None, env: dict[str, str] | None = None, port: int = 0, **kwargs: Any
+    ) -> Up:
         folder = folder or tmp_path_factory.mktemp("state")
         command = [sys.executable, "-m", "ringfence", "up", "--json", "--port", str(port), *args]
         if not any("discovery" in arg for arg in args):

@@ -63,7 +63,9 @@ def _ways_out(tree: ast.Module) -> set[str]:
     called = {_dotted(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     found = {way for way in CONNECTS for name in imported if name == way or name.startswith(way + ".")}
     found |= CONNECTS & called
-    return found | {name for name in called if name.rpartition(".")[2] in ("create_connection", "sock_connect", "urlopen")}
+    return found | {
+        name for name in called if name.rpartition(".")[2] in ("create_connection", "sock_connect", "urlopen")
+    }
 
 
 def test_contracts_of_the_import_graph() -> None:

@@ -56,7 +56,9 @@ def _words(name: str) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_names_say_what_things_are(path: Path) -> None:
-    classes = [node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)]
+    classes = [
+        node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)
+    ]
     for name in (*classes, *(Path(_name(path)).with_suffix("").parts)):
         assert _words(name).isdisjoint(BANNED), name
 

@@ -41,7 +41,9 @@ async def in_thread(fn: Any, *args: Any, **told: Any) -> Any:
     return await asyncio.to_thread(fn, *args, **told)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["vllm", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "vllm")]
+)
 async def test_an_engine_of_each_kind_is_found_and_used(start_up: Any, tiny_model: Path, kind: str) -> None:
     model = FakeModel("night-watch:8b", 12_345)
     async with FakeEngine(kind, (model,)) as engine:
@@ -103,6 +105,7 @@ async def test_an_engine_comes_and_goes(start_up: Any, tiny_model: Path) -> None
     await in_thread(up.stop)
 
 
+@pytest.mark.slow
 async def test_an_adopted_engine_is_not_ours_to_stop(start_up: Any, tmp_path: Path, tiny_model: Path) -> None:
     """The engine of one gateway, found by another: it lives on, and its key is its own."""
     one = await in_thread(start_up, "--model", str(tiny_model))

@@ -115,7 +115,9 @@ def test_what_callers_say_to_an_engine_of_our_own(start_up: Any, tmp_path: Path,
         _assert_nowhere(up, CANARY, "Y2FuYXJ5LXBpeGVsLTkx", stderr=printed)
 
 
-@pytest.mark.parametrize("kind", ["llamacpp", "vllm", "ollama"])
+@pytest.mark.parametrize(
+    "kind", ["vllm", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("llamacpp", "ollama"))]
+)
 async def test_what_an_engine_answers(start_up: Any, tmp_path: Path, tiny_model: Path, kind: str) -> None:
     """Also where the engine breaks, and quotes what it was sent in its errors."""
     printed = tmp_path / "stderr.txt"

@@ -62,6 +62,7 @@ def test_no_colours_where_they_are_not_wanted(up: Any, told: dict[str, str]) -> 
     assert "\x1b[" not in command("status", folder=up.folder, env=told).stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves(up: Any) -> None:
     """`ringfence status | true`: no traceback, no matter who is first."""
     for words in (("status",), ("config", "schema"), ("keys", "list", "--json"), ("chat", "hello")):
@@ -156,7 +157,8 @@ def test_version(tmp_path: Path) -> None:
 def test_serve_keeps_the_key_to_itself(tmp_path: Path, tiny_model: Path) -> None:
     """A supervisor of services keeps what it is told."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ringfence", "serve", "--port", "0", "--model", str(tiny_model), "--set", "discovery.adopt=false"],
+        [sys.executable, "-m", "ringfence", "serve", "--port", "0", "--model", str(tiny_model),
+         "--set", "discovery.adopt=false"],
         env=os.environ | {"RINGFENCE_STATE_DIR": str(tmp_path / "state")}, cwd=tmp_path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

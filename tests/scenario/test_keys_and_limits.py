@@ -48,6 +48,7 @@ def test_keys_with_a_gateway(ringfence: Any) -> None:
     assert "There is no key 'nobody'" in again.stderr
 
 
+@pytest.mark.slow
 def test_keys_without_a_gateway(start_up: Any, tmp_path: Path, tiny_model: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
@@ -114,7 +115,10 @@ def test_requests_per_minute(ringfence: Any) -> None:
     first, second, third = (chat(ringfence, key=key) for _ in range(3))
     assert (first.status, second.status, third.status, third.code) == (200, 200, 429, "rate_limit_exceeded")
     assert first.headers["x-ratelimit-limit-requests"] == "2"
-    assert (first.headers["x-ratelimit-remaining-requests"], second.headers["x-ratelimit-remaining-requests"]) == ("1", "0")
+    assert (first.headers["x-ratelimit-remaining-requests"], second.headers["x-ratelimit-remaining-requests"]) == (
+        "1",
+        "0",
+    )
     assert first.headers["x-ratelimit-reset-requests"].endswith("ms")
     assert 1 <= int(third.headers["retry-after"]) <= 30
     assert third.json["error"]["type"] == "rate_limit_error"
@@ -142,7 +146,7 @@ def test_limits_hold_for_all_connections_of_a_key_together(ringfence: Any) -> No
     assert sorted(statuses) == [200] * 5 + [429] * 7
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_listening_beyond_this_machine_without_keys_is_refused(tmp_path: Path, tiny_model: Path, host: str) -> None:
     words = ("up", "--json", "--port", "0", "--model", str(tiny_model), "--host", host, "--set", "server.keys=off")
     refused = command(*words, folder=tmp_path)

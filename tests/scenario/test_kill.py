@@ -63,7 +63,7 @@ def test_an_engine_killed_in_a_stream(two_models) -> None:
         stream.until_text()
         kill(engine, signal.SIGSTOP)
         kill(engine)
-        text, errors = stream.rest()
+        _text, errors = stream.rest()
         assert len(errors) == 1
         assert errors[0]["code"] == "engine_failed"
         assert not stream.saw_done
@@ -130,6 +130,7 @@ def test_a_killed_gateway_takes_its_engines_along_and_comes_back(start_up, tiny_
     assert up.process.stdout.read() == ""  # still one line
 
 
+@pytest.mark.slow
 def test_ctrl_c_just_after_the_gateway_died(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     gateway = gateway_pid(up)
@@ -158,7 +159,7 @@ def test_a_gateway_that_dies_again_and_again_is_given_up(start_up, tiny_model: P
     assert "the gateway ended with status -9" in up.process.stdout.read()
 
 
-@pytest.mark.parametrize("load", [False, True])
+@pytest.mark.parametrize("load", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_killed_parent_takes_everything_along(start_up, tiny_model: Path, load: bool) -> None:
     up = start_up("--model", str(tiny_model))
     everyone = children(up.process.pid)
@@ -205,7 +206,7 @@ def test_keys_and_ledger_survive_being_killed_at_any_moment(start_up, tiny_model
                 up.stop()
             up = start_up("--model", str(tiny_model), folder=folder)
             folder = up.folder
-        until(lambda: ask(up.root_url, "GET", "/ready").status == 200, 20, "a gateway that is ready")
+        _until_ready(up)
         over = threading.Event()
         with ThreadPoolExecutor(4) as pool:
             askers = [pool.submit(_ask_until, over, up) for _ in range(3)]
@@ -224,6 +225,10 @@ def test_keys_and_ledger_survive_being_killed_at_any_moment(start_up, tiny_model
     written = sum(row["requests"] for row in control(up, "/keys")["keys"])
     assert 0 < written <= answered + 3 * KILLS + 1
     up.stop()
+
+
+def _until_ready(up) -> None:
+    until(lambda: ask(up.root_url, "GET", "/ready").status == 200, 20, "a gateway that is ready")
 
 
 def _ask_until(over: threading.Event, up) -> int:

@@ -142,6 +142,7 @@ def test_a_stream_ends_on_the_engine_where_it_began(running: Reloadable, tiny_mo
     assert engine_pid(running.up) == fresh
 
 
+@pytest.mark.slow
 def test_many_reloads_at_once_are_done_one_after_the_other(running: Reloadable, tiny_model: Path) -> None:
     running.reloaded(_file(tiny_model))
     with asking_all_the_time(running.up) as answers:
@@ -221,6 +222,7 @@ def test_limits_and_profiles_are_in_force_at_once(running: Reloadable, tiny_mode
     assert (gone_profile.status, gone_profile.code) == (403, "profile_unknown")
 
 
+@pytest.mark.slow
 def test_keys_stay_required_while_others_can_reach_it(start_up, tmp_path: Path, tiny_model: Path) -> None:
     """The address takes a restart, the keys do not: together they must not open the gateway for a moment."""
     running = Reloadable(start_up, tmp_path, _file(tiny_model, "server: {host: 0.0.0.0}\n"))

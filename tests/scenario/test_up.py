@@ -32,7 +32,7 @@ from whole import (
 
 NO_LOOKING = ("--set", "discovery.adopt=false")
 CTRL_C_S = 3.2  # 3 s, and what it takes to notice on a busy machine
-SECRET = "sk-cloud-7f3a9c1e5b"  # noqa: S105 - stands in for one
+SECRET = "sk-cloud-7f3a9c1e5b"
 
 
 def test_json_is_one_line_and_nothing_else(start_up, tiny_model: Path) -> None:
@@ -138,7 +138,7 @@ def test_ctrl_c_while_a_model_loads(start_up, tmp_path: Path, tiny_model: Path) 
     words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
     with Terminal(tmp_path, *words) as terminal:
         parent = terminal.process.pid
-        engine = until(lambda: children(parent)[1:], 20, "an engine")[0]
+        engine = until(lambda: _engines(parent), 20, "an engine")[0]
         kill(engine, signal.SIGSTOP)
         terminal.until("✓ Listening")
         everyone = [parent, *children(parent)]
@@ -150,7 +150,27 @@ def test_ctrl_c_while_a_model_loads(start_up, tmp_path: Path, tiny_model: Path) 
         assert "Traceback" not in terminal.text
 
 
-@pytest.mark.parametrize("after_s", [0.1, 0.3, 0.5, 0.7, 0.9])
+def _engines(parent: int) -> list[int]:
+    """Those that are an engine by now, and not still a copy of the gateway about to become one."""
+    return [pid for pid in children(parent) if b"llamacpp_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_ctrl_c_while_an_engine_is_about_to_start(tmp_path: Path, tiny_model: Path) -> None:
+    """The copy of the gateway that is to become the engine holds the gateway's pipes."""
+    words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
+    with Terminal(tmp_path, *words) as terminal:
+        parent = terminal.process.pid
+        pids = until(lambda: children(parent)[1:], 20, "the beginning of an engine")
+        kill(pids[0], signal.SIGSTOP)
+        everyone = [parent, *children(parent)]
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.process.wait(CTRL_C_S + 1)
+        gone(everyone, 0.5)
+
+
+@pytest.mark.parametrize(
+    "after_s", [0.2, 0.6, *(pytest.param(after_s, marks=pytest.mark.slow) for after_s in (0.1, 0.4, 0.8, 1.0))]
+)
 def test_ctrl_c_while_it_starts(tmp_path: Path, tiny_model: Path, after_s: float) -> None:
     words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
     with Terminal(tmp_path, *words) as terminal:
@@ -220,6 +240,7 @@ def test_the_folder_belongs_to_its_owner_alone(ringfence) -> None:
     assert [path.name for path in own if path.stat().st_mode & 0o077] == []
 
 
+@pytest.mark.slow
 def test_a_fresh_folder_is_made_for_its_owner_alone(start_up, tmp_path: Path, tiny_model: Path) -> None:
     state = tmp_path / "deep" / "state"
     up = start_up("--model", str(tiny_model), "--set", f"state_dir={state}")
@@ -227,6 +248,7 @@ def test_a_fresh_folder_is_made_for_its_owner_alone(start_up, tmp_path: Path, ti
     up.stop()
 
 
+@pytest.mark.slow
 def test_a_model_beside_those_of_a_file(start_up, tmp_path: Path, tiny_model: Path) -> None:
     other = tmp_path / "other.gguf"
     other.hardlink_to(tiny_model)
@@ -264,7 +286,9 @@ def test_what_the_settings_refer_to_is_handed_on(
 ) -> None:
     engine = {"REMOTE_KEY": SECRET}
     file = tmp_path / "some.yaml"
-    file.write_text(f"models:\n  tiny: {{source: {tiny_model}, aliases: [auto]}}\n  far: {{url: 'http://127.0.0.1:9'}}\n")
+    file.write_text(
+        f"models:\n  tiny: {{source: {tiny_model}, aliases: [auto]}}\n  far: {{url: 'http://127.0.0.1:9'}}\n"
+    )
     up = start_up("--config", str(file), "--set", "models.far.api_key=env:REMOTE_KEY", env=engine)
     gateway, running_engine = children(up.process.pid)
     assert SECRET.encode() in _environ(gateway)

@@ -59,7 +59,11 @@ def test_it_runs_where_nothing_else_is(wheel: Path, tmp_path: Path, tiny_model: 
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     installed = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", str(wheel)], capture_output=True, text=True, timeout=500, check=False
+        [python, "-m", "pip", "install", "--quiet", str(wheel)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
     assert installed.returncode == 0, installed.stderr
     empty = tmp_path / "empty"

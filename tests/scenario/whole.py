@@ -69,7 +69,9 @@ def open_request(
     return connection.getresponse()
 
 
-def ask(root_url: str, method: str, path: str, body: Any = None, key: str | None = None, timeout_s: float = 30.0) -> Reply:
+def ask(
+    root_url: str, method: str, path: str, body: Any = None, key: str | None = None, timeout_s: float = 30.0
+) -> Reply:
     """One request on a connection of its own. Raises OSError or HTTPException when the gateway does not answer."""
     response = open_request(root_url, method, path, body, key, timeout_s)
     with response:

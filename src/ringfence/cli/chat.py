@@ -133,6 +133,7 @@ def _turn(talk: Conversation, text: str, console: Console) -> None:
     tokens = found["usage"].get("completion_tokens", 0)
     pace = tokens / max(found["total_s"] - found["first_token_s"], 1e-3)
     console.print(
-        f"\n[dim]{found['target']} · first token {found['first_token_s'] * 1000:.0f} ms · {tokens} tokens · {pace:.0f}/s[/]",
+        f"\n[dim]{found['target']} · first token {found['first_token_s'] * 1000:.0f} ms · {tokens} tokens · "
+        f"{pace:.0f}/s[/]",
         highlight=False,
     )

@@ -30,7 +30,8 @@ def create(
 ) -> None:
     """Make a key. It is shown once."""
     body = {
-        "name": name, "profile": profile, "requests_per_minute": rpm, "tokens_per_minute": tpm, "expires_s": _until(expires),
+        "name": name, "profile": profile, "requests_per_minute": rpm, "tokens_per_minute": tpm,
+        "expires_s": _until(expires),
     }  # fmt: skip
     made = _ask(config, "POST", "/keys", body)
     if as_json:

@@ -42,12 +42,13 @@ def version_option(
 def up(
     config: ConfigOption = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Serve this: FILE.gguf or hf:owner/repo[:quant]. Default: what is configured, else the demo.")
+        str | None,
+        typer.Option("--model", "-m", help="FILE.gguf or hf:owner/repo[:quant]; default: as configured."),
     ] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 picks a free one.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="Lay a setting over the file: admission.queue=10.")] = None,
-    log: Annotated[str | None, typer.Option("--log", help="Where logs go: a file, or - for this terminal. Default: logs/gateway.log in the state folder.")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535, help="0 picks a free one.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Over the file: admission.queue=10.")] = None,
+    log: Annotated[str | None, typer.Option("--log", help="A file, or - for here.")] = None,
     open_console: Annotated[bool, typer.Option("--open", help="Open the console in a browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:  # fmt: skip

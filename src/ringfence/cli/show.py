@@ -31,7 +31,8 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     state = "[bold green]ready[/]" if found["ready"] else "[bold yellow]no model is ready[/]"
     requests = found["requests"]
     lines = [
-        f"Ringfence {found['version']} is {state} on {found['base_url']}  [dim]pid {found['pid']}, up {_span(found['uptime_s'])}[/]",
+        f"Ringfence {found['version']} is {state} on {found['base_url']}  "
+        f"[dim]pid {found['pid']}, up {_span(found['uptime_s'])}[/]",
         f"Requests  {requests['running']} running, {requests['waiting']} waiting, {requests['total']} answered, "
         f"{requests['errors']} failed; {requests['prompt_tokens'] + requests['completion_tokens']:,} tokens",
     ]
@@ -54,7 +55,8 @@ def models_page(found: dict[str, Any]) -> RenderableType:
         table.add_row(
             model["name"], ", ".join(model["aliases"]) or "-", ", ".join(model["abilities"]) or "-",
             ", ".join(sorted({target["engine"] for target in targets})) or "[red]none[/]",
-            f"{model['window']:,}" if model["window"] else "?", ", ".join(sorted({target["boundary"] for target in targets})),
+            f"{model['window']:,}" if model["window"] else "?",
+            ", ".join(sorted({target["boundary"] for target in targets})),
         )  # fmt: skip
     left = [
         Text.from_markup(f"[dim]left out: {one['name']} of {one['engine']}: {one['reason']}[/]")
@@ -72,7 +74,8 @@ def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
         ended = "[red]revoked[/]" if key["revoked_s"] else _day(key["expires_s"]) if key["expires_s"] else "-"
         tokens = key["prompt_tokens"] + key["completion_tokens"]
         table.add_row(
-            key["id"], key["name"], f"…{key['hint']}", key["profile"], ", ".join(limits) or "-", _day(key["created_s"]), ended,
+            key["id"], key["name"], f"…{key['hint']}", key["profile"], ", ".join(limits) or "-",
+            _day(key["created_s"]), ended,
             f"{key['requests']:,}", f"{tokens:,}",
         )  # fmt: skip
     return table
@@ -92,7 +95,8 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
     lines.append(f"Else      {found['ending']}")
     window = found["window"]
     lines.append(
-        f"Window    {window['window'] or 'unknown'} tokens; output at most {window['max_tokens'] or 'what the engine allows'} ({window['state']})"
+        f"Window    {window['window'] or 'unknown'} tokens; output at most "
+        f"{window['max_tokens'] or 'what the engine allows'} ({window['state']})"
     )
     return Text.from_markup("\n".join(lines))
 
@@ -129,7 +133,8 @@ def _instances(instances: list[dict[str, Any]]) -> RenderableType:
             one["name"], f"{one['engine']}{'' if one['kind'] == 'supervised' else ' (adopted)'}",
             f"{state} {_span(one['since_s'])}" + (f"\n[red]{one['reason']}[/]" if one["reason"] else ""),
             f"{one['in_use']}/{one['slots'] or '?'}", _size(one["rss_bytes"]),
-            "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %", str(one["restarts"]), str(one["port"] or "-"),
+            "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %",
+            str(one["restarts"]), str(one["port"] or "-"),
         )  # fmt: skip
     return table
 
@@ -141,7 +146,8 @@ def _devices(devices: list[dict[str, Any]]) -> RenderableType:
         filled = round(20 * used / max(1, one["total_bytes"]))
         load = "" if one["load_percent"] is None else f", load {one['load_percent']} %"
         lines.append(
-            f"{one['name']}  [cyan]{'█' * filled}[/][dim]{'░' * (20 - filled)}[/] {_size(used)} of {_size(one['total_bytes'])}{load}"
+            f"{one['name']}  [cyan]{'█' * filled}[/][dim]{'░' * (20 - filled)}[/] "
+            f"{_size(used)} of {_size(one['total_bytes'])}{load}"
         )
     return Text.from_markup("\n".join(lines))
 

@@ -104,7 +104,7 @@ class Parent:
         )
         assert child.stdin is not None and child.stdout is not None
         if self._ending:  # the signal came when there was no child to pass it on to
-            child.kill()
+            _kill_all_of(child)
         self._spec["parent_pid"] = os.getpid()
         with suppress(BrokenPipeError):
             child.stdin.write(json.dumps(self._spec) + "\n")
@@ -123,7 +123,7 @@ class Parent:
         try:
             return child.wait(STOP_S if self._ending else None)
         except subprocess.TimeoutExpired:
-            child.kill()
+            _kill_all_of(child)
             return child.wait()
 
     def _pass_on(self, number: int, _frame: object) -> None:
@@ -137,11 +137,11 @@ class Parent:
             signal.signal(signal.SIGALRM, self._kill)
             signal.setitimer(signal.ITIMER_REAL, STOP_S if number == signal.SIGINT else 30.0)
         else:
-            child.kill()
+            _kill_all_of(child)
 
     def _kill(self, _number: int, _frame: object) -> None:
         if self._child is not None:
-            self._child.kill()
+            _kill_all_of(self._child)
 
     def _reload(self, _number: int, _frame: object) -> None:
         if self._child is not None:
@@ -250,6 +250,12 @@ class Parent:
         elif self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
+
+
+def _kill_all_of(child: subprocess.Popen[str]) -> None:
+    """With its group: an engine that it was just about to start would hold the pipe that we read to the end."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def cloud_keys_in(env: Mapping[str, str]) -> list[str]:

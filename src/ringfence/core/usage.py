@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
+_tuple: Any = tuple
+
 
 class Usage(NamedTuple):
     """Tokens as the engine reported them; `estimated` when it did not and they were counted from bytes."""
@@ -20,15 +22,16 @@ class Usage(NamedTuple):
     @classmethod
     def read(cls, reported: Any) -> Usage | None:
         """From an OpenAI `usage` object; None when it is not one."""
-        if type(reported) is not dict:
-            return None
         fields: dict[str, Any] = reported
+        if type(fields) is not dict:
+            return None
         field = fields.get
-        prompt, completion, details = field("prompt_tokens"), field("completion_tokens", 0), field("prompt_tokens_details")
+        prompt, completion = field("prompt_tokens"), field("completion_tokens", 0)
+        details = field("prompt_tokens_details")
         if type(prompt) is not int or type(completion) is not int:
             return None
         cached = _cached(details) if details else 0
-        return tuple.__new__(cls, (prompt, completion, cached, False))
+        return _tuple.__new__(cls, (prompt, completion, cached, False))  # `cls(...)` is a function in between
 
 
 def _cached(details: Any) -> int:

@@ -23,3 +23,5 @@ class Call:
     stream: bool
     started_at: float
     decision: Decision | None = None
+    output: int | None = None
+    """The most tokens that it wants in answer; None when it does not say."""

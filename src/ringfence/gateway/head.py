@@ -1,4 +1,4 @@
-"""What comes before a body: read once per kind of request on a connection, and refused where it could be read two ways."""
+"""What comes before a body: read once where a client repeats it, refused where it could be read two ways."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Head:
     """Everything before the body. A client that keeps its connection says the same each time: then it is read once."""
 
     __slots__ = (
-        "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "method", "path", "query", "request_id", "secret"
+        "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "method", "path", "query", "request_id",
+        "secret",
     )  # fmt: skip
 
     def __init__(self, method: bytes, headers: list[tuple[bytes, bytes]], *, is_http11: bool, keep_alive: bool) -> None:

@@ -46,8 +46,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_draft", "_due_bytes", "_has_length", "_head", "_head_bytes", "_length", "_mould", "_parser", "_parts",
-        "_received_bytes", "_rows", "_url", "_waiting", "_writing_since", "current", "deadline", "is_gone", "is_in_head",
-        "is_lingering", "is_shut", "peer", "server", "transport", "write",
+        "_received_bytes", "_rows", "_url", "_waiting", "_writing_since", "current", "deadline", "is_gone",
+        "is_in_head", "is_lingering", "is_shut", "peer", "server", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
@@ -170,6 +170,7 @@ class Connection(asyncio.Protocol):
             parser.get_method(), parser.get_http_version(), self._url, self._rows, parser.should_keep_alive()
         )
         draft = self._begin(head, self._length)
+        self.deadline = draft.started_at + self.server.limits.body_timeout_s
         if head.failure is not None:
             raise head.failure  # what cannot be trusted is not drained either
         if head.expects:
@@ -223,6 +224,7 @@ class Connection(asyncio.Protocol):
             self.deadline = NEVER
             self._start(draft)
             return
+        self.deadline = draft.started_at + self.server.limits.body_timeout_s
         self._has_length = True
         self._due_bytes = length
         if rest or not length:
@@ -246,7 +248,6 @@ class Connection(asyncio.Protocol):
         """A head is there: have it screened, and set memory aside for its body."""
         server = self.server
         draft = self._draft = Request(self, head, monotonic())
-        self.deadline = draft.started_at + server.limits.body_timeout_s
         failure = head.failure or server.site.screen(draft)
         if failure is not None:
             draft.refusal = failure
@@ -268,7 +269,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         if self._draft is None:
-            self.deadline = server.now + server.limits.idle_timeout_s
+            self.deadline = server.idle_until
         elif self._draft.head.expects:
             self._leave_to_send(self._draft)
         if self._waiting:
@@ -421,7 +422,7 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.body_bytes = 0
         self.date = b""
-        self.now = 0.0  # monotonic seconds, as of the last tick: good enough for deadlines of minutes
+        self.idle_until = 0.0  # as of the last tick: good enough for a deadline of minutes
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -462,7 +463,8 @@ class HttpServer:
             request.reserved_bytes = 0
 
     def _tick(self) -> None:
-        now = self.now = monotonic()
+        now = monotonic()
+        self.idle_until = now + self.limits.idle_timeout_s
         self.date = f"date: {formatdate(time(), usegmt=True)}\r\n".encode()
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
         for connection in [each for each in self.connections if each.is_due(now)]:

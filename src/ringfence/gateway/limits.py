@@ -19,7 +19,18 @@ class Allowance:
     """The two buckets of one key. Each holds at most one minute's worth; tokens may go below zero when a call used
     more than was held for it."""
 
-    __slots__ = ("_has_both", "_request_ms", "_template", "_token_ms", "at_s", "key", "requests", "requests_left", "tokens", "tokens_left")
+    __slots__ = (
+        "_has_both",
+        "_request_ms",
+        "_template",
+        "_token_ms",
+        "at_s",
+        "key",
+        "requests",
+        "requests_left",
+        "tokens",
+        "tokens_left",
+    )
 
     def __init__(self, key: Key, now_s: float) -> None:
         self.key = key

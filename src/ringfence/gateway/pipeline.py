@@ -29,9 +29,11 @@ from ringfence.gateway.window import FIT, clamp, output_asked
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import RULES, Rule, decide
-from ringfence.telemetry.events import Answered, Refused, Retried
+from ringfence.telemetry.events import Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
+BYTES_A_TOKEN = 4
+"""About; with the output asked for, that is how many tokens a call can use."""
 BIG_BODY_BYTES = 256 * 1024
 MAX_JSON_ITEMS = 1_000_000
 
@@ -94,7 +96,8 @@ class Pipeline:
     async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
         decision = call.decision = self.decided(call)
-        held = Held(self, call, self.limits.hold(call.key, tokens_at_most(call)))
+        output = call.output = output_asked(call.body) if call.dialect.generates else None
+        held = Held(self, call, self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0)))
         relay, allowed = self.relay, decision.allowed
         failure: Failure | None = None
         try:
@@ -194,9 +197,9 @@ class Pipeline:
         name = target.name if target is not None else ""
         first_byte_s = (first_at or now) - started_at
         self.emit(
-            tuple.__new__(Answered, (  # `Answered(...)` is a function in between, with thirteen arguments
-                call.id, time(), call.key, call.dialect.name, model, name, rule, status, outcome, call.stream, first_byte_s,
-                now - started_at, usage,
+            answered((
+                call.id, time(), call.key, call.dialect.name, model, name, rule, status, outcome, call.stream,
+                first_byte_s, now - started_at, usage,
             ))
         )  # fmt: skip
 
@@ -247,12 +250,11 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
     if len(raw) > BIG_BODY_BYTES and raw.count(b",") > MAX_JSON_ITEMS:
         raise BadRequest(f"The body has more than {MAX_JSON_ITEMS} JSON values.", code="too_many_values")
     try:
-        parsed: Any = orjson.loads(raw)
+        body: dict[str, Any] = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
-    if not isinstance(parsed, dict):
+    if type(body) is not dict:
         raise BadRequest("The body must be a JSON object.", code="invalid_json")
-    body: dict[str, Any] = parsed
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
@@ -276,7 +278,7 @@ def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str
     body["model"] = target.engine_model
     window = FIT
     if dialect.generates:
-        output, window = clamp(output_asked(body), target.window)
+        output, window = clamp(call.output, target.window)
         if "max_completion_tokens" in body:  # every engine knows the older name
             del body["max_completion_tokens"]
         if output is not None:
@@ -285,11 +287,6 @@ def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     dialect.prepare(body)
     return body, window
-
-
-def tokens_at_most(call: Call) -> int:
-    """About how many tokens a call can use: four bytes of prompt are about one, and the output that it asks for."""
-    return call.body_bytes // 4 + ((output_asked(call.body) or 0) if call.dialect.generates else 0)
 
 
 def give_back(lease: Leased) -> None:

@@ -255,10 +255,9 @@ class Relay:
 
     def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None) -> Answer:
         parts = reading.parts
-        answer = _json(parts)
-        if type(answer) is not dict:
+        fields: dict[str, Any] = _json(parts)
+        if type(fields) is not dict:
             raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
-        fields: dict[str, Any] = answer
         usage = Usage.read(fields.get("usage"))
         if usage is None:
             usage = _estimate(call, parts)
@@ -276,7 +275,8 @@ class Relay:
         if len(self._heads) > MAX_HEADS:  # endpoints change with every restart of an engine
             self._heads.clear()
         head = self._heads[endpoint_head, prefix, path, keep] = b"".join((
-            b"POST ", prefix.encode("ascii"), path.encode("ascii"), b" HTTP/1.1\r\n", endpoint_head, b"" if keep else b"connection: close\r\n",
+            b"POST ", f"{prefix}{path}".encode("ascii"), b" HTTP/1.1\r\n", endpoint_head,
+            b"" if keep else b"connection: close\r\n",
             b"content-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: ",
         ))  # fmt: skip
         return head

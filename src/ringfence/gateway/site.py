@@ -83,12 +83,10 @@ class Front:
     def screen(self, request: Request) -> Failure | None:
         head, keys = request.head, self.keys
         grant: Grant | None = head.grant
-        if grant is not None and keys is not None and grant.version == keys.version:
-            request.route, request.identity = (
-                grant.route,
-                grant.key,
-            )  # said before on this connection; no key has changed
-            failure = _expired(grant.key)
+        if grant is not None and keys is not None and grant.version == keys.version:  # said before; no key has changed
+            key = request.identity = grant.key
+            request.route = grant.route
+            failure = _expired(key) if key.expires_s is not None else None
         else:
             request.route = self.routes.get(head.path) if head.method == b"POST" else None
             failure = self._authenticate(request) if request.route is not None else self._screen(request)
@@ -96,7 +94,7 @@ class Front:
             self.emit(Refused(failure.status, failure.code or "error", ""))
         return failure
 
-    def _screen(self, request: Request) -> Failure | None:
+    def _screen(self, request: Request) -> Failure | None:  # noqa: PLR0911  (a table of paths reads best downwards)
         path = request.path
         if path in self.routes:
             return MethodNotAllowed(f"{path} takes POST.", headers=(("allow", "POST"),))
@@ -228,7 +226,7 @@ def _no_route(path: str) -> NotFound:
 
 def _foreign_host(request: Request) -> Forbidden:
     return Forbidden(
-        f"The host name '{host_name(request.head)[:100]}' is not one of this gateway's. Use its address, or list the name under "
-        "server.allowed_hosts.",
+        f"The host name '{host_name(request.head)[:100]}' is not one of this gateway's. Use its address, or list the "
+        "name under server.allowed_hosts.",
         code="unknown_host",
     )

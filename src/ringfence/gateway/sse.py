@@ -115,9 +115,9 @@ class EventStream:
                 self.is_ended = True
             elif event.startswith(b"data: {") and (b'"usage":' in event or event.startswith(b'data: {"error"')):
                 trimmed = self._read(event)
-                if trimmed is None:
-                    continue
-                event = trimmed
+                if trimmed is not None:
+                    kept.append(trimmed)
+                continue
             kept.append(event)
         return b"\n\n".join(kept) + b"\n\n" if kept else b""
 
@@ -158,5 +158,8 @@ def usage_event(model: str, usage: Usage, call_id: str, created_s: int, kind: st
     """A usage event for a caller who asked for one, when the engine sent none."""
     return b"data: " + orjson.dumps({
         "id": call_id, "object": kind, "created": created_s, "model": model, "choices": [],
-        "usage": {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens},
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+        },
     }) + b"\n\n"  # fmt: skip

@@ -110,7 +110,7 @@ class Supervisor:
         raise TargetFailed(self.name, "loading", self._unavailable())
 
     def suspect(self) -> None:
-        """A connection to it broke: look now, and more often until it is clear. One that is dying gets no more requests."""
+        """A connection to it broke: look now, and more often until it is clear. One that is dying is asked no more."""
         if self._process is not None and self._process.is_ending:
             self.endpoint = None
         self._suspected.set()

@@ -32,8 +32,8 @@ def tighten(boundary: Boundary, signals: Signals) -> Boundary:
 def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signals, profile: Profile) -> Decision:
     """The chain for a request that names `name`.
 
-    Raises TargetUnavailable when no engine has the model now, ModelNotFound for an unknown name, BadRequest when no target of it has the ability asked for, and
-    BoundaryRefused when every target that has it lies beyond the profile's boundary.
+    Raises TargetUnavailable when no engine has the model now, ModelNotFound for an unknown name, BadRequest when no
+    target of it has the ability asked for, and BoundaryRefused when every target that has it lies beyond the boundary.
     """
     model = catalog.names.get(name)
     if model is None:
@@ -71,7 +71,8 @@ def _nothing_left(
 ) -> Failure:
     if any(signals.ability in target.abilities for target in model.targets):
         return BoundaryRefused(
-            f"Profile '{profile.name}' stops at {allowed.name}, and every target of '{model.name}' lies beyond it. Nothing was sent."
+            f"Profile '{profile.name}' stops at {allowed.name}, and every target of '{model.name}' lies beyond it. "
+            "Nothing was sent."
         )
     able = sorted({ability.value for target in model.targets for ability in target.abilities})
     return BadRequest(

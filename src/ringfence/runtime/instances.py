@@ -80,7 +80,7 @@ class Instances:
         try:
             for name, settings in config.models.items():
                 old = self._configured.get(name)
-                if old is None or _restarts(old.settings, settings):
+                if old is None or _restarts(old.settings, settings) or _has_moved(old.endpoint, config):
                     fresh[name] = await self._start(name, settings, config)
             if ready_s:
                 await asyncio.gather(*(self._wait_ready(one, ready_s) for one in fresh.values()))
@@ -154,7 +154,8 @@ class Instances:
         boundary = boundary_of(address, config.mesh_networks)
         if boundary is Boundary.CLOUD:
             raise NotServable(
-                f"models.{name}.url: {address} is neither this machine nor in a network listed under mesh; list its network if it is yours"
+                f"models.{name}.url: {address} is neither this machine nor in a network listed under mesh; "
+                "list its network if it is yours"
             )
         secret = settings.api_key.resolve(os.environ) if settings.api_key is not None else None
         return Endpoint(address, url.port, boundary, url.prefix, secret)
@@ -270,3 +271,8 @@ class Instances:
 def _restarts(old: ModelSettings, new: ModelSettings) -> bool:
     """True when the engine must be started anew: everything but the names of a model is part of its engine."""
     return old.model_copy(update={"aliases": ()}) != new.model_copy(update={"aliases": ()})
+
+
+def _has_moved(endpoint: Endpoint | None, config: Config) -> bool:
+    """True when the networks listed under mesh are others now, so that this address lies elsewhere than it did."""
+    return endpoint is not None and boundary_of(endpoint.address, config.mesh_networks) is not endpoint.boundary

@@ -59,7 +59,8 @@ class Overview:
             "models": [self._model(name) for name in runtime.pipeline.settings.catalog.models],
             "instances": [self._instance(status) for status in statuses],
             "left_out": [
-                {"name": one.engine_model, "engine": one.instance, "reason": one.reason} for one in runtime.instances.left_out
+                {"name": one.engine_model, "engine": one.instance, "reason": one.reason}
+                for one in runtime.instances.left_out
             ],
             "devices": [
                 {
@@ -82,7 +83,8 @@ class Overview:
             lane, seen = runtime.admission.lanes.get(target.name), runtime.health.of(target)
             targets.append({
                 "name": target.name, "engine": target.engine, "boundary": target.reach, "window": target.window,
-                "slots": target.slots, "running": lane.running if lane else 0, "waiting": len(lane.waiting) if lane else 0,
+                "slots": target.slots, "running": lane.running if lane else 0,
+                "waiting": len(lane.waiting) if lane else 0,
                 "failures": seen.failures, "reason": seen.reason,
             })  # fmt: skip
         abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
@@ -101,8 +103,9 @@ class Overview:
                 self._cpu_before[status.name] = (status.cpu_s, now)
         return {
             "name": status.name, "engine": status.engine, "model": status.model,
-            "kind": "supervised" if status.is_ours else "adopted", "state": status.state, "since_s": round(status.since_s, 1),
-            "pid": status.pid, "port": status.port, "restarts": status.restarts, "window": status.window, "slots": status.slots,
+            "kind": "supervised" if status.is_ours else "adopted", "state": status.state,
+            "since_s": round(status.since_s, 1), "pid": status.pid, "port": status.port, "restarts": status.restarts,
+            "window": status.window, "slots": status.slots,
             "in_use": status.in_use, "rss_bytes": status.rss_bytes, "cpu_percent": percent, "reason": status.reason,
         }  # fmt: skip
 
@@ -185,9 +188,7 @@ class Overview:
         runtime = self._runtime
         settings = runtime.pipeline.settings
         dialect = _dialect_of(body)
-        call = Call(
-            "explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, 0.0
-        )
+        call = Call("explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, 0.0)
         if len(body) > 0:
             dialect.check(call.body)
         signals = read_signals(call)
@@ -202,12 +203,16 @@ class Overview:
             for target in decision.chain.targets
         ]  # fmt: skip
         first = decision.chain.targets[0]
+        call.output = output_asked(call.body)
         sent, state = fit(call, first, frozenset())
         return {
             "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
             "profile": profile.name, "chain": chain, "ending": decision.chain.ending.value,
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
-            "window": {"window": first.window, "asked": output_asked(call.body), "max_tokens": sent.get("max_tokens"), "state": state},
+            "window": {
+                "window": first.window, "asked": output_asked(call.body), "max_tokens": sent.get("max_tokens"),
+                "state": state,
+            },
             "signals": {
                 "ability": signals.ability.value, "prompt_bytes": signals.prompt_bytes, "stream": signals.stream,
                 "tools": signals.tools,
@@ -268,6 +273,7 @@ def _row(event: Answered) -> dict[str, Any]:
         "id": event.call_id, "at_s": event.at_s, "model": event.model, "target": event.target, "rule": event.rule,
         "dialect": event.dialect, "status": event.status, "outcome": event.outcome, "stream": event.stream,
         "first_byte_ms": round(event.first_byte_s * 1000, 2), "total_ms": round(event.total_s * 1000, 2),
-        "prompt_tokens": usage.prompt_tokens if usage else 0, "completion_tokens": usage.completion_tokens if usage else 0,
+        "prompt_tokens": usage.prompt_tokens if usage else 0,
+        "completion_tokens": usage.completion_tokens if usage else 0,
         "key": event.key.name,
     }  # fmt: skip

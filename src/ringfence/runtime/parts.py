@@ -255,15 +255,17 @@ class Runtime:
     def _count(self, event: object) -> None:
         if type(event) is Answered:
             self.metrics.answered(event)
-            outcome = "cancelled" if event.outcome == "client_gone" else event.outcome
-            if event.usage is not None:
-                self.ledger.record(event.key.id, event.model, event.target, outcome, event.usage)
+            _, _, key, _, model, target, _, _, outcome, _, _, _, usage = event
+            if usage is not None:
+                self.ledger.record(key.id, model, target, "cancelled" if outcome == "client_gone" else outcome, usage)
         elif type(event) is Retried:
             self.metrics.retried(event.target, event.reason)
         elif type(event) is Refused:
             self.metrics.refused(event.status, event.code)
 
     def _follow(self, event: object) -> None:
+        if type(event) is Answered:  # nearly all are
+            return
         if isinstance(event, InstanceReady | OffersChanged):
             self._refresh()
         elif isinstance(event, InstanceFailed):
@@ -327,7 +329,7 @@ def dialects_by_name() -> dict[str, Any]:
 
 
 def until_restart(fresh: Config, running: Config) -> Config:
-    """`fresh`, with what takes a restart left as it is in force. Raises ConfigError where the two do not go together."""
+    """`fresh`, with what takes a restart left as it is. Raises ConfigError where the two do not go together."""
     host = running.server.host
     if fresh.server.keys == "off" and not is_loopback(host):
         raise ConfigError(f"server.keys: off is refused while the gateway still listens on {host}; restart it")

@@ -163,7 +163,8 @@ async def _until_ready(runtime: Runtime, tell: Tell) -> None:
                 ours.discard(status.name)
                 tell(
                     {
-                        "step": f"{status.model} on {status.engine}, {status.window or '?'} tokens x {status.slots or '?'}"
+                        "step": f"{status.model} on {status.engine}, {status.window or '?'} tokens "
+                        f"x {status.slots or '?'}"
                     }
                 )
             elif status.state == "failed":

@@ -1,4 +1,4 @@
-"""Signing in to the console: one-time tokens become sessions, and a session has an API key of its own for the chat box."""
+"""Signing in to the console: one-time tokens become sessions, each with an API key of its own for the chat box."""
 
 from __future__ import annotations
 

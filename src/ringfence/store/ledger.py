@@ -82,13 +82,16 @@ class UsageLedger:
 
         An outcome other than 'ok' and 'cancelled' counts as an error. `target` is not kept yet.
         """
-        counts = self._slot((key_id, model, int(self._clock() // DAY_S)))
+        slot = (key_id, model, int(self._clock() // DAY_S))
+        counts = self._pending.get(slot) or self._slot(slot)
         counts[0] += 1
         if outcome not in NO_ERRORS:
             counts[1] += 1
-        counts[2] += _believed(usage.prompt_tokens)
-        counts[3] += _believed(usage.completion_tokens)
-        counts[4] += _believed(usage.cached_tokens)
+        prompt, completion, cached, _ = usage
+        counts[2] += prompt if 0 <= prompt <= MOST_TOKENS else _believed(prompt)
+        counts[3] += completion if 0 <= completion <= MOST_TOKENS else _believed(completion)
+        if cached:
+            counts[4] += _believed(cached)
 
     async def flush(self) -> None:
         """Writes what is pending, in one transaction. What could not be written stays pending; never raises for it."""
@@ -147,7 +150,7 @@ def _parameters(slot: Slot, counts: list[int]) -> dict[str, Any]:
 
 
 def _believed(tokens: int) -> int:
-    return tokens if 0 <= tokens <= MOST_TOKENS else max(0, min(tokens, MOST_TOKENS))
+    return max(0, min(tokens, MOST_TOKENS))
 
 
 def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from ringfence.core.identity import Key
@@ -38,6 +39,12 @@ class Answered(NamedTuple):
     first_byte_s: float
     total_s: float
     usage: Usage | None
+
+
+answered: Callable[
+    [tuple[str, float, Key, str, str, str, str, int, str, bool, float, float, Usage | None]], Answered
+] = partial(tuple.__new__, Answered)
+"""As `Answered(...)`, but for the Python function that a named tuple puts in between."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The Prometheus page. Loaded on the first scrape: the library costs 14 MB that a gateway nobody scrapes need not pay."""
+"""The Prometheus page. Loaded on the first scrape: its library costs 14 MB that not everyone needs."""
 
 from __future__ import annotations
 

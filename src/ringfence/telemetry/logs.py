@@ -12,6 +12,8 @@ import orjson
 
 from ringfence.telemetry.events import Answered
 
+MAX_SHOWN = 4096
+
 
 class JsonLines(logging.Formatter):
     """`ts`, `level`, `logger`, `message` and, for faults of our own, `error` with the traceback."""
@@ -63,48 +65,54 @@ class RequestLog:
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
         self.is_on = True
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self._second = -1
-        self._shown = ""
+        self._start = ""
+        self._shown: dict[tuple[str, str, str, str, str, int, str, bool], str] = {}
 
     def __call__(self, event: object) -> None:
-        if self.is_on and type(event) is Answered:
-            usage = event.usage
-            row = {
-                "ts": self._time(event.at_s),
-                "level": "info",
-                "logger": "ringfence.requests",
-                "message": "answered",
-                "call": event.call_id,
-                "key": event.key.id,
-                "dialect": event.dialect,
-                "model": event.model,
-                "target": event.target,
-                "rule": event.rule,
-                "status": event.status,
-                "outcome": event.outcome,
-                "stream": event.stream,
-                "first_byte_s": round(event.first_byte_s, 6),
-                "total_s": round(event.total_s, 6),
-                "prompt_tokens": usage.prompt_tokens if usage else 0,
-                "completion_tokens": usage.completion_tokens if usage else 0,
-            }
-            self._lines.append(orjson.dumps(row))
+        if not self.is_on or type(event) is not Answered:
+            return
+        call_id, at_s, key, dialect, model, target, rule, status, outcome, stream, first_byte_s, total_s, usage = event
+        who = (key.id, dialect, model, target, rule, status, outcome, stream)
+        shown = self._shown.get(who) or self._show(*who)
+        prompt_tokens, completion_tokens = usage[:2] if usage is not None else (0, 0)
+        second = int(at_s)
+        if second != self._second:
+            self._begin_second(second)
+        self._lines.append(  # ids are letters, digits and -_.: alone, so that nothing here needs escaping
+            f'{self._start}{int((at_s - second) * 1000):03d}+00:00","level":"info","logger":"ringfence.requests",'
+            f'"message":"answered","call":"{call_id}",{shown},"first_byte_s":{first_byte_s:.6f},"total_s":{total_s:.6f},'
+            f'"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens}}}'
+        )
 
     def write(self) -> None:
         """Write what was gathered. A full disk loses log lines, never a request."""
         if self._lines:
             lines, self._lines = self._lines, []
             try:
-                self.stream.write(b"\n".join(lines) + b"\n")
+                lines.append("")
+                self.stream.write("\n".join(lines).encode())
                 self.stream.flush()
             except OSError:
                 pass
 
-    def _time(self, at_s: float) -> str:
+    def _begin_second(self, second: int) -> None:
         """ISO 8601 in UTC; worked out once a second, as that costs more than the rest of a line."""
-        second = int(at_s)
-        if second != self._second:
-            self._second = second
-            self._shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._shown}.{int((at_s - second) * 1000):03d}+00:00"
+        self._second = second
+        self._start = datetime.fromtimestamp(second, UTC).strftime('{"ts":"%Y-%m-%dT%H:%M:%S.')
+
+    def _show(
+        self, key: str, dialect: str, model: str, target: str, rule: str, status: int, outcome: str, stream: bool
+    ) -> str:
+        """Who asked for what, and how it ended, as JSON without braces: much the same for many calls."""
+        if len(self._shown) >= MAX_SHOWN:
+            self._shown.clear()
+        row = {
+            "key": key, "dialect": dialect, "model": model, "target": target, "rule": rule, "status": status,
+            "outcome": outcome, "stream": stream,
+        }  # fmt: skip
+        shown = self._shown[key, dialect, model, target, rule, status, outcome, stream] = orjson.dumps(row)[
+            1:-1
+        ].decode()
+        return shown

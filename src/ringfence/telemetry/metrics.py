@@ -43,22 +43,23 @@ class Metrics:
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
-        labels = (event.dialect, event.model, event.target, event.status, event.outcome)
+        _, _, _, dialect, model, target, _, status, outcome, _, first_byte_s, total_s, usage = event
+        labels = (dialect, model, target, status, outcome)
         series = self.answers.get(labels)
         if series is None:
             if len(self.answers) >= MAX_SERIES:
                 labels = ("other", "other", "other", 0, "other")
             series = self.answers.setdefault(labels, Series())
         series.requests += 1
-        series.total[bisect_left(SECONDS, event.total_s)] += 1
-        series.total_sum_s += event.total_s
-        series.first[bisect_left(SECONDS, event.first_byte_s)] += 1
-        series.first_sum_s += event.first_byte_s
-        usage = event.usage
+        series.total[bisect_left(SECONDS, total_s)] += 1
+        series.total_sum_s += total_s
+        series.first[bisect_left(SECONDS, first_byte_s)] += 1
+        series.first_sum_s += first_byte_s
         if usage is not None:
-            series.prompt_tokens += usage.prompt_tokens
-            series.completion_tokens += usage.completion_tokens
-            series.cached_tokens += usage.cached_tokens
+            prompt_tokens, completion_tokens, cached_tokens, _ = usage
+            series.prompt_tokens += prompt_tokens
+            series.completion_tokens += completion_tokens
+            series.cached_tokens += cached_tokens
 
     def retried(self, target: str, reason: str) -> None:
         self.retries[target, reason] = self.retries.get((target, reason), 0) + 1

@@ -17,7 +17,7 @@ HOLD += "held = claim(Path(sys.argv[1])); print('held', flush=True); sys.stdin.r
 
 def test_a_second_claim_is_refused_until_the_first_is_given_back(tmp_path: Path) -> None:
     first = claim(tmp_path)
-    with pytest.raises(StoreFailed, match="another gateway runs with this state.*RINGFENCE_STATE_DIR"):
+    with pytest.raises(StoreFailed, match=r"another gateway runs with this state.*RINGFENCE_STATE_DIR"):
         claim(tmp_path)
     first.close()
     claim(tmp_path).close()

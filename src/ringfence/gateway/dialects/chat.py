@@ -22,10 +22,9 @@ class Chat:
     generates = True
 
     def check(self, body: Body) -> None:
-        messages = body.get("messages")
-        if not isinstance(messages, list) or not messages:
+        listed: list[Any] = body.get("messages", [])
+        if type(listed) is not list or not listed:
             raise wrong("messages", "a list with at least one message")
-        listed: list[Any] = messages
         try:
             is_plain = ROLES.issuperset(map(ROLE, listed)) and TEXT.issuperset(map(type, map(CONTENT, listed)))
         except (KeyError, TypeError):
@@ -68,8 +67,8 @@ class Chat:
             url = cast(Body, media).get("url") if isinstance(media, dict) else media
             if isinstance(url, str) and not url.startswith("data:"):
                 raise BadRequest(
-                    "Send media inside the request, as a 'data:' URL. The engine would have to fetch this address, and a "
-                    "request must not make it reach other hosts.",
+                    "Send media inside the request, as a 'data:' URL. The engine would have to fetch this address, "
+                    "and a request must not make it reach other hosts.",
                     param=f"{where}.{kind}",
                     code="remote_media_refused",
                 )

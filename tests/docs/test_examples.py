@@ -1,0 +1,70 @@
+"""The examples run as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ringfence.testing.fake_dialects import KINDS, FakeModel
+from ringfence.testing.fake_engine import FakeEngine
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TESTED = {"chat.py", "stream.py", "embeddings.py", "curl.sh", "ringfence.yaml"}
+
+
+def run(environment: Mapping[str, str], *command: str) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=50, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def test_each_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == TESTED
+
+
+def test_chat(environment: Mapping[str, str]) -> None:
+    assert "Ringfence" in run(environment, sys.executable, str(EXAMPLES / "chat.py"))
+
+
+def test_stream(environment: Mapping[str, str]) -> None:
+    assert run(environment, sys.executable, str(EXAMPLES / "stream.py")).endswith(" out)\n")
+
+
+def test_embeddings(environment: Mapping[str, str]) -> None:
+    lines = run(environment, sys.executable, str(EXAMPLES / "embeddings.py")).splitlines()
+    assert len(lines) == 3
+    assert all(-1.001 <= float(line.split()[0]) <= 1.001 for line in lines)
+
+
+def test_curl(environment: Mapping[str, str]) -> None:
+    said = run(environment, str(EXAMPLES / "curl.sh"))
+    assert '"object":"list"' in said
+    assert said.rstrip().endswith("data: [DONE]")
+
+
+def test_configuration_is_valid(environment: Mapping[str, str]) -> None:
+    assert run(environment, "ringfence", "config", "check", "-c", str(EXAMPLES / "ringfence.yaml")).endswith("ok\n")
+
+
+async def test_home_lab(start_up: Any, tiny_model: Path) -> None:
+    async with FakeEngine("ollama", (FakeModel("qwen3:30b"), FakeModel("gemma:4b"))) as ollama:
+        ports = {kind: [ollama.port] if kind == "ollama" else [] for kind in KINDS}
+        up = await asyncio.to_thread(
+            start_up, "--config", str(EXAMPLES / "ringfence.yaml"),
+            "--set", f"models.small.source={tiny_model}",
+            "--set", f"models.big.url=http://127.0.0.1:{ollama.port}",
+            "--set", f"discovery.ports={json.dumps(ports)}",
+        )  # fmt: skip
+        assert set(up.ready["models"]) == {"small", "local/fast", "auto", "big", "local/quality"}
+        for name in ("auto", "local/quality"):
+            done = await asyncio.to_thread(up.run, "chat", "--json", "--model", name, "Hello")
+            assert done.returncode == 0, done.stderr
+        assert ollama.calls[-1].body["model"] == "qwen3:30b"
+        created = await asyncio.to_thread(up.run, "keys", "create", "tablet", "--profile", "family", "--json")
+        assert json.loads(created.stdout)["profile"] == "family"
+        assert await asyncio.to_thread(up.stop) == 0
