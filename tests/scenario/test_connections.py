@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,6 +45,39 @@ async def test_pipelined_calls_are_answered_in_order(gateway: Gateway, engine: F
         assert (reply.status, reply.head["x-request-id"]) == (200, f"call-{number}")
         assert (await client.answer()).json == {"status": "ok"}
     await writing
+
+
+@pytest.mark.parametrize("cuts", [(), (None,), (None, 30), (10,), (10, None, 30)])
+async def test_the_same_head_again_is_the_same_request_however_it_is_cut(
+    gateway: Gateway, engine: FakeEngine, cuts: tuple[int | None, ...]
+) -> None:
+    """None: between head and body. What follows the body at once is the next request."""
+    client = await gateway.client()
+    for number in range(4):
+        words = "word " * (number + 1)
+        asked = request(body=CHAT | {"messages": [{"role": "user", "content": words}]})
+        end = asked.index(b"\r\n\r\n") + 4
+        places = [0, *(end if cut is None else cut if cut < 20 else end + cut for cut in cuts), len(asked)]
+        for begin, until_ in pairwise(places):
+            is_last = until_ == len(asked)
+            await client.send(
+                asked[begin:until_] + (request("/health", method="GET") if is_last and number % 2 else b"")
+            )
+            await asyncio.sleep(0.005)
+        assert (await client.answer()).status == 200
+        if number % 2:
+            assert (await client.answer()).json == {"status": "ok"}
+        assert engine.calls[-1].body["messages"][0]["content"] == words
+    assert gateway.server.body_bytes == 0
+
+
+async def test_a_body_too_large_is_refused_after_the_same_head_with_a_small_one(serve: Serve) -> None:
+    gateway = await serve(limits=Limits(max_body_bytes=1000))
+    client = await gateway.client()
+    assert (await client.ask(body=CHAT)).status == 200
+    reply = await client.ask(body=CHAT | {"user": "x" * 1000})
+    assert (reply.status, gateway.server.body_bytes) == (413, 0)
+    assert (await client.ask(body=CHAT)).status == 200
 
 
 async def test_a_request_that_arrives_between_two_others_does_not_overtake(

@@ -71,6 +71,11 @@ def test_keys_without_a_gateway(start_up: Any, tmp_path: Path, tiny_model: Path)
     up.stop()
 
 
+def _listing(up: Any, made: dict[str, Any]) -> int:
+    """The status of a request that costs nothing but the look at its key."""
+    return ask(up.root_url, "GET", "/v1/models", key=made["secret"]).status
+
+
 def test_a_key_revoked_behind_the_gateways_back_is_refused_soon(start_up: Any, tiny_model: Path) -> None:
     """The command line writes straight to the database when it finds no gateway, as on another machine's mount."""
     up = start_up("--model", str(tiny_model))
@@ -80,7 +85,7 @@ def test_a_key_revoked_behind_the_gateways_back_is_refused_soon(start_up: Any, t
     hidden = note.rename(up.folder / "hidden.json")
     fresh = _made(up.folder, "fresh")
     assert command("keys", "revoke", "laptop", folder=up.folder).returncode == 0
-    until(lambda: chat(up, key=made["secret"]).status == 401, REVOKED_WITHIN_S, "the refusal of the revoked key")
+    until(lambda: _listing(up, made) == 401, REVOKED_WITHIN_S, "the refusal of the revoked key")
     assert chat(up, key=fresh["secret"]).status == 200
     hidden.rename(note)
     up.stop()

@@ -126,9 +126,10 @@ def test_ctrl_c_at_rest(start_up, tiny_model: Path) -> None:
 
 def test_ctrl_c_in_the_middle_of_a_stream_of_an_engine_that_hangs(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
+    engine = engine_pid(up)
     with Stream(up) as stream:
         stream.until_text()
-        kill(engine_pid(up), signal.SIGSTOP)
+        kill(engine, signal.SIGSTOP)
         assert _end(up) < CTRL_C_S
         _text, errors = stream.rest()
         assert errors or not stream.saw_done

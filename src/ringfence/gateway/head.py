@@ -74,7 +74,7 @@ class Mould:
         return int(digits), data[at + len(self._after) :]
 
 
-NO_MOULD = Mould(b"\0", b"")
+NO_MOULD = Mould(b"\0", b"\0")  # reads nothing: what follows the digits would have to be CR and NUL at once
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)\r\n", re.IGNORECASE)
 
 

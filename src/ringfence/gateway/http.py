@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server
-        self.is_gone = self.is_lingering = self.is_in_head = False
+        self.is_gone = self.is_lingering = self.is_in_head = self._has_length = False
         self.is_shut = False  # no request may be begun now: the answers before it are not read, or were the last
         self.current: Request | None = None
         self._draft: Request | None = None
@@ -248,7 +248,11 @@ class Connection(asyncio.Protocol):
         """A head is there: have it screened, and set memory aside for its body."""
         server = self.server
         draft = self._draft = Request(self, head, monotonic())
-        failure = head.failure or server.site.screen(draft)
+        try:
+            failure = head.failure or server.site.screen(draft)
+        except Exception:  # a fault of ours
+            log.exception("%s could not be screened", head.path)
+            failure = Failure("The gateway failed on this request; its log says why.")
         if failure is not None:
             draft.refusal = failure
             draft.discard = True
@@ -443,7 +447,7 @@ class HttpServer:
             if connection.current is None:
                 connection.transport.close()
         until = monotonic() + timeout_s
-        while self.connections and monotonic() < until:
+        while self.connections and monotonic() < until:  # noqa: ASYNC110  (each ends in a callback of its own)
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.abort()
