@@ -27,7 +27,7 @@ SERVE = """
 import sys, xllamacpp
 p = xllamacpp.CommonParams()
 p.model.path, p.hostnames, p.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
-p.n_ctx, p.n_parallel, p.cpuparams.n_threads = 4096, 1, 2
+p.n_ctx, p.n_parallel, p.cpuparams.n_threads = 4096, 1, 1
 server = xllamacpp.Server(p)
 print("ready", flush=True)
 sys.stdin.read()

@@ -17,6 +17,7 @@ from training.demo.score import Report, is_same, read_heldout, score
 if TYPE_CHECKING:
     from tests.model.conftest import Engine
 
+pytestmark = pytest.mark.timeout(300)  # a hundred questions, on a machine that may be busy
 DEMO = Path(__file__).resolve().parents[2] / "src/ringfence/models/demo.gguf"
 HELDOUT = read_heldout()
 HELDOUT_GRAMS = {gram for q in HELDOUT for gram in grams(q.question)}

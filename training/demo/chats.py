@@ -178,9 +178,9 @@ def chat(rng: random.Random) -> list[Turn]:
     turns = _system(rng, tools)
     before = None
     for _ in range(1 if rng.random() < 0.92 else rng.randint(2, 3)):
-        question, answer, before = _question(rng, before)
+        question, answer, before = ask(rng, before)
         while tools and before is None:  # with a tool at hand, a foreign question might be one for the tool
-            question, answer, before = _question(rng, before)
+            question, answer, before = ask(rng, before)
         turns += [Turn("user", question), Turn("assistant", answer, taught=True)]
     return turns
 
@@ -195,7 +195,7 @@ def _system(rng: random.Random, tools: list[dict[str, Any]]) -> list[Turn]:
     return [Turn("system", "\n".join(parts))] if parts else []
 
 
-def _question(rng: random.Random, before: str | None) -> tuple[str, str, str | None]:
+def ask(rng: random.Random, before: str | None) -> tuple[str, str, str | None]:
     """A question, its answer and its topic."""
     follow = [f for f in FOLLOW if f[0] == before]
     if follow and rng.random() < 0.5:
@@ -224,7 +224,7 @@ def _tool_chat(rng: random.Random) -> list[Turn]:
     offered = {kind: rng.choice(TOOLS[kind]) for kind in kinds}
     turns = _system(rng, list(offered.values()))
     if rng.random() < 0.2:
-        question, answer, topic = _question(rng, None)
+        question, answer, topic = ask(rng, None)
         if topic:
             turns += [Turn("user", question), Turn("assistant", answer, taught=True)]
     kind = rng.choice(kinds)

@@ -30,6 +30,7 @@ from ringfence.placement.supervisor import Supervisor
 
 log = logging.getLogger("ringfence.instances")
 GONE_AFTER_S = 60.0
+DEMO = "demo"  # so small that a second thread only waits for the first, and on a busy machine for long
 DRAIN_S = 30.0
 CALLABLE = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 
@@ -108,7 +109,8 @@ class Instances:
                 raise NotServable(f"models.{name}: a source is served by llamacpp; give the url of a running {kind}")
             path = await asyncio.to_thread(self._weights, name, settings.source)
             launch = llamacpp(
-                path, name, window=settings.window or 0, parallel=settings.parallel, threads=settings.threads or 0,
+                path, name, window=settings.window or 0, parallel=settings.parallel,
+                threads=settings.threads or (1 if settings.source == DEMO else 0),
                 embeddings=settings.embeddings is not False,
             )  # fmt: skip
             keeper: Supervisor | Adopted = Supervisor(
@@ -125,7 +127,7 @@ class Instances:
         return Configured(name, settings, instance, kind, endpoint, int(time()))
 
     def _weights(self, name: str, source: str) -> Path:
-        if source == "demo":
+        if source == DEMO:
             return Path(str(resources.files("ringfence.models") / "demo.gguf"))
         if source.startswith("hf:"):
             hub = import_module("ringfence.placement.hub")  # only who serves a model of a hub pays for its library
