@@ -92,14 +92,20 @@ class Events:
         """Tell the listeners everything now: before a scrape, a status page, the end."""
         while self._pending:
             self._pass_on(self._pending.popleft())
+        self._settle()
+
+    def _settle(self) -> None:
+        """One that fails must not end the telling of events for all."""
         for settle in self._after_slice:
-            settle()
+            try:
+                settle()
+            except Exception:
+                log.exception("%r failed after a slice of events", settle)
 
     def _flush(self) -> None:
         for _ in range(min(SLICE, len(self._pending))):
             self._pass_on(self._pending.popleft())
-        for settle in self._after_slice:
-            settle()
+        self._settle()
         more = bool(self._pending)
         self._timer = asyncio.get_running_loop().call_later(0 if more else FLUSH_S, self._flush) if more else None
 
