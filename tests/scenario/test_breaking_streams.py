@@ -45,7 +45,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_event(serve: Serve, engin
     assert "[DONE]" not in reply.events
     assert len(engine.calls) == 1  # nothing is retried any more
     assert (await client.ask(body=STREAM)).text == SAID  # the connection goes on
-    outcome, usage = gateway.answered[0].outcome, gateway.answered[0].usage
+    outcome, usage = gateway.answered[0].kind.outcome, gateway.answered[0].usage
     assert outcome in ("stalled", "lost", "malformed")
     assert usage is not None
     assert usage.estimated
@@ -91,7 +91,7 @@ async def test_an_error_event_in_the_middle_is_passed_on(serve: Serve) -> None:
         client = await gateway.client()
         reply = await client.ask(body=STREAM)
         assert json.loads(reply.events[1])["error"]["message"] == "out of memory"
-        assert gateway.answered[0].outcome == "engine_error"
+        assert gateway.answered[0].kind.outcome == "engine_error"
 
 
 @pytest.mark.parametrize("wants_usage", [False, True], ids=["no usage", "usage"])
@@ -167,7 +167,7 @@ async def test_a_client_that_leaves_stops_the_engine(
     assert engine.calls[0].client_left_s is not None
     assert engine.calls[0].client_left_s - left < 0.1
     await gateway.assert_at_rest()
-    assert [(answered.status, answered.outcome) for answered in gateway.answered] == [(499, "client_gone")]
+    assert [(answered.kind.status, answered.kind.outcome) for answered in gateway.answered] == [(499, "client_gone")]
 
 
 async def test_a_client_that_leaves_the_queue_gives_its_turn_to_the_next(serve: Serve, engine: FakeEngine) -> None:
@@ -254,4 +254,4 @@ async def test_a_slow_client_slows_the_engine_and_nobody_is_blamed(serve: Serve)
         client.writer.transport.resume_reading()
         reply = await client.answer()
         assert (len(reply.text), reply.events[-1]) == (1500 * 16_000, "[DONE]")
-        assert gateway.answered[0].outcome == "ok"
+        assert gateway.answered[0].kind.outcome == "ok"

@@ -238,7 +238,7 @@ async def test_leaving_at_any_point_leaves_nothing_behind(gateway: Gateway, engi
     await client.chunk()
     client.leave()
     await gateway.assert_at_rest()
-    assert {event.outcome for event in gateway.answered} == {"client_gone"}
+    assert {event.kind.outcome for event in gateway.answered} == {"client_gone"}
 
 
 async def test_no_key_and_a_wrong_key(gateway: Gateway, engine: FakeEngine) -> None:

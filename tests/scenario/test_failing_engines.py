@@ -71,7 +71,7 @@ async def test_when_every_try_fails_the_error_is_clean(
         assert int(reply.head["retry-after"]) >= 1
     engine.always = Behaviour()
     assert (await client.ask(body=body)).status == 200  # on the same connection
-    assert [answered.status for answered in gateway.answered] == [code[0], 200]
+    assert [answered.kind.status for answered in gateway.answered] == [code[0], 200]
 
 
 @pytest.mark.parametrize("fault", [Fault.BAD_JSON, Fault.CUT, Fault.RESET])

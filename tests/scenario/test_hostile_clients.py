@@ -427,7 +427,7 @@ async def test_a_client_that_never_reads_its_stream_is_dropped(serve: Serve) -> 
         await client.send(request(body=STREAM | {"max_tokens": 2000}))
         client.writer.transport.pause_reading()
         await until(lambda: gateway.answered, 5)
-        assert gateway.answered[0].outcome == "client_gone"
+        assert gateway.answered[0].kind.outcome == "client_gone"
         await until(lambda: engine.calls[0].client_left_s is not None)
 
 

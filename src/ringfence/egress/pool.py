@@ -24,6 +24,7 @@ from ringfence.egress.permit import Permit
 TICK_S = 0.05
 MAX_HEAD_BYTES = 64 * 1024
 IN_BODY = -1
+NOT_WHOLE = -1
 IDLE_LINES = 256
 NEVER = float("inf")
 log = logging.getLogger("ringfence.egress")
@@ -50,9 +51,12 @@ class Line(asyncio.Protocol):
         "_head_bytes",
         "_keep",
         "_parser",
+        "_pieces",
         "_pool",
+        "_whole",
         "endpoint",
         "expires_at",
+        "on_body",
         "receiver",
         "reused",
         "status",
@@ -116,23 +120,43 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self._pieces: list[bytes] = []  # of a body, as they lie in what was read last
+        self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self.status = self._parser.get_status_code
         self._head_bytes = 0  # received of an answer's head; IN_BODY after it
+        self._whole = NOT_WHOLE  # pieces of the last read up to the end of the answer
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
         if receiver is None:  # an answer nobody asked for
             self.transport.abort()
             return
+        is_broken = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 log.error("an answer could not be taken", exc_info=error.__context__)
+            is_broken = True
+        pieces = self._pieces
+        if pieces:
+            if self._whole >= 0:
+                del pieces[self._whole :]  # beyond the end of the answer
+            self._head_bytes = IN_BODY
+            if self.expires_at != NEVER:  # not paused; before it is passed on, as that may pause this line
+                self.expires_at = self._pool.now + self._between_s
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            receiver.on_piece(body)
+            receiver = self.receiver  # it may have put another in its place
+            if receiver is None:  # or have had enough
+                return
+        if self._whole >= 0:
+            self._end(receiver, is_broken)
+        elif is_broken:
             self._lose("malformed")
-            return
-        if self.receiver is receiver and self._head_bytes != IN_BODY:  # the head goes on
+        elif self._head_bytes != IN_BODY:  # the head goes on
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._lose("malformed")
@@ -144,32 +168,31 @@ class Line(asyncio.Protocol):
 
     # -- httptools ----------------------------------------------------------------------------------------------
 
-    # Header lines are not looked at: what an answer is shows in its status and its first byte.
-
-    def on_body(self, data: bytes) -> None:
-        receiver = self.receiver
-        if receiver is not None:
-            self._head_bytes = IN_BODY
-            if self.expires_at != NEVER:  # not paused; before it is passed on, as that may pause this line
-                self.expires_at = self._pool.now + self._between_s
-            receiver.on_piece(data)
+    # Header lines are not looked at: what an answer is shows in its status and its first byte. `on_body` only gathers
+    # what one read brought, often many small chunks, so that they are looked at, and sent on, once.
 
     def on_message_complete(self) -> None:
-        receiver = self.receiver
-        if receiver is None or self.status() < 200:  # a caller that left, or 100 Continue
-            return
+        if self._whole >= 0:  # a second answer to one question
+            self._keep = False
+        elif self.status() >= 200:  # else 100 Continue
+            self._whole = len(self._pieces)
+            self._keep = self._keep and self._parser.should_keep_alive()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _end(self, receiver: Receiver, is_broken: bool) -> None:
+        """The answer is whole. A line on which more came than was asked for is not used again."""
         self.receiver = None
+        self._whole = NOT_WHOLE
         pool = self._pool
         pool.active.discard(self)
-        if self._keep and self._parser.should_keep_alive():
+        if self._keep and not is_broken:
             self._head_bytes = 0
             self.reused = True
             pool.keep(self)
         else:
             self.transport.close()
         receiver.on_end()
-
-    # -- inside -------------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
         self._lose("stalled" if self._head_bytes else "first_byte_timeout")

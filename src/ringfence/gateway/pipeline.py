@@ -13,6 +13,7 @@ import orjson
 
 from ringfence.core.catalog import Ability, Catalog, Target
 from ringfence.core.errors import BadRequest, Failure, Forbidden, TargetFailed, TargetUnavailable
+from ringfence.core.identity import Key
 from ringfence.core.ports import Emit, Leased
 from ringfence.core.route import Decision, Profile, Signals
 from ringfence.core.usage import Usage
@@ -29,13 +30,18 @@ from ringfence.gateway.window import FIT, clamp, output_asked
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import RULES, Rule, decide
-from ringfence.telemetry.events import Refused, Retried, answered
+from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
 BYTES_A_TOKEN = 4
 """About; with the output asked for, that is how many tokens a call can use."""
 BIG_BODY_BYTES = 256 * 1024
 MAX_JSON_ITEMS = 1_000_000
+MAX_KINDS = 4096
+
+
+Told = tuple[str, str, str, str, str, int, str, bool]
+"""Key id, dialect, model, target, rule, status, outcome, stream."""
 
 
 class Placing(Protocol):
@@ -90,6 +96,7 @@ class Pipeline:
         self.emit = emit
         self.ids = ids
         self.running: dict[str, Call] = {}
+        self._kinds: dict[Told, Kind] = {}
 
     # -- the path -----------------------------------------------------------------------------------------------
 
@@ -196,12 +203,15 @@ class Pipeline:
         model, rule = (decision.model, decision.rule) if decision is not None else (self._known(call.model), "")
         name = target.name if target is not None else ""
         first_byte_s = (first_at or now) - started_at
-        self.emit(
-            answered((
-                call.id, time(), call.key, call.dialect.name, model, name, rule, status, outcome, call.stream,
-                first_byte_s, now - started_at, usage,
-            ))
-        )  # fmt: skip
+        told = (call.key.id, call.dialect.name, model, name, rule, status, outcome, call.stream)
+        kind = self._kinds.get(told) or self._kind(call.key, told)
+        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage)))
+
+    def _kind(self, key: Key, told: Told) -> Kind:
+        if len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        kind = self._kinds[told] = Kind(key, *told[1:])
+        return kind
 
     def _known(self, name: str) -> str:
         """A model name fit for a label: callers can ask for anything, so unknown names are all one."""

@@ -47,23 +47,20 @@ class Finishing(Protocol):
 
 class Reading(Waiter["str | None"]):
     """What arrives from the engine. Awaited until the first byte of a stream or the whole of an answer is there (None),
-    or nothing will come (the reason). Gathered until a sink is attached, then passed on."""
+    or nothing will come (the reason). Gathers, until `pass_on` puts another receiver in its place."""
 
-    __slots__ = ("_ended", "_size", "_stream", "first_at", "is_events", "line", "parts", "sink")
+    __slots__ = ("_ended", "_size", "_stream", "first_at", "is_events", "line", "parts")
 
     def __init__(self, line: Line, stream: bool) -> None:
         self.run = None
         self.is_done = self.is_events = self._ended = False
         self.line = line
         self.parts: list[bytes] = []
-        self.sink: Stream | None = None
         self.first_at = 0.0
         self._stream = stream
 
     def on_piece(self, data: bytes) -> None:
-        if self.sink is not None:
-            self.sink.on_piece(data)
-        elif self.parts:
+        if self.parts:
             self._gather(data)
         else:
             self.parts.append(data)
@@ -73,25 +70,23 @@ class Reading(Waiter["str | None"]):
                 self.wake(None)
 
     def on_end(self) -> None:
-        if self.sink is not None:
-            self.sink.on_end()
-        else:
-            self._ended = True
-            self.wake(None)
+        self._ended = True
+        self.wake(None)
 
     def on_lost(self, reason: str) -> None:
-        if self.sink is not None:
-            self.sink.on_lost(reason)
-        else:
-            self.wake(reason)
+        self.wake(reason)
 
-    def attach(self, sink: Stream) -> None:
-        """Pass everything on from here, what was gathered first."""
-        parts, self.parts, self.sink = self.parts, [], sink
-        sink.on_piece(b"".join(parts))
+    def pass_on(self, sink: Stream) -> None:
+        """Hand what was gathered, and all that follows, to `sink`."""
+        line = self.line
+        is_lost = line.receiver is None and not self._ended
+        if line.receiver is not None:
+            line.receiver = sink
+        sink.on_piece(b"".join(self.parts))
+        self.parts = []
         if self._ended:
             sink.on_end()
-        elif self.line.receiver is None:
+        elif is_lost:
             sink.on_lost("lost")
 
     def _gather(self, data: bytes) -> None:
@@ -122,7 +117,7 @@ class Answer:
 class Stream:
     """An answer that is relayed event by event, at the pace of the slower side."""
 
-    __slots__ = ("_call", "_events", "_out", "_reading", "_wants_usage", "held")
+    __slots__ = ("_call", "_events", "_feed", "_out", "_reading", "_wants_usage", "_write", "held")
 
     def __init__(self, call: Call, model: str, reading: Reading) -> None:
         options: dict[str, Any] = call.body.get("stream_options") or {}
@@ -130,10 +125,12 @@ class Stream:
         self._reading = reading
         self._wants_usage = options.get("include_usage") is True
         self._events = EventStream(model, hides_usage=not self._wants_usage)
+        self._feed = self._events.feed
         self.held: Finishing | None = None  # given back when the stream has ended
 
     def send(self, out: Request, head: bytes) -> None:
         self._out = out
+        self._write = out.write
         if out.is_gone:
             self._leave()
             return
@@ -141,21 +138,21 @@ class Stream:
         out.on_pause = self._reading.line.pause
         out.on_resume = self._reading.line.resume
         out.begin(200, head + EVENT_HEAD)
-        self._reading.attach(self)
+        self._reading.pass_on(self)
 
     def on_piece(self, data: bytes) -> None:
-        if self.held is None:
-            return
         try:
-            shown = self._events.feed(data)
+            shown = self._feed(data)
         except MalformedStream as problem:
             self._reading.line.cancel()
             self._break("malformed", EngineFailed(f"The engine sent {problem} in the middle of a stream."))
             return
         if shown:
-            self._out.write(shown)
+            self._write(shown)
 
     def on_end(self) -> None:
+        if self.held is None:
+            return
         events = self._events
         usage = events.usage or self._estimate()
         if self._wants_usage and events.usage is None and not events.is_ended and events.error is None:
@@ -165,6 +162,8 @@ class Stream:
         self._close("engine_error" if events.error else "ok", usage)
 
     def on_lost(self, reason: str) -> None:
+        if self.held is None:
+            return
         if self._events.is_done:  # the stream was whole; only its connection ended badly
             self.on_end()
         elif reason in ("stalled", "first_byte_timeout"):

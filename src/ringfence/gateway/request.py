@@ -45,6 +45,7 @@ class Request:
     on_pause: Callable[[], object] | None = None
     on_resume: Callable[[], object] | None = None
     _is_chunked = False
+    _is_mute = False
 
     def __init__(self, connection: Connection, head: Head, started_at: float) -> None:
         self.connection = connection
@@ -87,6 +88,7 @@ class Request:
         if connection.is_gone:
             return
         self._is_chunked = self.head.is_http11
+        self._is_mute = self.head.method == b"HEAD"
         if self._is_chunked:
             framing = b"transfer-encoding: chunked\r\n"
         else:
@@ -96,8 +98,9 @@ class Request:
 
     def write(self, data: bytes) -> None:
         connection = self.connection
-        if data and not connection.is_gone and self.method != b"HEAD":
-            connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        if self._is_mute or connection.is_gone or not data:
+            return
+        connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
 
     def finish(self) -> None:
         connection = self.connection

@@ -26,6 +26,7 @@ class EventStream:
 
     __slots__ = (
         "_hides_usage",
+        "_is_known",
         "_is_spaceless",
         "_model",
         "_started",
@@ -41,7 +42,7 @@ class EventStream:
     def __init__(self, model: str, hides_usage: bool) -> None:
         self._model = model
         self._hides_usage = hides_usage
-        self._started = self._is_spaceless = False
+        self._started = self._is_spaceless = self._is_known = False
         self._swap: tuple[bytes, bytes] | None = None
         self._tail = b""
         self.events = 0
@@ -55,7 +56,8 @@ class EventStream:
         if self._tail:
             data = self._tail + data
             self._tail = b""
-        if b"\r" in data:
+        # `find`, not `in`: on bytes, CPython's `in` first tries its operand as a number, and makes and drops an error.
+        if data.find(b"\r") >= 0:
             data = data.replace(b"\r\n", b"\n")
         if not data.endswith(b"\n\n"):
             end = data.rfind(b"\n\n") + 2
@@ -64,12 +66,13 @@ class EventStream:
                 return b""
             self._hold(data[end:])
             data = data[:end]
-        if not self._started:
-            self._look_at_first(data)
-        if self._is_spaceless:
-            data = SPACELESS.sub(b"data: ", data)
+        if not self._is_known:
+            if not self._started:
+                self._look_at_first(data)
+            if self._is_spaceless:
+                data = SPACELESS.sub(b"data: ", data)
         self.events += data.count(b"data: {")
-        if b'"usage":' in data or b"data: [DONE]" in data or b'data: {"error"' in data:
+        if data.find(b'"usage":') >= 0 or data.find(b"data: [DONE]") >= 0 or data.find(b'data: {"error"') >= 0:
             data = self._sift(data)
         if self._swap is not None:
             data = data.replace(*self._swap)
@@ -94,6 +97,7 @@ class EventStream:
                 continue
             self._started = True
             self._is_spaceless = not line.startswith(b"data: ")
+            self._is_known = not self._is_spaceless
             event = _parse(line[5:])
             name = event.get("model")
             if isinstance(name, str) and name != self._model:

@@ -268,12 +268,12 @@ def _dialect_of(body: dict[str, Any]) -> Dialect:
 
 
 def _row(event: Answered) -> dict[str, Any]:
-    usage = event.usage
+    usage, kind = event.usage, event.kind
     return {
-        "id": event.call_id, "at_s": event.at_s, "model": event.model, "target": event.target, "rule": event.rule,
-        "dialect": event.dialect, "status": event.status, "outcome": event.outcome, "stream": event.stream,
+        "id": event.call_id, "at_s": event.at_s, "model": kind.model, "target": kind.target, "rule": kind.rule,
+        "dialect": kind.dialect, "status": kind.status, "outcome": kind.outcome, "stream": kind.stream,
         "first_byte_ms": round(event.first_byte_s * 1000, 2), "total_ms": round(event.total_s * 1000, 2),
         "prompt_tokens": usage.prompt_tokens if usage else 0,
         "completion_tokens": usage.completion_tokens if usage else 0,
-        "key": event.key.name,
+        "key": kind.key.name,
     }  # fmt: skip

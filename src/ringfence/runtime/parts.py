@@ -87,7 +87,17 @@ class Runtime:
         self.metrics = Metrics()
         self.db = Database(self.folder / "ringfence.db")
         self.ledger = UsageLedger(self.db, time, self._ledger_failed)
-        self.events = Events((self._count, self.request_log, self._follow), (self.request_log.write,))
+        self.events = Events(
+            after_slice=(self.request_log.write,),
+            by_type={
+                Answered: (self.metrics.answered, self._charge, self.request_log.answered),
+                Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
+                Refused: (lambda event: self.metrics.refused(event.status, event.code),),
+                InstanceReady: (self._follow,),
+                InstanceFailed: (self._follow,),
+                OffersChanged: (self._follow,),
+            },
+        )
         emit = self.events.emit
         self.keyring = KeyRing(b"")
         self.sessions = Sessions()
@@ -252,25 +262,15 @@ class Runtime:
         """True when at least one instance answers."""
         return any(status.state == "ready" for status in self.placement.status())
 
-    def _count(self, event: object) -> None:
-        if type(event) is Answered:
-            self.metrics.answered(event)
-            _, _, key, _, model, target, _, _, outcome, _, _, _, usage = event
-            if usage is not None:
-                self.ledger.record(key.id, model, target, "cancelled" if outcome == "client_gone" else outcome, usage)
-        elif type(event) is Retried:
-            self.metrics.retried(event.target, event.reason)
-        elif type(event) is Refused:
-            self.metrics.refused(event.status, event.code)
+    def _charge(self, event: Answered) -> None:
+        _, _, kind, _, _, usage = event
+        if usage is not None:
+            self.ledger.record(kind.key.id, kind.model, kind.target, kind.outcome, usage)
 
-    def _follow(self, event: object) -> None:
-        if type(event) is Answered:  # nearly all are
-            return
-        if isinstance(event, InstanceReady | OffersChanged):
-            self._refresh()
-        elif isinstance(event, InstanceFailed):
+    def _follow(self, event: InstanceReady | InstanceFailed | OffersChanged) -> None:
+        if isinstance(event, InstanceFailed):
             log.warning("instance %s failed: %s", event.name, event.reason)
-            self._refresh()
+        self._refresh()
 
     def _ledger_failed(self, error: Exception) -> None:
         log.error("usage cannot be written down: %s", error)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
@@ -20,14 +20,11 @@ log = logging.getLogger("ringfence.events")
 SLICE = 64
 
 
-class Answered(NamedTuple):
-    """One call ended at `at_s` (Unix time). `outcome` is a metric label; `usage` None when nothing was generated.
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """What many calls have in common: who asked for what, where it went, how it ended. Calls of one kind share one
+    object, so that whoever counts them finds its place by identity. `outcome` is a metric label."""
 
-    A tuple because one is made for every call: a frozen dataclass would cost four times as much.
-    """
-
-    call_id: str
-    at_s: float
     key: Key
     dialect: str
     model: str
@@ -36,14 +33,23 @@ class Answered(NamedTuple):
     status: int
     outcome: str
     stream: bool
+
+
+class Answered(NamedTuple):
+    """One call ended at `at_s` (Unix time). `usage` None when nothing was generated.
+
+    A tuple because one is made for every call: a frozen dataclass would cost four times as much.
+    """
+
+    call_id: str
+    at_s: float
+    kind: Kind
     first_byte_s: float
     total_s: float
     usage: Usage | None
 
 
-answered: Callable[
-    [tuple[str, float, Key, str, str, str, str, int, str, bool, float, float, Usage | None]], Answered
-] = partial(tuple.__new__, Answered)
+answered: Callable[[tuple[str, float, Kind, float, float, Usage | None]], Answered] = partial(tuple.__new__, Answered)
 """As `Answered(...)`, but for the Python function that a named tuple puts in between."""
 
 
@@ -70,14 +76,22 @@ class Reloaded:
     changes: int
 
 
+Listener = Callable[[Any], None]
+
+
 class Events:
     """Collects events as they happen and tells the listeners a moment later, in slices, off the path of any call."""
 
     def __init__(
-        self, listeners: tuple[Callable[[object], None], ...] = (), after_slice: tuple[Callable[[], None], ...] = ()
+        self,
+        listeners: tuple[Listener, ...] = (),
+        after_slice: tuple[Callable[[], None], ...] = (),
+        by_type: Mapping[type, tuple[Listener, ...]] | None = None,
     ) -> None:
+        """`listeners` hear everything, those `by_type` only events of just that type."""
         self.recent: deque[object] = deque(maxlen=KEPT)
-        self._listeners = listeners
+        self._to_all = listeners
+        self._listeners = {kind: listeners + more for kind, more in (by_type or {}).items()}
         self._after_slice = after_slice
         self._pending: deque[object] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -111,14 +125,15 @@ class Events:
 
     def _pass_on(self, event: object) -> None:
         self.recent.append(event)
-        for listener in self._listeners:
+        for listener in self._listeners.get(type(event), self._to_all):
             try:
                 listener(event)
             except Exception:  # one that fails must not keep the others, or the next events, from being told
                 log.exception("a listener failed on %s", type(event).__name__)
-        for watcher in self._watchers:
-            if not watcher.full():
-                watcher.put_nowait(event)
+        if self._watchers:
+            for watcher in self._watchers:
+                if not watcher.full():
+                    watcher.put_nowait(event)
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[asyncio.Queue[object]]:

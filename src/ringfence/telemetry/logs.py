@@ -10,9 +10,11 @@ from typing import IO
 
 import orjson
 
-from ringfence.telemetry.events import Answered
+from ringfence.core.usage import Usage
+from ringfence.telemetry.events import Answered, Kind
 
 MAX_SHOWN = 4096
+NO_USAGE = Usage()
 
 
 class JsonLines(logging.Formatter):
@@ -68,15 +70,14 @@ class RequestLog:
         self._lines: list[str] = []
         self._second = -1
         self._start = ""
-        self._shown: dict[tuple[str, str, str, str, str, int, str, bool], str] = {}
+        self._shown: dict[Kind, str] = {}
 
-    def __call__(self, event: object) -> None:
-        if not self.is_on or type(event) is not Answered:
+    def answered(self, event: Answered) -> None:
+        if not self.is_on:
             return
-        call_id, at_s, key, dialect, model, target, rule, status, outcome, stream, first_byte_s, total_s, usage = event
-        who = (key.id, dialect, model, target, rule, status, outcome, stream)
-        shown = self._shown.get(who) or self._show(*who)
-        prompt_tokens, completion_tokens = usage[:2] if usage is not None else (0, 0)
+        call_id, at_s, kind, first_byte_s, total_s, usage = event
+        shown = self._shown.get(kind) or self._show(kind)
+        prompt_tokens, completion_tokens, _, _ = usage if usage is not None else NO_USAGE
         second = int(at_s)
         if second != self._second:
             self._begin_second(second)
@@ -102,17 +103,13 @@ class RequestLog:
         self._second = second
         self._start = datetime.fromtimestamp(second, UTC).strftime('{"ts":"%Y-%m-%dT%H:%M:%S.')
 
-    def _show(
-        self, key: str, dialect: str, model: str, target: str, rule: str, status: int, outcome: str, stream: bool
-    ) -> str:
-        """Who asked for what, and how it ended, as JSON without braces: much the same for many calls."""
+    def _show(self, kind: Kind) -> str:
+        """Who asked for what, and how it ended, as JSON without braces."""
         if len(self._shown) >= MAX_SHOWN:
             self._shown.clear()
         row = {
-            "key": key, "dialect": dialect, "model": model, "target": target, "rule": rule, "status": status,
-            "outcome": outcome, "stream": stream,
+            "key": kind.key.id, "dialect": kind.dialect, "model": kind.model, "target": kind.target, "rule": kind.rule,
+            "status": kind.status, "outcome": kind.outcome, "stream": kind.stream,
         }  # fmt: skip
-        shown = self._shown[key, dialect, model, target, rule, status, outcome, stream] = orjson.dumps(row)[
-            1:-1
-        ].decode()
+        shown = self._shown[kind] = orjson.dumps(row)[1:-1].decode()
         return shown

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ringfence.telemetry.events import Answered
+from ringfence.telemetry.events import Answered, Kind
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 MAX_SERIES = 2000
@@ -38,18 +38,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.answers: dict[Labels, Series] = {}
+        self._series: dict[Kind, Series] = {}
         self.retries: dict[tuple[str, str], int] = {}
         self.refusals: dict[tuple[int, str], int] = {}
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
-        _, _, _, dialect, model, target, _, status, outcome, _, first_byte_s, total_s, usage = event
-        labels = (dialect, model, target, status, outcome)
-        series = self.answers.get(labels)
-        if series is None:
-            if len(self.answers) >= MAX_SERIES:
-                labels = ("other", "other", "other", 0, "other")
-            series = self.answers.setdefault(labels, Series())
+        _, _, kind, first_byte_s, total_s, usage = event
+        series = self._series.get(kind) or self._open(kind)
         series.requests += 1
         series.total[bisect_left(SECONDS, total_s)] += 1
         series.total_sum_s += total_s
@@ -60,6 +56,16 @@ class Metrics:
             series.prompt_tokens += prompt_tokens
             series.completion_tokens += completion_tokens
             series.cached_tokens += cached_tokens
+
+    def _open(self, kind: Kind) -> Series:
+        """Where calls of this kind are counted: with those of other keys and rules that have the same labels."""
+        labels = (kind.dialect, kind.model, kind.target, kind.status, kind.outcome)
+        if labels not in self.answers and len(self.answers) >= MAX_SERIES:
+            labels = ("other", "other", "other", 0, "other")
+        if len(self._series) >= MAX_SERIES:
+            self._series.clear()
+        series = self._series[kind] = self.answers.setdefault(labels, Series())
+        return series
 
     def retried(self, target: str, reason: str) -> None:
         self.retries[target, reason] = self.retries.get((target, reason), 0) + 1

@@ -197,7 +197,9 @@ class Dialect:
 def words_in(body: dict[str, Any]) -> int:
     """A fake's tokens: the words of everything that is asked."""
     asked = [body.get("prompt"), body.get("input")]
-    asked += [message.get("content") for message in body.get("messages") or () if isinstance(message, dict)]
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        asked += [message.get("content") for message in messages if isinstance(message, dict)]
     return sum(len(json.dumps(part, ensure_ascii=False).split()) for part in asked if part)
 
 

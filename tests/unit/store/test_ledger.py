@@ -60,7 +60,7 @@ async def test_calls_add_up_by_key_model_and_day(db: Database) -> None:
     ledger.record("key_1", "small", "t1", "ok", Usage(10, 5, 3))
     ledger.record("key_1", "small", "t2", "engine_failed", Usage())
     await ledger.flush()
-    ledger.record("key_1", "small", "t1", "cancelled", Usage(1, 1))
+    ledger.record("key_1", "small", "t1", "client_gone", Usage(1, 1))
     ledger.record("key_2", "small", "t1", "ok", Usage(2, 2))
     now[0] = NOON_S + 43_200
     ledger.record("key_1", "small", "t1", "ok", Usage(100, 50))
@@ -166,7 +166,7 @@ STEPS = st.lists(
             st.sampled_from(["key_1", "key_2", "key_3"]),
             st.sampled_from(["small", "large"]),
             st.integers(0, 2),
-            st.sampled_from(["ok", "cancelled", "engine_failed"]),
+            st.sampled_from(["ok", "client_gone", "engine_failed"]),
             st.builds(Usage, st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 5000)),
         ),
     ),

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
 from ringfence.telemetry import metrics as telemetry
-from ringfence.telemetry.events import KEPT, SLICE, Answered, Events
+from ringfence.telemetry.events import KEPT, SLICE, Answered, Events, Kind, Retried
 from ringfence.telemetry.exposition import CONTENT_TYPE, render
 from ringfence.telemetry.metrics import SECONDS, Metrics
 
@@ -21,10 +21,11 @@ KEY = Key("key_1", "a name that is nobody's business")
 
 def answered(**changes: Any) -> Answered:
     told: dict[str, Any] = {
-        "call_id": "c", "at_s": 0.0, "key": KEY, "dialect": "chat", "model": "fast", "target": "seat/fast", "rule": "r",
-        "status": 200, "outcome": "ok", "stream": False, "first_byte_s": 0.02, "total_s": 0.3, "usage": Usage(10, 5, 2),
-    }  # fmt: skip
-    return Answered(**(told | changes))
+        "key": KEY, "dialect": "chat", "model": "fast", "target": "seat/fast", "rule": "r", "status": 200,
+        "outcome": "ok", "stream": False, "first_byte_s": 0.02, "total_s": 0.3, "usage": Usage(10, 5, 2),
+    } | changes  # fmt: skip
+    first_byte_s, total_s, usage = (told.pop(name) for name in ("first_byte_s", "total_s", "usage"))
+    return Answered("c", 0.0, Kind(**told), first_byte_s, total_s, usage)
 
 
 def samples(metrics: Metrics) -> dict[str, list[Any]]:
