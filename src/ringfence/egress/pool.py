@@ -153,7 +153,17 @@ class Line(asyncio.Protocol):
             if receiver is None:  # or have had enough
                 return
         if self._whole >= 0:
-            self._end(receiver, is_broken)
+            self.receiver = None
+            self._whole = NOT_WHOLE
+            pool = self._pool
+            pool.active.discard(self)
+            if self._keep and not is_broken:
+                self._head_bytes = 0
+                self.reused = True
+                pool.keep(self)
+            else:  # more came than was asked for: it is not used again
+                self.transport.close()
+            receiver.on_end()
         elif is_broken:
             self._lose("malformed")
         elif self._head_bytes != IN_BODY:  # the head goes on
@@ -179,20 +189,6 @@ class Line(asyncio.Protocol):
             self._keep = self._keep and self._parser.should_keep_alive()
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _end(self, receiver: Receiver, is_broken: bool) -> None:
-        """The answer is whole. A line on which more came than was asked for is not used again."""
-        self.receiver = None
-        self._whole = NOT_WHOLE
-        pool = self._pool
-        pool.active.discard(self)
-        if self._keep and not is_broken:
-            self._head_bytes = 0
-            self.reused = True
-            pool.keep(self)
-        else:
-            self.transport.close()
-        receiver.on_end()
 
     def expire(self) -> None:
         self._lose("stalled" if self._head_bytes else "first_byte_timeout")

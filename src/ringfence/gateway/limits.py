@@ -21,6 +21,7 @@ class Allowance:
 
     __slots__ = (
         "_has_both",
+        "_head",
         "_request_ms",
         "_template",
         "_token_ms",
@@ -43,9 +44,11 @@ class Allowance:
         self._token_ms = MINUTE_MS / self.tokens
         self._template = _template("requests", self.requests) + _template("tokens", self.tokens)
         self._has_both = UNLIMITED not in (self.requests, self.tokens)
+        self._head = b""
 
     def refill(self, now_s: float) -> None:
         minutes = (now_s - self.at_s) / MINUTE_S
+        self._head = b""
         self.at_s = now_s
         left = self.requests_left + minutes * self.requests
         self.requests_left = left if left < self.requests else float(self.requests)
@@ -53,15 +56,19 @@ class Allowance:
         self.tokens_left = left if left < self.tokens else float(self.tokens)
 
     def head(self) -> bytes:
-        """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again."""
+        """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again. As of the last
+        refill: a key that asks more than once in ten milliseconds is told the same."""
+        if self._head:
+            return self._head
         asked, tokens = self.requests_left, self.tokens_left
         values = (
             asked, (self.requests - asked) * self._request_ms,
             tokens if tokens > 0 else 0, (self.tokens - tokens) * self._token_ms,
         )  # fmt: skip
-        if self._has_both:
-            return self._template % values
-        return self._template % (values[2:] if self.requests == UNLIMITED else values[:2])
+        if not self._has_both:
+            values = values[2:] if self.requests == UNLIMITED else values[:2]
+        head = self._head = self._template % values
+        return head
 
 
 def _template(name: str, limit: int) -> bytes:
@@ -75,25 +82,18 @@ def _template(name: str, limit: int) -> bytes:
 class Hold:
     """Tokens set aside for one call. Given back untouched when nothing was generated."""
 
-    __slots__ = ("_allowance", "_tokens")
+    __slots__ = ("allowance", "tokens")
 
-    def __init__(self, allowance: Allowance | None, tokens: float) -> None:
-        self._allowance = allowance
-        self._tokens = tokens
-
-    def head(self) -> bytes:
-        """The rate limit header lines as they stand now; empty without limits."""
-        return self._allowance.head() if self._allowance is not None else b""
+    def __init__(self) -> None:
+        self.allowance: Allowance | None = None
+        self.tokens = 0
 
     def settle(self, usage: Usage | None) -> None:
         """Replace the estimate by what was used; None: nothing was. Only the first call counts."""
-        allowance, self._allowance = self._allowance, None
+        allowance = self.allowance
         if allowance is not None:
-            used = usage[0] + usage[1] if usage is not None else 0
-            allowance.tokens_left += self._tokens - used
-
-
-NO_HOLD = Hold(None, 0)
+            self.allowance = None
+            allowance.tokens_left += self.tokens - (usage[0] + usage[1] if usage is not None else 0)
 
 
 class RateLimits:
@@ -103,7 +103,7 @@ class RateLimits:
         self._clock = clock
         self._allowances: dict[str, Allowance] = {}
 
-    def hold(self, key: Key, tokens: int) -> Hold:
+    def hold(self, key: Key, tokens: int, hold: Hold) -> None:
         """Count one request and set aside about as many tokens as it can use; RateLimited when there are not enough.
 
         A call that could use more than a minute's worth waits for a full bucket.
@@ -112,7 +112,7 @@ class RateLimits:
         now = self._clock()
         if allowance is None or allowance.key is not key:
             if key.requests_per_minute is None and key.tokens_per_minute is None:
-                return NO_HOLD
+                return
             allowance = self._renew(key, allowance, now)
         requests_left, tokens_left = allowance.requests_left, allowance.tokens_left
         if now - allowance.at_s > REFILL_S or requests_left < 1 or tokens_left < tokens:
@@ -125,7 +125,8 @@ class RateLimits:
                 raise _too_many(allowance, "tokens", allowance.tokens, tokens - tokens_left)
         allowance.requests_left = requests_left - 1
         allowance.tokens_left = tokens_left - tokens
-        return Hold(allowance, tokens)
+        hold.allowance = allowance
+        hold.tokens = tokens
 
     def _renew(self, key: Key, old: Allowance | None, now_s: float) -> Allowance:
         """Keys are read anew when any of them changes; only changed limits start a new allowance."""

@@ -22,7 +22,7 @@ from ringfence.gateway.admission import Admission, Lane
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect, refuse_fields
 from ringfence.gateway.ids import CallIds
-from ringfence.gateway.limits import Hold, RateLimits
+from ringfence.gateway.limits import Allowance, Hold, RateLimits
 from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, in_task
@@ -104,7 +104,8 @@ class Pipeline:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
         decision = call.decision = self.decided(call)
         output = call.output = output_asked(call.body) if call.dialect.generates else None
-        held = Held(self, call, self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0)))
+        held = Held(self, call)
+        self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0), held)
         relay, allowed = self.relay, decision.allowed
         failure: Failure | None = None
         try:
@@ -123,7 +124,7 @@ class Pipeline:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    return reply, reply_head(call.id, target, decision.rule, window) + held.hold.head()
+                    return reply, reply_head(call.id, target, decision.rule, window, held.allowance)
         except BaseException:
             held.release(None)
             raise
@@ -219,15 +220,16 @@ class Pipeline:
         return model.name if model is not None else "unknown"
 
 
-class Held:
+class Held(Hold):
     """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
 
-    __slots__ = ("_call", "_pipeline", "hold", "lease", "place", "target")
+    __slots__ = ("_call", "_pipeline", "lease", "place", "target")
 
-    def __init__(self, pipeline: Pipeline, call: Call, hold: Hold) -> None:
+    def __init__(self, pipeline: Pipeline, call: Call) -> None:
         self._pipeline = pipeline
         self._call = call
-        self.hold = hold
+        self.allowance = None
+        self.tokens = 0
         self.place: Lane | None = None
         self.lease: Leased | None = None
         self.target: Target | None = None
@@ -235,13 +237,13 @@ class Held:
     def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
         """The reply has ended: settle, give back, write down."""
         self.let_go()
-        self.hold.settle(usage)
+        self.settle(usage)
         self._pipeline.record(self._call, self.target, status, outcome, usage, first_at)
 
     def release(self, usage: Usage | None) -> None:
         """Give everything back. `usage` None: nothing was generated."""
         self.let_go()
-        self.hold.settle(usage)
+        self.settle(usage)
 
     def let_go(self) -> None:
         """Give back what belongs to one target: last taken, first given back."""
@@ -303,10 +305,11 @@ def give_back(lease: Leased) -> None:
     lease.release()
 
 
-def reply_head(call_id: str, target: Target, rule: str, window: str) -> bytes:
-    """Header lines that say what was decided."""
+def reply_head(call_id: str, target: Target, rule: str, window: str, allowance: Allowance | None) -> bytes:
+    """Header lines that say what was decided, and what the key may still use."""
     decided = _decision_heads.get((target.name, rule, window)) or _decision_head(target, rule, window)
-    return b"x-request-id: %b%b" % (call_id.encode(), decided)
+    limits = allowance.head() if allowance is not None else b""
+    return b"x-request-id: %b%b%b" % (call_id.encode(), decided, limits)
 
 
 MAX_DECISION_HEADS = 4096

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ringfence.core.errors import RateLimited
 from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
-from ringfence.gateway.limits import NO_HOLD, Hold, RateLimits
+from ringfence.gateway.limits import Allowance, Hold, RateLimits
 
 
 class Clock:
@@ -35,8 +35,15 @@ def key(requests: int | None = None, tokens: int | None = None) -> Key:
     return Key("key_1", "tests", requests_per_minute=requests, tokens_per_minute=tokens)
 
 
-def heads(raw: bytes) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in raw.decode().splitlines())
+def hold(limits: RateLimits, asker: Key, tokens: int) -> Hold:
+    held = Hold()
+    limits.hold(asker, tokens, held)
+    return held
+
+
+def heads(allowance: Allowance | None) -> dict[str, str]:
+    assert allowance is not None
+    return dict(line.split(": ", 1) for line in allowance.head().decode().splitlines())
 
 
 STEPS = st.lists(
@@ -65,7 +72,7 @@ def test_it_agrees_with_a_simple_model(requests: int, tokens: int, steps: list[t
                 continue  # too close to call in floating point
             is_allowed = asked.left >= 1 and spent.left >= wanted
             try:
-                held.append((limits.hold(asker, count), wanted))
+                held.append((hold(limits, asker, count), wanted))
             except RateLimited:
                 assert not is_allowed
             else:
@@ -78,9 +85,9 @@ def test_it_agrees_with_a_simple_model(requests: int, tokens: int, steps: list[t
             spent.wait(seconds)
             _refilled(limits, clock)
         elif held:
-            hold, wanted = held.pop(count % len(held))
+            one, wanted = held.pop(count % len(held))
             used = count if step == "settle" else 0
-            hold.settle(Usage(used, 0) if step == "settle" else None)
+            one.settle(Usage(used, 0) if step == "settle" else None)
             spent.left += wanted - used
     _refilled(limits, clock)
     spent.wait(0)
@@ -99,47 +106,47 @@ def test_requests_run_out_and_come_back_steadily() -> None:
     clock = Clock()
     limits = RateLimits(clock)
     for _ in range(6):
-        limits.hold(key(6), 0)
+        hold(limits, key(6), 0)
     with pytest.raises(RateLimited) as refused:
-        limits.hold(key(6), 0)
+        hold(limits, key(6), 0)
     assert refused.value.retry_after_s == pytest.approx(10, abs=0.01)
     clock.now_s += 9.9
     with pytest.raises(RateLimited):
-        limits.hold(key(6), 0)
+        hold(limits, key(6), 0)
     clock.now_s += 0.2
-    limits.hold(key(6), 0)
+    hold(limits, key(6), 0)
 
 
 def test_waiting_as_long_as_told_is_enough() -> None:
     clock = Clock()
     limits = RateLimits(clock)
-    limits.hold(key(None, 1000), 900)
+    hold(limits, key(None, 1000), 900)
     with pytest.raises(RateLimited) as refused:
-        limits.hold(key(None, 1000), 700)
+        hold(limits, key(None, 1000), 700)
     assert refused.value.retry_after_s is not None
     clock.now_s += refused.value.retry_after_s
-    limits.hold(key(None, 1000), 700)
+    hold(limits, key(None, 1000), 700)
 
 
 def test_headers_as_openai_writes_them() -> None:
     clock = Clock()
-    told = heads(RateLimits(clock).hold(key(60, 6000), 600).head())
+    told = heads(hold(RateLimits(clock), key(60, 6000), 600).allowance)
     assert told == {
         "x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "1000ms",
         "x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "5400",
         "x-ratelimit-reset-tokens": "6000ms",
     }  # fmt: skip
-    assert set(heads(RateLimits(clock).hold(key(60), 5).head())) == {
+    assert set(heads(hold(RateLimits(clock), key(60), 5).allowance)) == {
         f"x-ratelimit-{what}-requests" for what in ("limit", "remaining", "reset")
     }
 
 
 def test_a_refusal_carries_them_too_and_never_below_zero() -> None:
     limits = RateLimits(Clock())
-    limits.hold(key(None, 100), 50).settle(Usage(500, 0))
+    hold(limits, key(None, 100), 50).settle(Usage(500, 0))
     with pytest.raises(RateLimited) as refused:
-        limits.hold(key(None, 100), 1)
+        hold(limits, key(None, 100), 1)
     assert dict(refused.value.headers)["x-ratelimit-remaining-tokens"] == "0"
     assert "sk-" not in refused.value.message
 
@@ -147,43 +154,43 @@ def test_a_refusal_carries_them_too_and_never_below_zero() -> None:
 def test_a_call_larger_than_a_minute_waits_for_a_full_bucket_and_is_then_let_in() -> None:
     clock = Clock()
     limits = RateLimits(clock)
-    hold = limits.hold(key(None, 100), 10_000)
+    held = hold(limits, key(None, 100), 10_000)
     with pytest.raises(RateLimited):
-        limits.hold(key(None, 100), 1)
-    hold.settle(Usage(150, 0))
+        hold(limits, key(None, 100), 1)
+    held.settle(Usage(150, 0))
     assert limits._allowances["key_1"].tokens_left == pytest.approx(-50)
     clock.now_s += 90.5
-    limits.hold(key(None, 100), 10_000)
+    hold(limits, key(None, 100), 10_000)
 
 
 def test_a_hold_settles_once() -> None:
     limits = RateLimits(Clock())
-    hold = limits.hold(key(None, 100), 40)
-    hold.settle(Usage(10, 20))
-    hold.settle(Usage(90, 0))
-    hold.settle(None)
+    held = hold(limits, key(None, 100), 40)
+    held.settle(Usage(10, 20))
+    held.settle(Usage(90, 0))
+    held.settle(None)
     assert limits._allowances["key_1"].tokens_left == pytest.approx(70)
-    assert hold.head() == b""
+    assert held.allowance is None
 
 
 def test_nothing_generated_gives_the_tokens_back_but_not_the_request() -> None:
     limits = RateLimits(Clock())
-    limits.hold(key(10, 100), 40).settle(None)
+    hold(limits, key(10, 100), 40).settle(None)
     allowance = limits._allowances["key_1"]
     assert (allowance.tokens_left, allowance.requests_left) == (100, 9)
 
 
 def test_without_limits_nothing_is_kept() -> None:
     limits = RateLimits(Clock())
-    assert limits.hold(key(), 10**9) is NO_HOLD
-    NO_HOLD.settle(Usage(1, 1))
-    assert (NO_HOLD.head(), limits._allowances) == (b"", {})
+    held = hold(limits, key(), 10**9)
+    held.settle(Usage(1, 1))
+    assert (held.allowance, limits._allowances) == (None, {})
 
 
 def test_a_key_read_anew_keeps_what_it_used_and_new_limits_start_full() -> None:
     limits, asker = RateLimits(Clock()), key(10)
-    limits.hold(asker, 0)
-    limits.hold(replace(asker, name="renamed"), 0)
+    hold(limits, asker, 0)
+    hold(limits, replace(asker, name="renamed"), 0)
     assert limits._allowances["key_1"].requests_left == 8
-    limits.hold(replace(asker, requests_per_minute=20), 0)
+    hold(limits, replace(asker, requests_per_minute=20), 0)
     assert limits._allowances["key_1"].requests_left == 19
