@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ringfence.cli.client import Gateway, NotRunning, Refused
 
+SHORTEST_S = 0.1  # below it, an answer came at once and its pace says nothing
 HELP = "Enter sends; /new starts over, /model NAME changes the model, /bye or Ctrl-D ends."
 
 
@@ -131,9 +132,9 @@ def _turn(talk: Conversation, text: str, console: Console) -> None:
         console.print(" [dim](stopped)[/]")
         return
     tokens = found["usage"].get("completion_tokens", 0)
-    pace = tokens / max(found["total_s"] - found["first_token_s"], 1e-3)
+    wrote_s = found["total_s"] - found["first_token_s"]
+    pace = f" · {tokens / wrote_s:.0f}/s" if wrote_s > SHORTEST_S else ""
     console.print(
-        f"\n[dim]{found['target']} · first token {found['first_token_s'] * 1000:.0f} ms · {tokens} tokens · "
-        f"{pace:.0f}/s[/]",
+        f"\n[dim]{found['target']} · first token {found['first_token_s'] * 1000:.0f} ms · {tokens} tokens{pace}[/]",
         highlight=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -67,9 +68,9 @@ def up(
 def serve(
     config: ConfigOption = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="As for `up`.")] = None,
-    host: Annotated[str | None, typer.Option("--host")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535)] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="Lay a setting over the file.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535, help="0 picks a free one.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Over the file: admission.queue=10.")] = None,
 ) -> None:
     """Run the gateway alone in the foreground, as a service manager wants it: logs on stderr, no banner."""
     from ringfence.runtime.process import Spec, run
@@ -231,3 +232,9 @@ def main() -> None:
     except BrokenPipeError:  # `ringfence status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the end
+        typer.secho("The output could not be written: no space left where it goes.", err=True, fg="red")
+        sys.exit(1)

@@ -73,6 +73,7 @@ class Parent:
         self._was_ready = False
         self._gave_reason = False
         self._spinner: Status | None = None
+        self._has_terminal = _has_terminal()
 
     def run(self) -> int:
         """Until a signal comes or the gateway gives up; the exit status."""
@@ -133,7 +134,7 @@ class Parent:
             sys.exit(128 + number)
         if not self._ending:
             self._ending = True
-            child.send_signal(number)
+            child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
             signal.signal(signal.SIGALRM, self._kill)
             signal.setitimer(signal.ITIMER_REAL, STOP_S if number == signal.SIGINT else 30.0)
         else:
@@ -143,8 +144,11 @@ class Parent:
         if self._child is not None:
             _kill_all_of(self._child)
 
-    def _reload(self, _number: int, _frame: object) -> None:
-        if self._child is not None:
+    def _reload(self, number: int, frame: object) -> None:
+        """SIGHUP means two things: the terminal was closed, or somebody wants the configuration read again."""
+        if self._has_terminal and not _has_terminal():
+            self._pass_on(number, frame)
+        elif self._child is not None:
             self._child.send_signal(signal.SIGHUP)
 
     # -- what people see --------------------------------------------------------------------------------------------
@@ -250,6 +254,15 @@ class Parent:
         elif self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal controls us: one that was closed cannot be opened any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _kill_all_of(child: subprocess.Popen[str]) -> None:

@@ -48,6 +48,7 @@ class Line(asyncio.Protocol):
 
     __slots__ = (
         "_between_s",
+        "_feed",
         "_head_bytes",
         "_keep",
         "_parser",
@@ -123,6 +124,7 @@ class Line(asyncio.Protocol):
         self._pieces: list[bytes] = []  # of a body, as they lie in what was read last
         self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
+        self._feed = self._parser.feed_data
         self.status = self._parser.get_status_code
         self._head_bytes = 0  # received of an answer's head; IN_BODY after it
         self._whole = NOT_WHOLE  # pieces of the last read up to the end of the answer
@@ -134,7 +136,7 @@ class Line(asyncio.Protocol):
             return
         is_broken = False
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 log.error("an answer could not be taken", exc_info=error.__context__)

@@ -71,6 +71,13 @@ class Settings:
         default_factory=dict[tuple[str, str, Ability], Decision]
     )
 
+    def profile_of(self, key: Key) -> Profile:
+        """Forbidden when it is no longer configured: there is no profile that would do instead."""
+        profile = self.profiles.get(key.profile)
+        if profile is None:
+            raise Forbidden(f"The profile '{key.profile}' of this key is not configured.", code="profile_unknown")
+        return profile
+
 
 class Pipeline:
     """Takes requests that the site has screened, and answers them."""
@@ -137,11 +144,7 @@ class Pipeline:
         asked = (call.model, call.key.profile, call.dialect.ability)
         decision = settings.decisions.get(asked)
         if decision is None:
-            profile = settings.profiles.get(call.key.profile)
-            if profile is None:
-                raise Forbidden(
-                    f"The profile '{call.key.profile}' of this key is not configured.", code="profile_unknown"
-                )
+            profile = settings.profile_of(call.key)
             decision = decide(settings.rules, settings.catalog, call.model, read_signals(call), profile)
             settings.decisions[asked] = decision
         return decision

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 JSON_HEAD = b"content-type: application/json\r\n"
+CHUNK = b"%x\r\n%b\r\n"
 
 
 class Site(Protocol):
@@ -44,7 +45,7 @@ class Request:
     on_gone: Callable[[], object] | None = None
     on_pause: Callable[[], object] | None = None
     on_resume: Callable[[], object] | None = None
-    _is_chunked = False
+    is_chunked = False
     _is_mute = False
 
     def __init__(self, connection: Connection, head: Head, started_at: float) -> None:
@@ -87,9 +88,9 @@ class Request:
         self.is_answered = True
         if connection.is_gone:
             return
-        self._is_chunked = self.head.is_http11
+        self.is_chunked = self.head.is_http11
         self._is_mute = self.head.method == b"HEAD"
-        if self._is_chunked:
+        if self.is_chunked:
             framing = b"transfer-encoding: chunked\r\n"
         else:
             framing, self.keep_alive = b"", False
@@ -100,13 +101,13 @@ class Request:
         connection = self.connection
         if self._is_mute or connection.is_gone or not data:
             return
-        connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        connection.write(CHUNK % (len(data), data) if self.is_chunked else data)
 
     def finish(self) -> None:
         connection = self.connection
         if connection.is_gone:
             return
-        if self._is_chunked:
+        if self.is_chunked:
             connection.write(b"0\r\n\r\n")
         connection.finished(self)
 

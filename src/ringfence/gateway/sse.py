@@ -75,7 +75,8 @@ class EventStream:
         if data.find(b'"usage":') >= 0 or data.find(b"data: [DONE]") >= 0 or data.find(b'data: {"error"') >= 0:
             data = self._sift(data)
         if self._swap is not None:
-            data = data.replace(*self._swap)
+            old, new = self._swap
+            data = data.replace(old, new)
         return data
 
     def ending(self) -> bytes:

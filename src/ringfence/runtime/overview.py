@@ -18,7 +18,6 @@ from ringfence.control import app as control
 from ringfence.control.access import SESSION_COOKIE
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
-from ringfence.core.route import Profile
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
@@ -192,7 +191,7 @@ class Overview:
         if len(body) > 0:
             dialect.check(call.body)
         signals = read_signals(call)
-        profile: Profile = settings.profiles.get(call.key.profile) or settings.profiles["default"]
+        profile = settings.profile_of(call.key)
         decision = decide(settings.rules, settings.catalog, model, signals, profile)
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -18,6 +20,7 @@ def config() -> Config:
 
 def upgrade(connection: Connection) -> None:
     """Brings the database to the newest revision, inside the transaction of `connection`."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # that all is well is no news
     settings = config()
     settings.attributes["connection"] = connection
     command.upgrade(settings, "head")

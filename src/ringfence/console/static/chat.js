@@ -150,7 +150,7 @@ function figures(answer, ending) {
   if (answer.firstAt) parts.push(`first word after ${milliseconds(answer.firstAt - answer.startedAt)}`);
   const written = answer.usage?.completion_tokens ?? answer.pieces;
   const tookS = (answer.lastAt - answer.firstAt) / 1000;
-  if (written > 1 && tookS > 0) parts.push(`${rate((written - 1) / tookS)} tokens/s`);
+  if (written > 1 && tookS > 0.1) parts.push(`${rate((written - 1) / tookS)} tokens/s`);
   if (answer.usage) parts.push(`${answer.usage.prompt_tokens} → ${answer.usage.completion_tokens} tokens`);
   if (answer.window && answer.window !== "fit") parts.push(`window: ${answer.window}`);
   return [...parts, ending].filter(Boolean).join(" · ");
