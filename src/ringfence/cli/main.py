@@ -171,7 +171,7 @@ def _spec(
     config: Path | None, model: str | None, host: str | None, port: int | None, overrides: list[str] | None
 ) -> tuple[dict[str, Any], frozenset[str]]:
     """What the gateway process is told, and the environment variables that the configuration refers to."""
-    from ringfence.cli.up import model_overrides, named_variables, serves_only_demo, writes_demo
+    from ringfence.cli.settings import model_overrides, named_variables, serves_only_demo, writes_demo
     from ringfence.config.places import find
 
     path = find(config, Path.cwd())

@@ -168,10 +168,8 @@ class Line(asyncio.Protocol):
             receiver.on_end()
         elif is_broken:
             self._lose("malformed")
-        elif self._head_bytes != IN_BODY:  # the head goes on
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._lose("malformed")
+        elif self._head_bytes != IN_BODY:
+            self._head_goes_on(len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
@@ -191,6 +189,11 @@ class Line(asyncio.Protocol):
             self._keep = self._keep and self._parser.should_keep_alive()
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _head_goes_on(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._lose("malformed")
 
     def expire(self) -> None:
         self._lose("stalled" if self._head_bytes else "first_byte_timeout")

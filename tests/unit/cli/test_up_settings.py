@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.cli.up import cloud_keys_in, model_overrides, named_variables, scrubbed, serves_only_demo, writes_demo
+from ringfence.cli.settings import model_overrides, named_variables, serves_only_demo, writes_demo
+from ringfence.cli.up import cloud_keys_in, scrubbed
 from ringfence.config.load import load
 
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
 from ringfence.telemetry import metrics as telemetry
-from ringfence.telemetry.events import KEPT, SLICE, Answered, Events, Kind, Retried
+from ringfence.telemetry.events import KEPT, SLICE, Answered, Events, Kind
 from ringfence.telemetry.exposition import CONTENT_TYPE, render
 from ringfence.telemetry.metrics import SECONDS, Metrics
 
