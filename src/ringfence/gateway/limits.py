@@ -13,6 +13,8 @@ MINUTE_S = 60.0
 MINUTE_MS = 60_000
 REFILL_S = 0.01
 UNLIMITED = 1 << 60
+AMPLE_REQUESTS, AMPLE_TOKENS = 100_000, 100_000_000
+"""Per minute: beyond them, what is used in ten milliseconds is no more than a few requests in ten thousand."""
 
 
 class Allowance:
@@ -22,6 +24,7 @@ class Allowance:
     __slots__ = (
         "_has_both",
         "_head",
+        "_is_ample",
         "_request_ms",
         "_template",
         "_token_ms",
@@ -44,6 +47,7 @@ class Allowance:
         self._token_ms = MINUTE_MS / self.tokens
         self._template = _template("requests", self.requests) + _template("tokens", self.tokens)
         self._has_both = UNLIMITED not in (self.requests, self.tokens)
+        self._is_ample = self.requests >= AMPLE_REQUESTS and self.tokens >= AMPLE_TOKENS
         self._head = b""
 
     def refill(self, now_s: float) -> None:
@@ -56,8 +60,8 @@ class Allowance:
         self.tokens_left = left if left < self.tokens else float(self.tokens)
 
     def head(self) -> bytes:
-        """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again. As of the last
-        refill: a key that asks more than once in ten milliseconds is told the same."""
+        """x-ratelimit-* header lines, as OpenAI writes them; `reset` is when the bucket is full again. A key with ample
+        limits is told the figures of the last refill, which is at most ten milliseconds old."""
         if self._head:
             return self._head
         asked, tokens = self.requests_left, self.tokens_left
@@ -67,7 +71,9 @@ class Allowance:
         )  # fmt: skip
         if not self._has_both:
             values = values[2:] if self.requests == UNLIMITED else values[:2]
-        head = self._head = self._template % values
+        head = self._template % values
+        if self._is_ample:
+            self._head = head
         return head
 
 

@@ -194,3 +194,13 @@ def test_a_key_read_anew_keeps_what_it_used_and_new_limits_start_full() -> None:
     assert limits._allowances["key_1"].requests_left == 8
     hold(limits, replace(asker, requests_per_minute=20), 0)
     assert limits._allowances["key_1"].requests_left == 19
+
+
+def test_only_ample_limits_are_told_from_memory() -> None:
+    clock = Clock()
+    limits = RateLimits(clock)
+    small, ample = key(1000), replace(key(100_000), id="key_2")
+    told = [heads(hold(limits, asker, 0).allowance)["x-ratelimit-remaining-requests"] for asker in (small, ample) * 2]
+    assert told == ["999", "99999", "998", "99999"]
+    clock.now_s += 0.02  # 33 of 100,000 a minute come back, and at most two were used
+    assert heads(hold(limits, ample, 0).allowance)["x-ratelimit-remaining-requests"] == "99999"
