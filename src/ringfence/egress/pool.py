@@ -108,6 +108,8 @@ class Line(asyncio.Protocol):
 
     def pause(self) -> None:
         """The client reads slower than the engine writes: stop reading; the engine is not to blame meanwhile."""
+        if self._whole >= 0:  # all of it is here: nothing would start the reading again for the next exchange
+            return
         self.expires_at = NEVER
         if not self.transport.is_closing():
             self.transport.pause_reading()

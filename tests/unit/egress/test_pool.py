@@ -12,7 +12,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import BoundaryRefused
 from ringfence.egress.permit import Permit, issue
-from ringfence.egress.pool import IDLE_LINES, Pool
+from ringfence.egress.pool import IDLE_LINES, Line, Pool
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
@@ -195,3 +195,51 @@ def test_a_secret_does_not_show() -> None:
     at = Endpoint("127.0.0.1", 1, Boundary.HOST, api_key="sk-secret")
     assert "sk-secret" not in repr(at)
     assert b"Bearer sk-secret" in at.head
+
+
+class Still:
+    """A transport that only notes whether it was told to stop reading."""
+
+    is_reading = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+
+class Slow(Taken):
+    """A receiver whose own reader is slow."""
+
+    line: Line
+
+    def on_piece(self, data: bytes) -> None:
+        super().on_piece(data)
+        self.line.pause()
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_line_whose_answer_is_whole_is_not_left_unread(is_whole: bool) -> None:
+    """A pause that came with the last byte would never be taken back: the next answer would not be read."""
+    pool, endpoint, transport = Pool(), Endpoint("127.0.0.1", 1, Boundary.HOST), Still()
+    line = Line(pool, endpoint)
+    line.connection_made(transport)  # type: ignore[arg-type]
+    receiver = Slow()
+    receiver.line = line
+    line.ask(receiver, HERE, ASK, b"{}", 5, 5, keep=True)
+    line.data_received(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwhol"
+        if is_whole
+        else b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwh"
+    )
+    assert transport.is_reading is is_whole
+    assert (pool.take(endpoint) is line) is is_whole
+    if pool.timer is not None:
+        pool.timer.cancel()
