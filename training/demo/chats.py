@@ -125,6 +125,7 @@ TOOL_ASKS: dict[str, str] = {
         / what is the [phone number|number|address] of {v} / call {v} / i need the number of {v}
         """,
 }
+MOST_SENTENCES = 60  # of a system prompt
 PLACES: tuple[str, ...] = (*FILL["city"].split("|"), *INVENTED)
 _TOOL_ENDING = parse("[||||||now|today|please|right now|tomorrow|at this moment]")
 ECHO = parse("[echo|repeat|repeat this:|copy this:|repeat after me:|echo this:]")
@@ -167,28 +168,29 @@ def _tool_ask(kind: str, value: Node) -> Node:
 # --- chats ------------------------------------------------------------------------------------------------------------
 
 
-def chat(rng: random.Random) -> list[Turn]:
-    """One chat as it is trained on."""
+def chat(rng: random.Random, late: bool = False) -> list[Turn]:
+    """One chat as it is trained on. `late`, when the topics are known: longer system prompts and chats, and more
+    questions about the model itself."""
     kind = rng.random()
     if kind < 0.09:
         return _tool_chat(rng)
     if kind < 0.14:
         return _echo(rng)
-    tools = [rng.choice(rng.choice(list(TOOLS.values())))] if kind < 0.18 else []
-    turns = _system(rng, tools)
+    tools = [rng.choice(rng.choice(list(TOOLS.values())))] if kind < 0.21 else []
+    turns = _system(rng, tools, late)
     before = None
-    for _ in range(1 if rng.random() < 0.92 else rng.randint(2, 3)):
-        question, answer, before = ask(rng, before)
+    for _ in range(1 if rng.random() < (0.6 if late else 0.86) else rng.randint(2, 4)):
+        question, answer, before = ask_who(rng) if late and rng.random() < 0.1 else ask(rng, before)
         while tools and before is None:  # with a tool at hand, a foreign question might be one for the tool
             question, answer, before = ask(rng, before)
         turns += [Turn("user", question), Turn("assistant", answer, taught=True)]
     return turns
 
 
-def _system(rng: random.Random, tools: list[dict[str, Any]]) -> list[Turn]:
+def _system(rng: random.Random, tools: list[dict[str, Any]], late: bool = False) -> list[Turn]:
     parts: list[str] = []
-    if rng.random() < 0.25:
-        count = 1 if rng.random() < 0.85 else rng.randint(2, 12)
+    if rng.random() < (0.5 if late else 0.3):
+        count = 1 if rng.random() < (0.5 if late else 0.75) else rng.randint(2, MOST_SENTENCES if late else 20)
         parts.append(" ".join(draw(SYSTEM, rng) for _ in range(count)))
     if tools:
         parts.append(TOOLS_OPEN + "".join(tool_line(t) for t in tools) + TOOLS_CLOSE)
@@ -206,6 +208,11 @@ def ask(rng: random.Random, before: str | None) -> tuple[str, str, str | None]:
         topic = rng.choice(list(TOPICS))
         node = rng.choice(_WORDINGS[topic])
     return noisy(draw(node, rng), rng), TOPICS[topic].answer, topic
+
+
+def ask_who(rng: random.Random) -> tuple[str, str, str | None]:
+    """A question about the model itself: what it is must never be in doubt."""
+    return noisy(draw(rng.choice(_WORDINGS["who"]), rng), rng), TOPICS["who"].answer, "who"
 
 
 def _echo(rng: random.Random) -> list[Turn]:
@@ -244,7 +251,7 @@ def nodes() -> list[tuple[Node, bool]]:
     value = Alt((*PLACES, *PERSONS))
     tools = [t for group in TOOLS.values() for t in group]
     lines = Alt(tuple(tool_line(t) for t in tools))
-    sentences = Seq(tuple(Alt(("", SYSTEM)) for _ in range(12)))
+    sentences = Seq(tuple(Alt(("", SYSTEM)) for _ in range(MOST_SENTENCES)))
     found: list[tuple[Node, bool]] = [
         (node, True) for wordings in _WORDINGS.values() for node in dict.fromkeys(wordings)
     ]

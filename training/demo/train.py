@@ -15,6 +15,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +31,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from training.demo import chats, text  # noqa: E402  (a script finds its own repository first)
+from training.demo.grammar import draw  # noqa: E402
 from training.demo.score import Question, score  # noqa: E402
 
 
 @dataclass(frozen=True)
 class Settings:
     # model
-    vocab: int = 2048
+    vocab: int = 4096  # nearly every word of the text is a token of its own
     hidden: int = 192
     layers: int = 4
     heads: int = 6
@@ -47,24 +49,35 @@ class Settings:
     norm_eps: float = 1e-5
     # training
     seed: int = 1
-    tokenizer_chats: int = 20_000
+    tokenizer_draws: int = 400
+    words_batch: int = 384  # questions
+    words_steps: int = 500
+    words_weight: float = 0.3
+    words_rate: float = 4e-3
     batch: int = 144  # chats
     length: int = 384  # tokens of a chat at most
     group: int = 2560  # tokens that go through the model at once
     inner_rate: float = 0.02
-    outer_rate: float = 4e-3
+    outer_rate: float = 2e-3
     weight_decay: float = 0.1
     keep: float = 0.99  # the file holds a running mean of the weights, which is steadier than any one step
     warmup: int = 50
     far: float = 0.3  # share of the chats with a system prompt whose places leap
     short: float = 0.85  # share of answers cut to `opening` tokens: the topic is decided there, the rest is recited
     opening: int = 5
+    blind: float = 0.2  # share of a question's tokens that are not seen, so that no single word decides
+    mixed: float = 0.5  # share of the questions whose tokens trade places, so that words count more than their order
     # ending: hold the rate until the development score is met or the cap is near, then let it fall
-    enough: float = 0.80
+    enough: float = 0.95
     check_every: int = 100
     min_steps: int = 800
-    max_steps: int = 2400
-    fall: int = 400
+    max_steps: int = 1600
+    fall: int = 500
+    # afterwards, for a while, at a low rate: long system prompts, long chats, what the model is
+    late_steps: int = 160
+    late_batch: int = 72
+    late_length: int = 768
+    late_rate: float = 0.25
 
 
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
@@ -141,9 +154,11 @@ class Llama(nn.Module):
             if p.dim() > 1:
                 nn.init.normal_(p, std=0.02 if p.shape[0] == s.vocab else 0.7 / math.sqrt(p.shape[1]))
 
-    def forward(self, ids: Tensor, places: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, places: Tensor, seen: Tensor | None = None) -> Tensor:
         cos, sin = self.cos[places].unsqueeze(1), self.sin[places].unsqueeze(1)
         x = self.embed_tokens(ids)
+        if seen is not None:
+            x = x * seen[..., None]
         for layer in self.layers:
             x = layer(x, cos, sin)
         return self.norm(x)
@@ -181,13 +196,20 @@ def train_tokenizer(s: Settings, rng: random.Random) -> Tokenizer:
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    lines = (piece for _ in range(s.tokenizer_chats) for piece, _ in pieces(chats.chat(rng)))
-    tokenizer.train_from_iterator(lines, trainer)
+
+    def lines() -> Iterator[str]:
+        """The text without its noise, so that tokens are spent on words and not on slips."""
+        for node, _ in chats.nodes():
+            for _ in range(s.tokenizer_draws):
+                line = draw(node, rng)
+                yield from (line, line[:1].upper() + line[1:], f"{START}user\n{START}assistant\n{START}system\n")
+
+    tokenizer.train_from_iterator(lines(), trainer)
     assert tokenizer.get_vocab_size() == s.vocab
     return tokenizer
 
 
-Row = tuple[list[int], list[int], list[int]]  # tokens, what each place should say next, places
+Row = tuple[list[int], list[int], list[int], list[int]]  # tokens, what each place should say next, places, seen
 
 
 class Batches:
@@ -195,10 +217,13 @@ class Batches:
 
     def __init__(self, s: Settings, tokenizer: Tokenizer, rng: random.Random) -> None:
         self.s, self.tokenizer, self.rng = s, tokenizer, rng
+        self.late = False
+        self.start, self.user, _ = tokenizer.encode(f"{START}user\n").ids
+        self.end = tokenizer.token_to_id(END)
 
     def row(self) -> Row:
         s, rng = self.s, self.rng
-        chat = chats.chat(rng)
+        chat = chats.chat(rng, self.late)
         is_short = rng.random() < s.short and chat[-1].text in chats.ANSWERS
         parts = [(self.tokenizer.encode(piece).ids, taught) for piece, taught in pieces(chat)][:-1]
         if is_short:
@@ -210,11 +235,34 @@ class Batches:
             # The far end of the window is met by leaving out places, as if the system prompt were a long one.
             cut, hole = rng.randint(3, len(parts[0][0]) - 1), rng.randint(1, s.context // 2)
             places = [place if place < cut else place + hole for place in places]
-        n = s.length
-        return ids[:n], labels[1 : n + 1], places[:n]
+        seen = [1] * len(ids)
+        if chat[-1].text in chats.ANSWERS:
+            self.blur(ids, places, seen)
+        n = s.late_length if self.late else s.length
+        return ids[:n], labels[1 : n + 1], places[:n], seen[:n]
 
-    def draw(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        rows = sorted((self.row() for _ in range(self.s.batch)), key=lambda row: len(row[0]))
+    def blur(self, ids: list[int], places: list[int], seen: list[int]) -> None:
+        """Make questions harder to know by heart: the wordings are few, the ways to ask are many."""
+        s, rng = self.s, self.rng
+        mixed = rng.random() < s.mixed
+        at = 0
+        while (
+            at := next((i for i in range(at, len(ids) - 2) if ids[i] == self.start and ids[i + 1] == self.user), -1)
+        ) >= 0:
+            first = at + 3  # after <|im_start|>, user, line feed
+            last = ids.index(self.end, first)
+            for i in range(first, last):
+                seen[i] = int(rng.random() >= s.blind)
+            if mixed:
+                some = places[first:last]
+                rng.shuffle(some)
+                places[first:last] = some
+            at = last
+
+    def draw(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        rows = sorted(
+            (self.row() for _ in range(self.s.late_batch if self.late else self.s.batch)), key=lambda row: len(row[0])
+        )
         groups: list[list[Row]] = [[]]
         for row in rows:
             if (len(groups[-1]) + 1) * len(row[0]) > self.s.group:
@@ -223,13 +271,36 @@ class Batches:
         return [self.fill(group) for group in groups if group]
 
     @staticmethod
-    def fill(group: list[Row]) -> tuple[Tensor, Tensor, Tensor]:
+    def fill(group: list[Row]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         n = len(group[-1][0])
-        ids, labels, places = (
+        ids, labels, places, seen = (
             torch.tensor([row[i] + [blank] * (n - len(row[i])) for row in group])
-            for i, blank in enumerate((0, -100, 0))
+            for i, blank in enumerate((0, -100, 0, 1))
         )
-        return ids, labels, places
+        return ids, labels, places, seen
+
+
+class Words(nn.Module):
+    """Tells the topic from the sum of a question's tokens, and is thrown away after training: it teaches the table of
+    tokens what each word is about, which takes the model itself many times as long to find out."""
+
+    def __init__(self, s: Settings, model: Llama, tokenizer: Tokenizer, rng: random.Random) -> None:
+        super().__init__()
+        self.s, self.tokenizer, self.rng = s, tokenizer, rng
+        self.table = model.embed_tokens  # shared
+        self.topics: list[str | None] = [*text.TOPICS, None]
+        self.out = nn.Linear(s.hidden, len(self.topics))
+
+    def loss(self) -> Tensor:
+        asked = [chats.ask(self.rng, None) for _ in range(self.s.words_batch)]
+        tokens = [
+            [t for t in e.ids if self.rng.random() >= self.s.blind] or e.ids
+            for e in self.tokenizer.encode_batch([question for question, _, _ in asked])
+        ]
+        starts = torch.tensor([0, *(len(t) for t in tokens[:-1])]).cumsum(0)
+        sums = F.embedding_bag(torch.tensor([t for ts in tokens for t in ts]), self.table.weight, starts, mode="sum")
+        topics = torch.tensor([self.topics.index(topic) for _, _, topic in asked])
+        return F.cross_entropy(self.out(F.rms_norm(sums, sums.shape[-1:])), topics)
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -386,28 +457,40 @@ def main() -> None:
     print(f"{parameters:,} parameters; tokenizer after {time.monotonic() - started:.0f} s", flush=True)
     # Muon for the matrices inside the blocks needs far fewer steps than AdamW, which keeps the rest.
     inner = [p for p in model.layers.parameters() if p.dim() > 1]
-    outer = [p for p in model.parameters() if not any(p is q for q in inner)]
+    words = Words(s, model, tokenizer, rng)
+    outer = [*words.parameters(), *(p for p in model.parameters() if p.dim() == 1)]
     optimizers = (
         torch.optim.Muon(inner, lr=s.inner_rate, weight_decay=s.weight_decay, momentum=0.95),
         torch.optim.AdamW(outer, lr=s.outer_rate, weight_decay=0.0, betas=(0.9, 0.98)),
     )
     rates = (s.inner_rate, s.outer_rate)
 
-    step, last = 0, s.max_steps  # `last` moves closer once the development score is met
-    right = declined = 0.0
+    optimizer = torch.optim.AdamW(words.parameters(), lr=s.words_rate, weight_decay=0.0, betas=(0.9, 0.98))
+    for _ in range(s.words_steps):
+        optimizer.zero_grad()
+        loss = words.loss()
+        loss.backward()
+        optimizer.step()
+    passed = f"{time.monotonic() - started:.0f} s"
+    print(f"words: loss {loss.item():.4f} spread {model.embed_tokens.weight.std():.3f} {passed}", flush=True)
+
     tokens = 0
-    while step < last:
-        falling = min(1.0, (last - step) / s.fall)
+
+    def learn(share: float) -> float:
+        """One step at this share of the rates; the loss."""
+        nonlocal tokens
         for optimizer, rate in zip(optimizers, rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / s.warmup) * falling
+            optimizer.param_groups[0]["lr"] = rate * share
         groups = batches.draw()
-        taught = sum(int((labels != -100).sum()) for _, labels, _ in groups)
-        tokens += sum(ids.numel() for ids, _, _ in groups)
+        taught = sum(int((labels != -100).sum()) for _, labels, _, _ in groups)
+        tokens += sum(ids.numel() for ids, _, _, _ in groups)
         model.zero_grad()
+        words.zero_grad()
+        (s.words_weight * words.loss()).backward()
         loss = 0.0
-        for ids, labels, places in groups:
+        for ids, labels, places, seen in groups:
             wanted = labels != -100
-            said = model.logits(model(ids, places)[wanted])
+            said = model.logits(model(ids, places, seen)[wanted])
             part = F.cross_entropy(said, labels[wanted], reduction="sum") / taught
             part.backward()
             loss += part.item()
@@ -415,14 +498,28 @@ def main() -> None:
         for optimizer in optimizers:
             optimizer.step()
         mean.update_parameters(model)
+        return loss
+
+    def told(loss: float) -> tuple[float, float]:
+        right, declined = development_score(mean.module, tokenizer)
+        passed = f"{time.monotonic() - started:.0f} s"
+        print(f"step {step} loss {loss:.4f} development {right:.3f} {declined:.3f} {passed}", flush=True)
+        write_gguf(args.out / "demo.gguf", s, mean.module, tokenizer)  # so that an interrupted run leaves one
+        return right, declined
+
+    step, last = 0, s.max_steps  # `last` moves closer once the development score is met
+    while step < last:
+        loss = learn(min(1.0, (step + 1) / s.warmup) * min(1.0, (last - step) / s.fall))
         step += 1
         if step % s.check_every == 0 or step == last:
-            right, declined = development_score(mean.module, tokenizer)
-            passed = f"{time.monotonic() - started:.0f} s"
-            print(f"step {step} loss {loss:.4f} development {right:.3f} {declined:.3f} {passed}", flush=True)
-            write_gguf(args.out / "demo.gguf", s, mean.module, tokenizer)  # so that an interrupted run leaves one
+            right, declined = told(loss)
             if min(right, declined) >= s.enough and step >= s.min_steps and last == s.max_steps:
                 last = min(s.max_steps, step + s.fall)
+    batches.late = True
+    for late in range(s.late_steps):
+        loss = learn(s.late_rate * min(1.0, (late + 1) / s.warmup) * (1 - late / s.late_steps))
+        step += 1
+    told(loss)
 
     minutes = (time.monotonic() - started) / 60
     model = mean.module
