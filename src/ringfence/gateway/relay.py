@@ -18,6 +18,8 @@ from ringfence.core.ports import Engine
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
+from ringfence.gateway.answer import read as read_answer
+from ringfence.gateway.answer import renamed
 from ringfence.gateway.call import Call
 from ringfence.gateway.request import CHUNK, JSON_HEAD, Request
 from ringfence.gateway.sse import EventStream, MalformedStream, error_event, usage_event
@@ -203,6 +205,7 @@ class Relay:
         self.timeouts = timeouts
         self.engines = engines
         self._heads: dict[tuple[bytes, str, str, bool], bytes] = {}
+        self._swaps: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
     async def open(
         self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
@@ -254,7 +257,14 @@ class Relay:
 
     def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None) -> Answer:
         parts = reading.parts
-        fields: dict[str, Any] = _json(parts)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        read = None if call.dialect.rewrites else read_answer(data)
+        if read is not None:
+            name, usage = read
+            shown = renamed(data, *(self._swaps.get((name, target.model)) or self._swap(name, target.model)))
+            if shown is not None:
+                return Answer(shown, usage, reading.first_at)
+        fields: dict[str, Any] = _json([data])
         if type(fields) is not dict:
             raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
         usage = Usage.read(fields.get("usage"))
@@ -268,6 +278,13 @@ class Relay:
         fields["model"] = target.model
         call.dialect.finish(call.body, fields)
         return Answer(orjson.dumps(fields), usage, reading.first_at)
+
+    def _swap(self, name: str, model: str) -> tuple[bytes, bytes]:
+        """The model's name as its engine writes it into an answer, and as callers know it."""
+        if len(self._swaps) > MAX_HEADS:
+            self._swaps.clear()
+        swap = self._swaps[name, model] = (b'"model":%b' % orjson.dumps(name), b'"model":%b' % orjson.dumps(model))
+        return swap
 
     def _head(self, endpoint_head: bytes, prefix: str, path: str, keep: bool) -> bytes:
         """Nothing of the client's own headers goes up: what an engine may do is not for callers to say."""

@@ -47,6 +47,7 @@ from ringfence.telemetry.events import Answered, Events, Refused, Reloaded, Retr
 from ringfence.telemetry.logs import RequestLog, configure
 from ringfence.telemetry.metrics import Metrics
 
+YOUNG_OBJECTS = 20_000
 log = logging.getLogger("ringfence.runtime")
 KEYS_EVERY_S = 0.5
 FLUSH_EVERY_S = 1.0
@@ -159,6 +160,7 @@ class Runtime:
             asyncio.create_task(self._look_around(), name="look around"),
         ]
         gc.collect()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)  # what a call makes dies with it: look rarely, and find little
         gc.freeze()  # what lives from here on is small and short: spare the collector the rest
         return credentials
 

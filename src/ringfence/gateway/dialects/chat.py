@@ -20,6 +20,7 @@ class Chat:
     engine_path = "/v1/chat/completions"
     ability = Ability.CHAT
     generates = True
+    rewrites = False
 
     def check(self, body: Body) -> None:
         listed: list[Any] = body.get("messages", [])

@@ -12,6 +12,7 @@ class Completions:
     engine_path = "/v1/completions"
     ability = Ability.COMPLETIONS
     generates = True
+    rewrites = False
 
     def check(self, body: Body) -> None:
         prompt = body.get("prompt")

@@ -63,6 +63,11 @@ class Dialect(Protocol):
         """True when output tokens are asked for, so that the window's cap applies."""
         ...
 
+    @property
+    def rewrites(self) -> bool:
+        """True when `finish` may have something to change; else an answer may go as the engine wrote it."""
+        ...
+
     def check(self, body: Body) -> None:
         """Raise BadRequest, naming the parameter, when the body is not of this dialect."""
         ...

@@ -17,6 +17,7 @@ class Embeddings:
     engine_path = "/v1/embeddings"
     ability = Ability.EMBEDDINGS
     generates = False
+    rewrites = True
 
     def check(self, body: Body) -> None:
         given = body.get("input")
