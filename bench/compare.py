@@ -102,8 +102,6 @@ def _measure(name: str, extra: list[str], args: argparse.Namespace, out: Path) -
 
 
 def _value(result: dict, scenario: str, figure: str | None) -> float | None:
-    if scenario == "mid":
-        return (result.get("mid") or {}).get("added_us", {}).get("p99")
     found = result.get(scenario)
     return found if figure is None else (found or {}).get(figure)
 
