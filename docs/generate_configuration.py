@@ -15,7 +15,7 @@ from ringfence.config.schema import Config
 
 PAGE = Path(__file__).with_name("configuration.md")
 MIB = 1024 * 1024
-ENTRIES = {"profiles": "profiles.NAME", "models": "models.NAME"}
+ENTRIES = {name: f"{name}.NAME" for name in ("profiles", "agents", "tools", "providers", "models")}
 KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 PLURAL = {int: "whole numbers", str: "texts"}
 
@@ -104,8 +104,11 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "reload" in extra:
             path = f"{prefix}.{name}" if prefix else name
-            default = f"`{_default(name, field.default)}`"
+            default = "needed" if field.is_required() else f"`{_default(name, field.default)}`"
             yield f"`{path}`", _kind(name, field), default, str(extra["reload"]), field.description or ""
+            for one in get_args(field.annotation):
+                if isinstance(one, type) and issubclass(one, BaseModel):
+                    yield from _rows(one, path)
 
 
 def _default(name: str, value: Any) -> str:
@@ -132,9 +135,11 @@ def _words(annotation: Any) -> str:
         kind = arguments[0]
         while get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
-        return f"list of {PLURAL[kind]}"
+        return f"list of {PLURAL[kind]}" if kind in PLURAL else f"list of {_words(kind)}"
     if origin is dict:
         return f"mapping of {_words(arguments[0])} to {_words(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping, see below"
     return KINDS.get(annotation, "secret reference")
 
 

@@ -21,9 +21,12 @@ CONNECTS = {
 }  # fmt: skip
 MAY_CONNECT = {
     "egress/pool.py": "the one way out of the running gateway",
+    "egress/cloud.py": "the one way to rented clouds, in a process of its own",
+    "egress/tls.py": "what that way is encrypted with",
     "placement/hub.py": "fetches weights that the owner named",
     "cli/client.py": "the owner's command line asks the gateway on loopback",
     "cli/doctor.py": "tries to bind the usual port",
+    "testing/fake_cloud.py": "a cloud on loopback, with TLS",
     "testing/fault_proxy.py": "stands before an engine, on loopback",
     "testing/contract.py": "asks a real engine under test",
 }

@@ -14,7 +14,7 @@ from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-TESTED = {"chat.py", "stream.py", "embeddings.py", "curl.sh", "ringfence.yaml"}
+TESTED = {"chat.py", "stream.py", "embeddings.py", "curl.sh", "ringfence.yaml", "profiles.yaml"}
 
 
 def run(environment: Mapping[str, str], *command: str) -> str:
@@ -49,6 +49,16 @@ def test_curl(environment: Mapping[str, str]) -> None:
 
 def test_configuration_is_valid(environment: Mapping[str, str]) -> None:
     assert run(environment, "ringfence", "config", "check", "-c", str(EXAMPLES / "ringfence.yaml")).endswith("ok\n")
+
+
+def test_profiles(start_up: Any) -> None:
+    up = start_up("--config", str(EXAMPLES / "profiles.yaml"))
+    shown = up.run("profiles", "--json")
+    rows = {row["name"]: row for row in json.loads(shown.stdout)["profiles"]}
+    assert {"personal", "private", "client", "conductor"} <= set(rows)
+    assert [target["may"] for target in rows["client"]["targets"]] == [True, False]
+    asked = {name: up.run("explain", "fast", "--profile", name, "--json") for name in rows}
+    assert {name: done.returncode for name, done in asked.items()} == dict.fromkeys(rows, 0)
 
 
 async def test_home_lab(start_up: Any, tiny_model: Path) -> None:

@@ -22,7 +22,7 @@ import uvloop
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Endpoint, Model, Target
 from ringfence.core.identity import Key
-from ringfence.core.route import Profile
+from ringfence.core.route import House, Profile
 from ringfence.egress.pool import Pool
 from ringfence.engines import llamacpp, openai_compatible, vllm
 from ringfence.gateway.admission import Admission
@@ -113,7 +113,7 @@ class Gateway:
         self.rate_limits = RateLimits(time.monotonic)
         catalog = Catalog.of([Model("fast", self.targets, aliases=("quick",))])
         self.pipeline = Pipeline(
-            Settings(catalog, {"default": self.profile}, retries=self.retries, lease_wait_s=2.0),
+            Settings(catalog, House({"default": self.profile}, {}, {}), retries=self.retries, lease_wait_s=2.0),
             limits=self.rate_limits,
             admission=self.admission,
             placement=self.seats,

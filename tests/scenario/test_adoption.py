@@ -74,7 +74,7 @@ async def test_what_ollama_would_send_to_its_cloud_is_left_out(start_up: Any, ti
         assert not [name for name in up.ready["models"] if "cloud" in name]
         [left] = up.ready["left_out"]
         assert left["engine_model"] == "gpt-oss:120b-cloud"
-        assert "its own cloud" in left["reason"]
+        assert "cloud of its own" in left["reason"]
         assert (await in_thread(control, up, "/status"))["left_out"][0]["name"] == "gpt-oss:120b-cloud"
         refused = await in_thread(chat, up, model="gpt-oss:120b-cloud")
         assert (refused.status, refused.code) == (404, "model_not_found")

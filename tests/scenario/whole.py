@@ -56,12 +56,13 @@ class Reply:
 
 
 def open_request(
-    root_url: str, method: str, path: str, body: Any = None, key: str | None = None, timeout_s: float = 30.0
-) -> http.client.HTTPResponse:
+    root_url: str, method: str, path: str, body: Any = None, key: str | None = None, timeout_s: float = 30.0,
+    more_headers: dict[str, str] | None = None,
+) -> http.client.HTTPResponse:  # fmt: skip
     """The response, its body unread. `body` that is bytes is sent as it is."""
     parts = urlsplit(root_url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    headers = {"content-type": "application/json", "connection": "close"}
+    headers = {"content-type": "application/json", "connection": "close"} | (more_headers or {})
     if key is not None:
         headers["authorization"] = f"Bearer {key}"
     raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -70,10 +71,11 @@ def open_request(
 
 
 def ask(
-    root_url: str, method: str, path: str, body: Any = None, key: str | None = None, timeout_s: float = 30.0
-) -> Reply:
+    root_url: str, method: str, path: str, body: Any = None, key: str | None = None, timeout_s: float = 30.0,
+    more_headers: dict[str, str] | None = None,
+) -> Reply:  # fmt: skip
     """One request on a connection of its own. Raises OSError or HTTPException when the gateway does not answer."""
-    response = open_request(root_url, method, path, body, key, timeout_s)
+    response = open_request(root_url, method, path, body, key, timeout_s, more_headers)
     with response:
         return Reply(response.status, response.headers, response.read())
 

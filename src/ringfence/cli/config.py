@@ -63,11 +63,12 @@ def check_command(
     """Say everything that is wrong with the configuration, with line numbers."""
     from ringfence.config.load import load
     from ringfence.config.problems import ConfigError
+    from ringfence.runtime.sensitive import sensitivity
 
     path = _find(config)
     laid_over = _overrides(overrides)
     try:
-        load(path, os.environ, laid_over, kinds=_kinds() or None, check_secrets=not skip_secrets)
+        sensitivity(load(path, os.environ, laid_over, kinds=_kinds() or None, check_secrets=not skip_secrets))
     except ConfigError as error:
         _refuse(error, path, as_json)
     name = str(path) if path else None

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ringfence import __version__
-from ringfence.cli import config, keys
+from ringfence.cli import config, journal, keys
 
 ConfigOption = Annotated[
     Path | None,
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(journal.app, name="journal")
 
 
 @app.callback(invoke_without_command=True)
@@ -61,7 +62,8 @@ def up(
     spec, wanted = _spec(config, model, host, port, overrides)
     spec["log_file"] = None if log == "-" else log or IN_STATE_FOLDER
     spec["cloud_keys"] = cloud_keys_in(os.environ)
-    raise typer.Exit(Parent(spec, wanted, as_json=as_json, open_console=open_console, console=Console()).run())
+    parent = Parent(spec, wanted, as_json=as_json, open_console=open_console, console=Console())
+    raise typer.Exit(parent.run(_way_out(spec, parent)))
 
 
 @app.command()
@@ -134,6 +136,8 @@ def explain(
     prompt: Annotated[str, typer.Option("--prompt", help="A prompt, to see what it does to the decision.")] = "",
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Output tokens asked for.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="As the caller with this API key.")] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="As a caller whose key has this profile.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="As a caller that names itself so.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -145,9 +149,17 @@ def explain(
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
     asked: dict[str, Any] = {"model": model, "body": body}
-    if key is not None:
-        asked["key"] = key
+    asked |= {name: given for name, given in (("key", key), ("profile", profile), ("agent", agent)) if given}
     _print(_asked(connect(config), "POST", "/explain", asked), as_json, explain_page)
+
+
+@app.command()
+def profiles(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What each profile may reach, and why."""
+    from ringfence.cli.client import connect
+    from ringfence.cli.show import profiles_page
+
+    _print(_asked(connect(config), "GET", "/profiles"), as_json, profiles_page)
 
 
 @app.command()
@@ -165,6 +177,28 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def version() -> None:
     """Show the version."""
     typer.echo(f"ringfence {__version__}")
+
+
+def _way_out(spec: dict[str, Any], parent: Any) -> Any:
+    """The egress process, when the configuration names providers; without any, there is no way out at all."""
+    from ringfence.cli.settings import names_providers
+
+    path = Path(spec["config"]) if spec["config"] else None
+    if not names_providers(path, spec["overrides"]):
+        return None
+    from ringfence.cli.outside import configured, egress_settings, only_outside
+    from ringfence.config.problems import ConfigError
+    from ringfence.egress.child import EgressProcess
+
+    config = configured(path, spec["overrides"])
+    if config is None:
+        return None
+    parent.keep_from_gateway(only_outside(config))
+    try:
+        return EgressProcess(egress_settings(config), tell=parent.warn)
+    except ConfigError as error:
+        typer.secho(str(error), err=True, fg="red")
+        raise typer.Exit(2) from None
 
 
 def _spec(

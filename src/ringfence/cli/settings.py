@@ -53,3 +53,12 @@ def named_variables(path: Path | None, overrides: Mapping[str, str]) -> frozense
         return frozenset()
     text = "\n".join((text, *overrides.values()))
     return frozenset(re.findall(r"\benv:([A-Za-z_][A-Za-z0-9_]*)", text))
+
+
+def names_providers(path: Path | None, overrides: Mapping[str, str]) -> bool:
+    """Whether the settings may name a rented cloud. Only then is anything loaded that could lead to one."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
+    except OSError:
+        return False
+    return "providers" in text or any(name.startswith("providers") for name in overrides)

@@ -101,6 +101,29 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
     return Text.from_markup("\n".join(lines))
 
 
+def profiles_page(found: dict[str, Any]) -> RenderableType:
+    lines: list[str] = []
+    for profile in found["profiles"]:
+        if lines:
+            lines.append("")
+        lines.append(f"[bold]{profile['name']}[/]  {profile['tier']}: text may travel as far as {profile['boundary']}")
+        if profile["exact"]:
+            wanted = ", ".join(f"{name} {value}" for name, value in profile["exact"].items())
+            lines.append(f"  only      {wanted}; else an error")
+        if profile["chain"]:
+            otherwise = "wait" if profile["ending"] == "park" else "an error"
+            lines.append(f"  auto      {' → '.join(profile['chain'])}, else {otherwise}")
+        for title, names in (("calls as", "delegates"), ("agents", "agents"), ("tools", "tools")):
+            if profile[names]:
+                lines.append(f"  {title:<9} {', '.join(profile[names])}")
+        for target in profile["targets"]:
+            mark = "[green]✓[/]" if target["may"] else "[red]✗[/]"
+            reason = f"  [dim]{target['reason']}[/]" if target["reason"] else ""
+            lines.append(f"  {mark} {target['model']} on {target['target']} at {target['boundary']}{reason}")
+        lines += [f"  [dim]– {model}: no engine serves it at the moment[/]" for model in profile["idle"]]
+    return Text.from_markup("\n".join(lines))
+
+
 def doctor_page(findings: list[dict[str, Any]]) -> RenderableType:
     lines: list[str] = []
     for finding in findings:

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from ringfence.egress.child import EgressNotStarted, EgressProcess
+
 PASSED_ON = frozenset((
     "PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ", "TERM", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HF_TOKEN", "HF_ENDPOINT",
     "HF_HUB_OFFLINE", "CREDENTIALS_DIRECTORY", "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -73,8 +75,28 @@ class Parent:
         self._spinner: Status | None = None
         self._has_terminal = _has_terminal()
 
-    def run(self) -> int:
-        """Until a signal comes or the gateway gives up; the exit status."""
+    def keep_from_gateway(self, names: frozenset[str]) -> None:
+        """These variables hold keys that the gateway has no business with."""
+        self._wanted -= names
+
+    def warn(self, line: str) -> None:
+        self._say(f"[yellow]![/] {escape(line)}")
+
+    def run(self, way_out: EgressProcess | None = None) -> int:
+        """Until a signal comes or the gateway gives up; the exit status. `way_out` lives as long, and dies first."""
+        if way_out is None:
+            return self._run()
+        try:
+            way_out.start()
+        except EgressNotStarted as error:
+            self._failed({"failed": f"the egress process: {error}", "problems": []})
+            return 1
+        try:
+            return self._run()
+        finally:
+            way_out.stop()
+
+    def _run(self) -> int:
         signal.signal(signal.SIGTERM, self._pass_on)
         signal.signal(signal.SIGINT, self._pass_on)
         signal.signal(signal.SIGHUP, self._reload)

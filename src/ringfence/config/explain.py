@@ -38,8 +38,8 @@ def explain(error: ValidationError) -> Iterator[tuple[KeyPath, str, str | None]]
         path, context = found["loc"], found.get("ctx", {})
         if path and path[-1] == "[key]":
             path = path[:-1]
-        if context.get("at"):
-            path = (*path, context["at"])
+        if at := context.get("at"):
+            path = (*path, *((at,) if isinstance(at, str) else at))
         message, suggestion = _in_words(found["type"], path, found["input"], context)
         yield path, message or found["msg"], suggestion
 

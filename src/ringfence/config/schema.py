@@ -24,9 +24,11 @@ from pydantic import (
     model_validator,
 )
 
+from ringfence.config.compile import breaches
 from ringfence.config.problems import KeyPath, Origin
 from ringfence.config.secret import SecretRef
 from ringfence.config.values import (
+    CloudUrl,
     EngineUrl,
     Flag,
     HostName,
@@ -45,6 +47,7 @@ from ringfence.config.values import (
     split_url,
 )
 from ringfence.core.boundary import Boundary, Network
+from ringfence.core.route import Ending, Exact, Profile, Tier
 
 Reload = Literal["hot", "drain", "restart"]
 
@@ -122,25 +125,108 @@ class AdmissionSettings(Section):
     wait_s: Seconds = setting(60, "hot", "Seconds that a request waits for a place.")
 
 
-class ProfileSettings(Section):
-    """What a key is bound to."""
+class ExactSettings(Section):
+    """One model in one configuration. What is left out is not asked about."""
 
-    boundary: Literal["host", "mesh", "cloud"] = setting(
-        "host", "hot", "How far text may travel: host (this machine), mesh (your networks) or cloud."
+    model: Text = Field(description="The model, by its name under models.", json_schema_extra={"reload": "hot"})
+    digest: Text | None = setting(None, "hot", "SHA-256 of the weights, in hexadecimal.", pattern="^[0-9a-f]{64}$")
+    quantisation: Text | None = setting(None, "hot", "Quantisation of the weights, such as Q4_K_M.")
+    device: Literal["gpu", "cpu"] | None = setting(None, "hot", "Kind of device that computes.")
+    window: Whole | None = setting(None, "hot", "Window in tokens.", ge=1)
+
+
+class ProfileSettings(Section):
+    """What keys, agents and tools are bound to: how far text may travel, and the way it takes by itself."""
+
+    tier: Literal["T1", "T2", "T3", "T4"] | None = setting(
+        None,
+        "hot",
+        "T1 sovereign (never a cloud), T2 speed-optional (local first), T3 cloud-explicit, T4 coordination (local, "
+        "makes calls under other profiles); null: T2 for boundary cloud, else T1.",
     )
+    boundary: Literal["host", "mesh", "cloud"] | None = setting(
+        None,
+        "hot",
+        "How far text may travel: host (this machine), mesh (your networks) or cloud; null: cloud for T2 and T3, host "
+        "for T1 and T4, which never reach a cloud.",
+    )
+    chain: tuple[ModelName, ...] = setting(
+        (), "hot", "Models in the order in which 'auto' tries them, by their names under models."
+    )
+    ending: Literal["error", "park"] = setting(
+        "error", "hot", "When no target is left: error, or park (the caller is asked to wait rather than go further)."
+    )
+    exact: ExactSettings | None = setting(None, "hot", "The only model and configuration that will do; else an error.")
+    delegates: tuple[Text, ...] = setting((), "hot", "T4 only: profiles under which its keys may make calls.")
+
+    @model_validator(mode="after")
+    def _stays_in_its_tier(self) -> ProfileSettings:
+        if self.boundary == "cloud" and self.tier in ("T1", "T4"):
+            raise refused(f"tier {self.tier} never reaches a cloud; use host or mesh, or tier T2 or T3", at="boundary")
+        if self.delegates and self.tier != "T4":
+            raise refused("only a profile of tier T4 makes calls under others", at="delegates")
+        if self.exact is not None and self.chain:
+            raise refused("a profile with an exact target has no chain", at="chain")
+        return self
 
     @property
     def reaches(self) -> Boundary:
-        return Boundary.parse(self.boundary)
+        if self.boundary is not None:
+            return Boundary.parse(self.boundary)
+        return Boundary.CLOUD if self.tier in ("T2", "T3") else Boundary.HOST
+
+    @property
+    def trust(self) -> Tier:
+        return Tier(self.tier or ("T2" if self.boundary == "cloud" else "T1"))
+
+    def profile(self, name: str) -> Profile:
+        """As the path uses it."""
+        exact = self.exact
+        return Profile(
+            name, self.reaches, self.trust, self.chain, Ending(self.ending),
+            Exact(exact.model, exact.digest or "", exact.quantisation or "", exact.device or "", exact.window)
+            if exact is not None else None,
+            self.delegates,
+        )  # fmt: skip
+
+
+class BoundSettings(Section):
+    """An agent or a tool, and what it is bound to."""
+
+    profile: Text = Field(description="The profile, by its name.", json_schema_extra={"reload": "hot"})
+
+
+class ProviderSettings(Section):
+    """A rented cloud. Without both caps it is not used: nobody knows yet what a call costs."""
+
+    dialect: Literal["openai", "anthropic"] = setting("openai", "drain", "What it speaks.")
+    url: CloudUrl = Field(
+        description="Its address, such as https://api.openai.com/v1.", json_schema_extra={"reload": "drain"}
+    )
+    api_key: SecretRef = Field(
+        description="Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME.",
+        json_schema_extra={"reload": "drain"},
+    )
+    calls_per_day: Whole = Field(
+        description="Calls that may leave in one day (UTC).", json_schema_extra={"reload": "drain"}, ge=1, le=10_000_000
+    )
+    max_tokens: Whole = Field(
+        description="Output tokens that one call may ask for.", json_schema_extra={"reload": "drain"}, ge=1
+    )
 
 
 class ModelSettings(Section):
-    """One model: weights to serve (`source`), or an engine that already runs (`url`)."""
+    """One model: weights to serve (`source`), an engine that already runs (`url`), or one of a rented cloud
+    (`provider`)."""
 
     source: Source | None = setting(
         None, "drain", "What to serve: 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]."
     )
     url: Url | None = setting(None, "drain", "An engine that already runs: http://ADDRESS:PORT[/prefix].")
+    provider: Text | None = setting(None, "drain", "A rented cloud, by its name under providers.")
+    provider_model: Text | None = setting(
+        None, "drain", "The model's name at the provider, with provider only; null: the same name."
+    )
     engine: Text | None = setting(
         None, "drain", "Kind of the engine, such as llamacpp; null: llama.cpp for a source, found out for a url."
     )
@@ -162,18 +248,49 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> ModelSettings:
-        if (self.source is None) == (self.url is None):
-            both = "both are here" if self.url is not None else "neither is here"
-            raise refused(f"a model has exactly one of source and url; {both}")
-        for name in ("engine_model", "api_key") if self.source is not None else ("threads",):
-            if getattr(self, name) is not None:
-                raise refused(f"goes with {'url' if self.source is not None else 'source'} only", at=name)
+        origins = [name for name in GOES_WITH if getattr(self, name) is not None]
+        if len(origins) != 1:
+            found = f"{' and '.join(origins)} are here" if origins else "none is here"
+            raise refused(f"a model has exactly one of {', '.join(GOES_WITH)}; {found}")
+        for origin, names in GOES_WITH.items():
+            for name in names if origin not in origins else ():
+                if getattr(self, name) is not None and name not in GOES_WITH[origins[0]]:
+                    raise refused(f"goes with {origin} only", at=name)
         return self
 
     @property
     def address(self) -> EngineUrl | None:
         """The parts of `url`; None for a model that is served from a source."""
         return split_url(self.url) if self.url is not None else None
+
+
+GOES_WITH: dict[str, tuple[str, ...]] = {
+    "source": ("threads", "engine", "embeddings"),
+    "url": ("engine_model", "api_key", "engine", "embeddings"),
+    "provider": ("provider_model",),
+}
+"""Where a model comes from, and the settings that only make sense there."""
+
+
+class SensitivitySettings(Section):
+    """What keeps a request that could leave this machine from leaving it. It only ever tightens."""
+
+    kinds: tuple[Literal["secret", "card", "iban", "id_number", "email", "phone"], ...] = setting(
+        ("secret", "card", "iban", "id_number"), "hot", "What is looked for in the text."
+    )
+    patterns: dict[Text, Text] = setting({}, "hot", "Own labels and the regular expressions that find them.")
+    labels: tuple[Text, ...] = setting((), "hot", "Labels that callers may set in the header x-ringfence-label.")
+    boundaries: dict[Text, Literal["host", "mesh"]] = setting(
+        {}, "hot", "How far text of a kind or label may travel; host where nothing is said."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> SensitivitySettings:
+        known = {*self.kinds, *self.patterns, *self.labels}
+        for name in self.boundaries:
+            if name not in known:
+                raise refused(f"'{name}' is neither a kind, a pattern nor a label here", at=("boundaries", name))
+        return self
 
 
 class LoggingSettings(Section):
@@ -200,7 +317,7 @@ def name_clashes(models: Mapping[str, Iterable[str]]) -> list[tuple[str, int, st
 
 
 def _with_default_profile(profiles: dict[str, ProfileSettings]) -> dict[str, ProfileSettings]:
-    return profiles if "default" in profiles else {"default": ProfileSettings(), **profiles}
+    return profiles if "default" in profiles else {"default": ProfileSettings(boundary="host"), **profiles}
 
 
 def _or_demo(models: Any) -> Any:
@@ -230,10 +347,25 @@ class Config(Section):
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings, description="How long an engine may take.")
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings, description="The queue before each target.")
     profiles: Profiles = Field(
-        default_factory=lambda: {"default": ProfileSettings()},
+        default_factory=lambda: {"default": ProfileSettings(boundary="host")},
         description="What keys are bound to, by name; 'default' always exists.",
     )
+    agents: dict[Text, BoundSettings] = Field(
+        default_factory=dict,
+        description="Programs that name themselves in the header x-ringfence-agent; one that is not listed is refused.",
+    )
+    tools: dict[Text, BoundSettings] = Field(
+        default_factory=dict,
+        description="Tools by name: a call that offers one travels no further than its profile; one that is not listed "
+        "keeps the call on this machine.",
+    )
+    providers: dict[Text, ProviderSettings] = Field(
+        default_factory=dict, description="Rented clouds, by name; models name them."
+    )
     models: Models = Field(default_factory=demo_model, description="Models by the name callers use; none: the demo.")
+    sensitivity: SensitivitySettings = Field(
+        default_factory=SensitivitySettings, description="What keeps a request from leaving this machine."
+    )
     logging: LoggingSettings = Field(default_factory=LoggingSettings, description="What is written down.")
 
     _origins: dict[KeyPath, Origin] = PrivateAttr(default_factory=dict)
@@ -243,6 +375,12 @@ class Config(Section):
         clashes = name_clashes({name: model.aliases for name, model in self.models.items()})
         if clashes:
             raise refused(clashes[0][2], at="models")
+        return self
+
+    @model_validator(mode="after")
+    def _stays_within_its_boundaries(self) -> Config:
+        for at, message in breaches(self):
+            raise refused(message, at=at)
         return self
 
     def __eq__(self, other: object) -> bool:

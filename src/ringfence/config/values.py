@@ -11,12 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from ringfence.core.boundary import Boundary, Network, boundary_of
-
-PRIVATE = tuple(
-    ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-)
-"""Address space that the internet does not route: RFC 1918, carrier-grade NAT, unique local IPv6."""
+from ringfence.core.boundary import PRIVATE, Boundary, Network, boundary_of
 
 _UNITS = {"": 1, "B": 1} | {
     name: base**power
@@ -31,8 +26,8 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}
 _REPOSITORY = re.compile(r"hf:[\w.-]+/[\w.-]+(?::[\w.-]+(?:/[\w.-]+)*)?", re.ASCII)
 
 
-def refused(message: str, at: str | None = None) -> PydanticCustomError:
-    """A refusal in our own words. `at` names the field when the check was about several of them."""
+def refused(message: str, at: str | tuple[str | int, ...] | None = None) -> PydanticCustomError:
+    """A refusal in our own words. `at` names the field, or the way to it, when the check was about several of them."""
     return PydanticCustomError("refused", "{message}", {"message": message, "at": at})
 
 
@@ -147,6 +142,21 @@ def split_url(url: str) -> EngineUrl:
     return EngineUrl(host, port, parts.path.rstrip("/").removesuffix("/v1").rstrip("/"))
 
 
+def _cloud_url(given: str) -> str:
+    try:
+        parts = urlsplit(given)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise refused("expected https://HOST, such as https://api.openai.com/v1") from None
+    if parts.username is not None or parts.password is not None:
+        raise refused("no user or password in a url; a provider's key belongs in api_key")
+    if parts.scheme != "https" or not host or not is_host(host):
+        raise refused("expected https://HOST, such as https://api.openai.com/v1: what leaves is always encrypted")
+    if parts.query or parts.fragment:
+        raise refused("a provider's url has no query and no fragment")
+    return given.rstrip("/")
+
+
 def _url(given: str) -> str:
     parts = split_url(given)
     host = f"[{parts.host}]" if ":" in parts.host else parts.host
@@ -171,4 +181,5 @@ ListenHost = Annotated[Text, AfterValidator(_listening)]
 HostName = Annotated[Text, AfterValidator(_host_name)]
 ModelName = Annotated[str, Strict(), AfterValidator(_model_name)]
 Source = Annotated[Text, AfterValidator(_source)]
+CloudUrl = Annotated[Text, AfterValidator(_cloud_url), Field(examples=["https://api.openai.com/v1"])]
 Url = Annotated[Text, AfterValidator(_url), Field(examples=["http://127.0.0.1:8000"])]

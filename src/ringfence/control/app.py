@@ -7,14 +7,26 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from ringfence import __version__
-from ringfence.control import config, console, devices, events, explain, instances, keys, models, requests, status
+from ringfence.control import (
+    config,
+    console,
+    devices,
+    events,
+    explain,
+    instances,
+    keys,
+    models,
+    profiles,
+    requests,
+    status,
+)
 from ringfence.control.access import Access
 from ringfence.control.failures import render_failures
 from ringfence.control.shield import Shield
 from ringfence.control.view import View
 
 PREFIX = "/control/v1"
-RESOURCES = (status, models, instances, devices, requests, keys, explain, config, console, events)
+RESOURCES = (status, models, instances, devices, requests, keys, profiles, explain, config, console, events)
 
 
 def build(view: View) -> FastAPI:

@@ -11,13 +11,16 @@ from ringfence.control.view import View
 
 
 class Question(BaseModel):
-    """`body` is what would be sent to the route; `key` the id or name of the key that would ask."""
+    """`body` is what would be sent to the route. Who would ask: a `key` (its secret), or any key of a `profile`; and
+    `agent`, as it would name itself."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = Field(min_length=1, max_length=500)
     body: dict[str, Any] = Field(default_factory=dict, repr=False)
     key: str | None = Field(default=None, max_length=200)
+    profile: str | None = Field(default=None, max_length=200)
+    agent: str | None = Field(default=None, max_length=200)
 
 
 def routes(view: View) -> APIRouter:
@@ -26,6 +29,7 @@ def routes(view: View) -> APIRouter:
     @router.post("/explain")
     async def explain(question: Question) -> dict[str, Any]:
         """The rule, the chain, who was excluded, and what the window would do to the request."""
-        return view.explain(question.model, question.body, question.key)
+        asker = {"key": question.key, "profile": question.profile, "agent": question.agent}
+        return view.explain(question.model, question.body, {name: given for name, given in asker.items() if given})
 
     return router

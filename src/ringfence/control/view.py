@@ -36,8 +36,13 @@ class View(Protocol):
         """The key with this id, name or hint, as it is after it was revoked."""
         ...
 
-    def explain(self, model: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
-        """Where such a request would go, and why. Nothing is sent."""
+    def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
+        """Where such a request would go, and why. Nothing is sent. `asker` may name a key (its secret) or a profile,
+        and an agent: key, profile, agent."""
+        ...
+
+    def profiles(self) -> list[dict[str, Any]]:
+        """What each profile may reach, and why."""
         ...
 
     async def reload(self) -> dict[str, Any]:

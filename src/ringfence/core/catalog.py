@@ -20,6 +20,7 @@ class Ability(StrEnum):
 class Endpoint:
     """Where an engine answers right now: a pinned address, not a name. `prefix` comes before '/v1'.
 
+    An absolute path in the place of an address is a Unix socket, behind which lies the way to clouds; its port is 0.
     `authority` (host:port) and `head` (the header lines that every request to it carries) are worked out once.
     """
 
@@ -32,14 +33,24 @@ class Endpoint:
     head: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        authority = f"{host}:{self.port}"
+        if self.is_socket:
+            authority, named = self.address, "egress"
+        else:
+            host = f"[{self.address}]" if ":" in self.address else self.address
+            authority = named = f"{host}:{self.port}"
         auth = f"authorization: Bearer {self.api_key}\r\n" if self.api_key else ""
         object.__setattr__(self, "authority", authority)
-        object.__setattr__(self, "head", f"host: {authority}\r\n{auth}".encode("latin-1"))
+        object.__setattr__(self, "head", f"host: {named}\r\n{auth}".encode("latin-1"))
+
+    @property
+    def is_socket(self) -> bool:
+        """True for a Unix socket, such as that of the egress process."""
+        return self.address.startswith("/")
 
     @property
     def url(self) -> str:
+        if self.is_socket:
+            return f"unix:{self.address}"
         return f"http://{self.authority}{self.prefix}"
 
 
@@ -59,10 +70,26 @@ class Target:
     window: int | None = None
     slots: int = 4
     abilities: frozenset[Ability] = frozenset((Ability.CHAT, Ability.COMPLETIONS))
+    digest: str = ""
+    """SHA-256 of the weights, where it is known."""
+    quantisation: str = ""
+    device: str = ""
+    """Kind of device it computes on: 'gpu' or 'cpu', where it is known."""
+    provider: str = ""
+    """The rented cloud that it lies at; empty for engines."""
     reach: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reach", self.boundary.name)  # an enum's name is computed anew on every look
+
+    @property
+    def configuration(self) -> str:
+        """What answers, as far as it is known: `window=4096; quantisation=Q8_0; device=cpu; digest=ab12…`."""
+        known = (
+            ("window", self.window), ("quantisation", self.quantisation), ("device", self.device),
+            ("digest", self.digest),
+        )  # fmt: skip
+        return "; ".join(f"{name}={value}" for name, value in known if value)
 
 
 @dataclass(frozen=True, slots=True)

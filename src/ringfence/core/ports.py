@@ -1,4 +1,6 @@
-"""What the parts expect of each other, as types. An engine adapter is one file that fills `Engine`."""
+"""What the parts expect of each other, as types. An engine adapter is one file that fills `Engine`,
+a provider adapter one that fills `Provider`.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +33,10 @@ class Offer:
     abilities: frozenset[Ability] = frozenset((Ability.CHAT, Ability.COMPLETIONS))
     reaches_cloud: bool = False
     is_loaded: bool = True
+    digest: str = ""
+    quantisation: str = ""
+    device: str = ""
+    """As of a Target; empty where the engine does not tell."""
 
 
 class Engine(Protocol):
@@ -83,6 +89,71 @@ class Clock(Protocol):
     """Seconds, monotonic. Tests hand in their own."""
 
     def __call__(self) -> float: ...
+
+
+class Translation(Protocol):
+    """The stream of one answer on its way from a provider's events to OpenAI's chunks. Holds one unfinished event."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the stream broke. The event that says so has been handed out, and nothing follows it."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events for the caller, possibly none; `data` may be cut anywhere. Never raises."""
+        ...
+
+    def end(self) -> bytes:
+        """The provider has closed the stream: an error event when the answer is not whole, else nothing."""
+        ...
+
+
+class Provider(Protocol):
+    """One dialect of rented clouds. Adapters hold no state; each is a file in `providers/` with an `ADAPTER`.
+
+    `url` is the configured address of the provider, with or without a version in its path.
+    """
+
+    @property
+    def kind(self) -> str:
+        """As in the configuration, such as 'anthropic'."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """As people write it, such as 'Anthropic'."""
+        ...
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What can be asked for in this dialect."""
+        ...
+
+    def path(self, ability: Ability, url: str) -> str:
+        """The path that a request goes to, with what `url` has before it."""
+        ...
+
+    def headers(self, api_key: str) -> bytes:
+        """Header lines, each with CRLF, that show key and version. ValueError for a key that no header holds."""
+        ...
+
+    def request(self, ability: Ability, body: dict[str, Any], url: str, max_tokens: int) -> dict[str, Any]:
+        """Our body as the provider's; `body` is left as it is. Output is always asked for, never above `max_tokens` in
+        all. BadRequest, naming the field, for what cannot be carried without loss or would reach beyond the provider.
+        """
+        ...
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A whole answer as OpenAI's. Failure when it is an error after all, EngineFailed when it cannot be read."""
+        ...
+
+    def stream(self, include_usage: bool) -> Translation:
+        """A fresh translation; `include_usage` asks for the chunk with the usage before the end."""
+        ...
+
+    def failure(self, status: int, body: Any, retry_after_s: float | None = None) -> Failure:
+        """An error answer as one of ours. `body` is parsed JSON, or None. It never shows a key."""
+        ...
 
 
 Emit = Callable[[object], None]

@@ -9,10 +9,30 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Target
 
 
+class Tier(StrEnum):
+    """How much a profile trusts what lies beyond this machine."""
+
+    SOVEREIGN = "T1"
+    """Stays on HOST, or MESH where the profile says so."""
+    SPEED_OPTIONAL = "T2"
+    """Local first; a cloud where that is quicker or nothing local can."""
+    CLOUD_EXPLICIT = "T3"
+    """A cloud is chosen for what it can do."""
+    COORDINATION = "T4"
+    """Runs at HOST or MESH itself; each call it makes for others names the profile it is made under."""
+
+    @property
+    def in_words(self) -> str:
+        """As people read it, such as 'T1 sovereign'."""
+        return f"{self.value} {self.name.lower().replace('_', '-')}"
+
+
 class Ending(StrEnum):
     """What a chain does when no target answered."""
 
     ERROR = "error"
+    PARK = "park"
+    """Wait for a target within the boundary rather than fail or go further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +73,41 @@ class Decision:
     chain: Chain
     allowed: Boundary
     excluded: tuple[Excluded, ...] = ()
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """One configuration and no other. An empty string or None is not asked about."""
+
+    model: str
+    digest: str = ""
+    quantisation: str = ""
+    device: str = ""
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a key is bound to. Later fences add to it."""
+    """What a key, an agent or a tool is bound to: how far its text may travel, and the way it takes by itself."""
 
     name: str
     boundary: Boundary = Boundary.HOST
+    tier: Tier = Tier.SOVEREIGN
+    chain: tuple[str, ...] = ()
+    """Models in order, for callers who name none ('auto')."""
+    ending: Ending = Ending.ERROR
+    exact: Exact | None = None
+    delegates: tuple[str, ...] = ()
+    """T4 only: the profiles under which it may make calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Who is bound to what, by name. Whoever is not listed is not let in: there is no profile to fall back on."""
+
+    profiles: dict[str, Profile]
+    agents: dict[str, str]
+    """Agent -> profile."""
+    tools: dict[str, str]
+    """Tool -> profile: what a tool reads or does may travel as far as that profile's boundary."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import httptools
 import orjson
 
-from ringfence.core.boundary import Network, boundary_of
+from ringfence.core.boundary import Boundary, Network, boundary_of
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import BoundaryRefused
 from ringfence.core.ports import Fetched
@@ -26,6 +26,7 @@ MAX_HEAD_BYTES = 64 * 1024
 IN_BODY = -1
 NOT_WHOLE = -1
 IDLE_LINES = 256
+FULL_QUEUE_S = 0.005
 NEVER = float("inf")
 log = logging.getLogger("ringfence.egress")
 
@@ -208,6 +209,37 @@ class Line(asyncio.Protocol):
             receiver.on_lost(reason)
 
 
+class HeadedLine(Line):
+    """A line that also takes in the header lines of an answer: to the egress process, and from there to a cloud."""
+
+    __slots__ = ("_is_in_head", "headers", "idle_since_s")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._is_in_head = False
+        self.idle_since_s = monotonic()
+        super().connection_made(transport)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of this lower-case name, of the answer that is coming or came last."""
+        return next((value for known, value in self.headers if known == name), None)
+
+    def on_message_begin(self) -> None:
+        self.headers = []
+        self._is_in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_head:  # else a trailer: those come too late to say what an answer is
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+
+    def on_message_complete(self) -> None:
+        self.idle_since_s = monotonic()
+        super().on_message_complete()
+
+
 class Pool:
     """Idle lines by endpoint, and the deadlines of those in flight."""
 
@@ -232,12 +264,27 @@ class Pool:
 
     async def dial(self, endpoint: Endpoint) -> Line:
         """A new connection, to the pinned address; OSError or TimeoutError when there is none within `connect_s`."""
+        if endpoint.is_socket:
+            return await self._dial_socket(endpoint)
         if boundary_of(endpoint.address, self.mesh) > endpoint.boundary:
             raise BoundaryRefused(f"{endpoint.address} lies beyond {endpoint.boundary.name}, which its endpoint claims")
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self.connect_s):
             _, line = await loop.create_connection(lambda: Line(self, endpoint), endpoint.address, endpoint.port)
         return line
+
+    async def _dial_socket(self, endpoint: Endpoint) -> Line:
+        """To the egress process on this machine: whatever is said there may go to a cloud, so it lies at CLOUD."""
+        if endpoint.boundary is not Boundary.CLOUD:
+            raise BoundaryRefused(f"{endpoint.address} lies beyond {endpoint.boundary.name}, which its endpoint claims")
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.connect_s):
+            while True:
+                try:
+                    _, line = await loop.create_unix_connection(lambda: HeadedLine(self, endpoint), endpoint.address)
+                    return line
+                except BlockingIOError:  # many dial at once: unlike TCP, a full queue of a Unix socket does not wait
+                    await asyncio.sleep(FULL_QUEUE_S)
 
     def keep(self, line: Line) -> None:
         """Put an idle line back. Those at the far end, which are used least, go first when there are too many."""

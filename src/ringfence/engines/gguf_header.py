@@ -9,6 +9,12 @@ from typing import Any, BinaryIO
 
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 TEXT, ARRAY = 8, 9
+FILE_TYPES = (
+    "F32", "F16", "Q4_0", "Q4_1", "", "", "", "Q8_0", "Q5_0", "Q5_1", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S",
+    "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL",
+    "IQ3_S", "IQ3_M", "IQ2_S", "IQ2_M", "IQ4_XS", "IQ1_M", "BF16", "", "", "", "TQ1_0", "TQ2_0", "MXFP4_MOE",
+)  # fmt: skip
+"""By number, as llama.h of llama.cpp has them (enum llama_ftype); empty ones are no longer in use."""
 MAX_KEYS = 10_000
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 
@@ -26,6 +32,8 @@ class GgufHeader:
     vocabulary: int
     pooling: int | None
     is_causal: bool
+    quantisation: str = ""
+    """Of most of its weights, such as Q4_K_M; empty where the file does not tell."""
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -46,7 +54,13 @@ def read_header(path: Path) -> GgufHeader:
         vocabulary=pairs.get("tokenizer.ggml.tokens", 0),
         pooling=pooling if isinstance(pooling, int) else None,
         is_causal=pairs.get(f"{architecture}.attention.causal", True) is not False,
+        quantisation=_quantisation(pairs.get("general.file_type")),
     )
+
+
+def _quantisation(file_type: Any) -> str:
+    is_known = isinstance(file_type, int) and 0 <= file_type < len(FILE_TYPES)
+    return FILE_TYPES[file_type] if is_known else ""
 
 
 def _pairs(file: BinaryIO) -> dict[str, Any]:

@@ -1,4 +1,15 @@
-"""llama.cpp's own server: one model a process, or several behind its router."""
+"""llama.cpp's own server: one model a process, or several behind its router.
+
+Built with GGML_RPC it can compute a model on other machines (`--rpc HOST:PORT,...`, or LLAMA_ARG_RPC); the text goes
+there as tokens or activations. What a running server tells of it:
+
+- a router lists the arguments and the preset of each model in `/v1/models`: a peer that is not loopback is seen;
+- a server of one model tells nothing. Neither `/props` nor `/v1/models`, `/slots` or `/metrics` names its devices or
+  its arguments, and a router does not tell LLAMA_ARG_RPC of its environment. Who starts such a server with peers
+  beyond his networks must not list it for a model that has to stay home.
+
+An engine that Ringfence starts has no peers: its start takes no such setting, and its environment is not handed on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from ringfence.core.boundary import Boundary, boundary_of
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
 from ringfence.core.ports import Fetch, Offer
@@ -20,6 +32,9 @@ OVERFLOWS = (
     re.compile(r"input \((?P<tokens>\d+) tokens\) is too large to process.*current batch size: (?P<window>\d+)", re.S),
     re.compile(r"input \((?P<tokens>\d+) tokens\) is larger than the max context size \((?P<window>\d+) tokens\)"),
 )
+
+RPC_ARGUMENT = "--rpc"
+RPC_PRESET = re.compile(r"^[ \t]*(?:-{0,2}rpc|LLAMA_ARG_RPC)[ \t]*=(.*)$", re.M | re.I)
 
 # It answers 500 to these, but they are the caller's to mend: trying again or elsewhere would not help.
 OF_THE_CALLER = re.compile(
@@ -64,12 +79,14 @@ class LlamaCpp:
         """Asking for the properties of a model must not load it."""
         name, status = str(entry["id"]), entry.get("status")
         is_loaded = isinstance(status, dict) and status.get("value") == "loaded"
+        is_away = any(not _is_here(peer) for peer in rpc_peers(status))
         if not is_loaded:
-            return Offer(name, None, None, NOT_TOLD, is_loaded=False)
+            return Offer(name, None, None, NOT_TOLD, reaches_cloud=is_away, is_loaded=False)
         props = (await fetch(f"/props?model={quote(name, safe='')}&autoload=false")).body
         if not isinstance(props, dict):
-            return Offer(name, None, None, NOT_TOLD)
-        return Offer(name, _window(props), dialect.positive(props.get("total_slots")), NOT_TOLD)
+            return Offer(name, None, None, NOT_TOLD, reaches_cloud=is_away)
+        slots = dialect.positive(props.get("total_slots"))
+        return Offer(name, _window(props), slots, NOT_TOLD, reaches_cloud=is_away)
 
     def failure(self, status: int, body: Any) -> Failure:
         if status == 500 and OF_THE_CALLER.match(dialect.read_error(body).message):
@@ -80,6 +97,29 @@ class LlamaCpp:
 def _window(props: dict[str, Any]) -> int | None:
     settings = props.get("default_generation_settings")
     return dialect.positive(settings.get("n_ctx")) if isinstance(settings, dict) else None
+
+
+def rpc_peers(status: Any) -> tuple[str, ...]:
+    """The peers (host:port) that a router names for one of its models, from its arguments and its preset.
+
+    An argument without a value counts as a peer without a name.
+    """
+    if not isinstance(status, dict):
+        return ()
+    told, preset = status.get("args"), status.get("preset")
+    args = [str(arg) for arg in told] if isinstance(told, list) else []
+    values = ["".join(args[place + 1 : place + 2]) for place, arg in enumerate(args) if arg == RPC_ARGUMENT]
+    values += [arg.partition("=")[2] for arg in args if arg.startswith(f"{RPC_ARGUMENT}=")]
+    values += RPC_PRESET.findall(preset) if isinstance(preset, str) else []
+    return tuple(peer.strip() for value in values for peer in value.split(","))
+
+
+def _is_here(peer: str) -> bool:
+    """Only a literal loopback address is: names are not judged, and the owner's networks are not known here."""
+    try:
+        return boundary_of(peer.rpartition(":")[0].strip("[]")) is Boundary.HOST
+    except ValueError:
+        return False
 
 
 ADAPTER = LlamaCpp()

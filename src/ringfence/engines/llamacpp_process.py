@@ -99,15 +99,16 @@ def main() -> None:
         header = read_header(Path(spec.model_path))
     except NotAModel as error:
         _fail(str(error))
-    server, window = _serve(spec, header)
+    server, window, device = _serve(spec, header)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    _say({"ready": server.listening_address, "window": window, "parallel": spec.parallel})
+    _say({"ready": server.listening_address, "window": window, "parallel": spec.parallel, "device": device})
     while True:
         signal.pause()
 
 
-def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int]:
+def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
+    """The server, the window of one request in tokens, and the kind of device that it computes on."""
     try:
         xllamacpp: Any = import_module(
             "xllamacpp"
@@ -134,11 +135,17 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int]:
         if header.pooling is None:
             params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     try:
-        return xllamacpp.Server(params), window
+        return xllamacpp.Server(params), window, _device(xllamacpp)
     except RuntimeError:
         _fail(
             f"llama.cpp cannot load {spec.model_path}: it is damaged, of an unknown kind, or too large for the memory"
         )
+
+
+def _device(xllamacpp: Any) -> str:
+    """'gpu' when this build sees one: llama.cpp then moves all layers there that fit."""
+    kinds = {str(device["type"]).rpartition("_")[2].rstrip(": 0123456789>") for device in xllamacpp.get_device_info()}
+    return "gpu" if kinds & {"GPU", "IGPU"} else "cpu"
 
 
 def _usable_cores() -> int:

@@ -1,4 +1,14 @@
-"""Ollama: many models behind one local port, some of which it would send to its own cloud."""
+"""Ollama: many models behind one local port, some of which it would send to its own cloud.
+
+What it says of that, and what is made of it:
+
+- `/api/tags` has `remote_host` and `remote_model` for a model that is a stand-in for one of its cloud (`/api/show`
+  repeats both and takes a POST). Names that end in `:cloud` or `-cloud` go there without being listed.
+- `/api/status` has `cloud.disabled`. Where that is not true, no list of models is a promise: an alias or a stand-in
+  made in the meantime sends the text of a model that looked local away. So then every model reaches the cloud.
+  The owner switches it off with OLLAMA_NO_CLOUD=1 or `"disable_ollama_cloud": true` in ~/.ollama/server.json.
+- Servers before 0.12 have no cloud, and those from then until `/api/status` came (0.16) cannot switch it off.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +23,8 @@ from ringfence.engines import openai_dialect as dialect
 
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 EMBEDS = frozenset((Ability.EMBEDDINGS,))
+FIRST_WITH_CLOUD = (0, 12)
+VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.")
 EMBEDDING_FAMILY = re.compile(r"bert|embed", re.I)
 
 OVERFLOWS = (
@@ -35,12 +47,14 @@ class Ollama:
 
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
         """A window is known for loaded models only; the rest would need /api/show, which takes a POST."""
-        version = (await fetch("/api/version")).body
-        if not isinstance(version, dict) or not isinstance(version.get("version"), str):
+        told = (await fetch("/api/version")).body
+        version = told.get("version") if isinstance(told, dict) else None
+        if not isinstance(version, str):
             return None
         tags = dialect.entries((await fetch("/api/tags")).body, "models")
         if tags is None:
             return None
+        has_cloud = not _is_before_cloud(version) and not _is_cloud_off((await fetch("/api/status")).body)
         running = dialect.entries((await fetch("/api/ps")).body, "models") or []
         windows = {name: dialect.positive(entry.get("context_length")) for entry in running if (name := _name(entry))}
         return [
@@ -48,7 +62,7 @@ class Ollama:
                 engine_model=name,
                 window=windows.get(name),
                 abilities=EMBEDS if _embeds(entry) else GENERATES,
-                reaches_cloud=_reaches_cloud(name, entry),
+                reaches_cloud=has_cloud or _is_remote(entry),
                 is_loaded=name in windows,
             )
             for entry in tags
@@ -63,11 +77,28 @@ def _name(entry: dict[str, Any]) -> str | None:
     return dialect.name_of(entry, "model") or dialect.name_of(entry, "name")
 
 
-def _reaches_cloud(name: str, entry: dict[str, Any]) -> bool:
-    """True for what Ollama marks as remote, and for the names that it treats so even when it does not."""
-    tag = name.rpartition(":")[2].lower()
-    is_named_so = tag == "cloud" or tag.endswith("-cloud") or name.lower().endswith("-cloud")
-    return bool(entry.get("remote_host") or entry.get("remote_model")) or is_named_so
+def is_cloud_name(name: str) -> bool:
+    """True for the names that Ollama sends to its cloud without having such a model, and for some that look so."""
+    name = name.strip().lower()
+    tag = name.rpartition(":")[2].strip()
+    return tag == "cloud" or tag.endswith("-cloud") or name.endswith("-cloud")
+
+
+def _is_remote(entry: dict[str, Any]) -> bool:
+    names = [name for key in ("name", "model") if (name := dialect.name_of(entry, key))]
+    return bool(entry.get("remote_host") or entry.get("remote_model")) or any(map(is_cloud_name, names))
+
+
+def _is_cloud_off(status: Any) -> bool:
+    """Only what says so plainly: no answer, or another one, is no switch."""
+    cloud = status.get("cloud") if isinstance(status, dict) else None
+    return isinstance(cloud, dict) and cloud.get("disabled") is True
+
+
+def _is_before_cloud(version: str) -> bool:
+    """False for 0.0.0 too, by which a build from source may be any version."""
+    found = VERSION.match(version)
+    return found is not None and (0, 0) < (int(found[1]), int(found[2])) < FIRST_WITH_CLOUD
 
 
 def _embeds(entry: dict[str, Any]) -> bool:

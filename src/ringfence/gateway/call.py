@@ -22,6 +22,10 @@ class Call:
     body_bytes: int
     stream: bool
     started_at: float
+    agent: str = ""
+    named: str = ""
+    labels: str = ""
+    """The agent, the profile and the labels (with commas between) that the caller names in its headers."""
     decision: Decision | None = None
     output: int | None = None
     """The most tokens that it wants in answer; None when it does not say."""

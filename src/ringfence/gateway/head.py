@@ -12,15 +12,18 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
 MAX_LENGTH_DIGITS = 12
 HOST_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")
-SINGLE_HEADERS = (b"host", b"transfer-encoding", b"authorization", b"x-api-key", b"content-type")
+SINGLE_HEADERS = (
+    b"host", b"transfer-encoding", b"authorization", b"x-api-key", b"content-type", b"x-ringfence-agent",
+    b"x-ringfence-profile",
+)  # fmt: skip
 
 
 class Head:
     """Everything before the body. A client that keeps its connection says the same each time: then it is read once."""
 
     __slots__ = (
-        "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "method", "path", "query", "request_id",
-        "secret",
+        "agent", "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "labels", "method", "path",
+        "profile", "query", "request_id", "secret",
     )  # fmt: skip
 
     def __init__(self, method: bytes, headers: list[tuple[bytes, bytes]], *, is_http11: bool, keep_alive: bool) -> None:
@@ -32,6 +35,7 @@ class Head:
         self.query = b""
         self.secret = b""
         self.request_id = ""
+        self.agent = self.profile = self.labels = ""
         self.expects = False
         self.failure: Failure | None = None
         self.grant: Any = None
@@ -107,6 +111,9 @@ def read_head(method: bytes, version: str, target: bytes, rows: list[tuple[bytes
         secret = secret[7:]
     head.secret = secret.strip()
     head.request_id = _clean_id(found.get(b"x-request-id", b""))
+    head.agent = found.get(b"x-ringfence-agent", b"").decode("latin-1")
+    head.profile = found.get(b"x-ringfence-profile", b"").decode("latin-1")
+    head.labels = ",".join(value.decode("latin-1") for name, value in headers if name == b"x-ringfence-label")
     head.expects = found.get(b"expect", b"").lower() == b"100-continue" or b"upgrade" in found
     return head
 

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 import orjson
 
+from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Target
-from ringfence.core.errors import BadRequest, Failure, Forbidden, TargetFailed, TargetUnavailable
+from ringfence.core.errors import BadRequest, Failure, TargetFailed, TargetUnavailable
 from ringfence.core.identity import Key
 from ringfence.core.ports import Emit, Leased
-from ringfence.core.route import Decision, Profile, Signals
+from ringfence.core.route import Decision, Ending, House, Profile, Signals
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import issue
 from ringfence.gateway.admission import Admission, Lane
@@ -29,7 +30,9 @@ from ringfence.gateway.step import Run, in_task
 from ringfence.gateway.window import FIT, clamp, output_asked
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
-from ringfence.routing.rules import RULES, Rule, decide
+from ringfence.routing.rules import PARK_RETRY_S, RULES, Rule, decide
+from ringfence.routing.standing import standing, tools_reach
+from ringfence.signals.sensitivity import Sensitivity
 from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
@@ -63,20 +66,22 @@ class Settings:
     """What a reload replaces; everything else of the pipeline lives on."""
 
     catalog: Catalog
-    profiles: dict[str, Profile]
+    house: House
     retries: int = 2
     lease_wait_s: float = 30.0
     rules: tuple[Rule, ...] = RULES
-    decisions: dict[tuple[str, str, Ability], Decision] = field(
-        default_factory=dict[tuple[str, str, Ability], Decision]
-    )
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
+    heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
+    """Header lines of answers, by target, rule and window."""
 
-    def profile_of(self, key: Key) -> Profile:
-        """Forbidden when it is no longer configured: there is no profile that would do instead."""
-        profile = self.profiles.get(key.profile)
-        if profile is None:
-            raise Forbidden(f"The profile '{key.profile}' of this key is not configured.", code="profile_unknown")
-        return profile
+    def profile_of(self, call: Call) -> Profile:
+        """Under which profile a call is made; Forbidden when one that it rests on is not configured."""
+        return standing(self.house, call.key.profile, call.agent, call.named)
+
+
+Asked = tuple[str, str, str, str, Ability, Boundary]
+"""Model, the key's profile, agent, named profile, ability, and how far the text may travel at most."""
 
 
 class Pipeline:
@@ -117,7 +122,7 @@ class Pipeline:
         failure: Failure | None = None
         try:
             for target in walk(decision.chain, allowed, self.health.is_usable, self.settings.retries):
-                body, window = fit(call, target, relay.engines[target.engine].forbidden_fields)
+                body, window = fit(call, target, relay.forbidden(target))
                 try:
                     held.place = self.admission.take(target) or await self.admission.place(target)
                     lease = held.lease = self.placement.take(target) or await in_task(self.leased(target), give_back)
@@ -131,21 +136,33 @@ class Pipeline:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    return reply, reply_head(call.id, target, decision.rule, window, held.allowance)
+                    heads = self.settings.heads
+                    return reply, reply_head(heads, call.id, target, decision.rule, window, held.allowance)
         except BaseException:
             held.release(None)
             raise
         held.release(None)
-        raise failure or TargetUnavailable(f"No target of '{decision.model}' can serve this now.", retry_after_s=5)
+        if decision.chain.ending is Ending.PARK:
+            failure = None  # whatever failed: it is not given up, but asked to come again
+        raise failure or TargetUnavailable(
+            f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S
+        )
 
     def decided(self, call: Call) -> Decision:
-        """Which chain, and why. As long as no rule looks further than the model's name, each decision is made once."""
+        """Which chain, and why. What the text says is only looked at where it could leave this machine."""
+        decision = self._decide(call, Boundary.CLOUD)
+        if decision.allowed is Boundary.HOST:
+            return decision
+        return self._decide(call, tightest(call, self.settings))
+
+    def _decide(self, call: Call, at_most: Boundary) -> Decision:
+        """As long as no rule looks further than the model's name, each decision is made once."""
         settings = self.settings
-        asked = (call.model, call.key.profile, call.dialect.ability)
+        asked = (call.model, call.key.profile, call.agent, call.named, call.dialect.ability, at_most)
         decision = settings.decisions.get(asked)
         if decision is None:
-            profile = settings.profile_of(call.key)
-            decision = decide(settings.rules, settings.catalog, call.model, read_signals(call), profile)
+            signals = read_signals(call, at_most)
+            decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
             settings.decisions[asked] = decision
         return decision
 
@@ -276,13 +293,31 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
     dialect.check(body)
     request.body = b""
     return Call(
-        call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at
-    )
+        call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
+        request.head.agent, request.head.profile, request.head.labels,
+    )  # fmt: skip
 
 
-def read_signals(call: Call) -> Signals:
+def read_signals(call: Call, at_most: Boundary) -> Signals:
     """What the request looks like."""
-    return Signals(call.dialect.ability, call.body_bytes, call.stream, bool(call.body.get("tools")))
+    return Signals(call.dialect.ability, call.body_bytes, call.stream, bool(call.body.get("tools")), at_most)
+
+
+def tightest(call: Call, settings: Settings) -> Boundary:
+    """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says."""
+    tools: list[Any] = call.body.get("tools") or []
+    reach = tools_reach(settings.house, map(tool_name, tools)) if tools else Boundary.CLOUD
+    if reach is Boundary.HOST:
+        return reach
+    labels = tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()
+    return min(reach, settings.sensitivity.read(call.body, labels).tightest)
+
+
+def tool_name(tool: Any) -> str:
+    """What a tool is called, in the shape of chat completions; of any other shape, nothing that could be listed."""
+    function: Any = tool.get("function") if isinstance(tool, dict) else None  # type: ignore[misc]
+    name: Any = function.get("name") if isinstance(function, dict) else None  # type: ignore[misc]
+    return name if isinstance(name, str) else ""
 
 
 def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str, Any], str]:
@@ -308,23 +343,36 @@ def give_back(lease: Leased) -> None:
     lease.release()
 
 
-def reply_head(call_id: str, target: Target, rule: str, window: str, allowance: Allowance | None) -> bytes:
-    """Header lines that say what was decided, and what the key may still use."""
-    decided = _decision_heads.get((target.name, rule, window)) or _decision_head(target, rule, window)
+def reply_head(
+    heads: dict[tuple[str, str, str], bytes],
+    call_id: str,
+    target: Target,
+    rule: str,
+    window: str,
+    allowance: Allowance | None,
+) -> bytes:
+    """Header lines that say what was decided, and what the key may still use. `heads` are those of the settings."""
+    decided = heads.get((target.name, rule, window))
+    if decided is None:
+        if len(heads) >= MAX_DECISION_HEADS:
+            heads.clear()
+        decided = heads[target.name, rule, window] = _decision_head(target, rule, window)
     limits = allowance.head() if allowance is not None else b""
     return b"x-request-id: %b%b%b" % (call_id.encode(), decided, limits)
 
 
 MAX_DECISION_HEADS = 4096
-_decision_heads: dict[tuple[str, str, str], bytes] = {}
 
 
 def _decision_head(target: Target, rule: str, window: str) -> bytes:
-    if len(_decision_heads) >= MAX_DECISION_HEADS:
-        _decision_heads.clear()
-    name = "".join(char if char.isprintable() else "?" for char in target.name)  # engines name models as they like
-    head = _decision_heads[target.name, rule, window] = (
-        f"\r\nx-ringfence-target: {name}\r\nx-ringfence-boundary: {target.reach}\r\nx-ringfence-reason: {rule}\r\n"
-        f"x-ringfence-window: {window}\r\n"
-    ).encode("ascii", "replace")
-    return head
+    lines = {
+        "target": target.name, "boundary": target.reach, "reason": rule, "model": target.engine_model,
+        "configuration": target.configuration or "unknown", "window": window,
+    }  # fmt: skip
+    text = "".join(f"x-ringfence-{name}: {_shown(value)}\r\n" for name, value in lines.items())
+    return f"\r\n{text}".encode("ascii", "replace")
+
+
+def _shown(text: str) -> str:
+    """Fit for a header line: engines name models as they like."""
+    return "".join(char if char.isprintable() else "?" for char in text)

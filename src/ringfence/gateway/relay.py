@@ -14,19 +14,23 @@ import orjson
 
 from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import EngineFailed, EngineTimedOut, Failure, TargetFailed
-from ringfence.core.ports import Engine
+from ringfence.core.ports import Engine, Translation
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
 from ringfence.gateway.answer import read as read_answer
 from ringfence.gateway.answer import renamed
 from ringfence.gateway.call import Call
+from ringfence.gateway.cloud import Cloud
+from ringfence.gateway.cloud import failure as cloud_failure
+from ringfence.gateway.cloud import request as cloud_request
 from ringfence.gateway.request import CHUNK, JSON_HEAD, Request
 from ringfence.gateway.sse import EventStream, MalformedStream, error_event, usage_event
 from ringfence.gateway.step import Waiter, in_task
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_HEADS = 1000
+NOTHING: frozenset[str] = frozenset()
 EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
@@ -119,15 +123,29 @@ class Answer:
 class Stream:
     """An answer that is relayed event by event, at the pace of the slower side."""
 
-    __slots__ = ("_call", "_events", "_feed", "_is_chunked", "_out", "_reading", "_wants_usage", "_write", "held")
+    __slots__ = (
+        "_call",
+        "_events",
+        "_feed",
+        "_is_chunked",
+        "_out",
+        "_reading",
+        "_translation",
+        "_wants_usage",
+        "_write",
+        "held",
+    )
 
-    def __init__(self, call: Call, model: str, reading: Reading) -> None:
+    def __init__(self, call: Call, model: str, reading: Reading, translation: Translation | None = None) -> None:
         options: dict[str, Any] = call.body.get("stream_options") or {}
         self._call = call
         self._reading = reading
         self._wants_usage = options.get("include_usage") is True
         self._events = EventStream(model, hides_usage=not self._wants_usage)
         self._feed = self._events.feed
+        self._translation = translation
+        if translation is not None:
+            self._feed = self._translated
         self.held: Finishing | None = None  # given back when the stream has ended
 
     def send(self, out: Request, head: bytes) -> None:
@@ -156,12 +174,19 @@ class Stream:
         if self.held is None:
             return
         events = self._events
+        if self._translation is not None and (last := self._translation.end()):
+            self._out.write(events.feed(last))
         usage = events.usage or self._estimate()
         if self._wants_usage and events.usage is None and not events.is_ended and events.error is None:
             kind = "chat.completion.chunk" if self._call.dialect.name == "chat" else "text_completion"
             self._out.write(usage_event(self._call.model, usage, self._call.id, int(time()), kind))
         self._out.write(events.ending())
         self._close("engine_error" if events.error else "ok", usage)
+
+    def _translated(self, data: bytes) -> bytes:
+        """From a cloud's own events to those that every caller knows."""
+        assert self._translation is not None
+        return self._events.feed(self._translation.feed(data))
 
     def on_lost(self, reason: str) -> None:
         if self.held is None:
@@ -204,8 +229,14 @@ class Relay:
         self.pool = pool
         self.timeouts = timeouts
         self.engines = engines
+        self.clouds: dict[str, Cloud] = {}
+        """By the name of the provider."""
         self._heads: dict[tuple[bytes, str, str, bool], bytes] = {}
         self._swaps: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+
+    def forbidden(self, target: Target) -> frozenset[str]:
+        """Body fields that would make what serves the target reach elsewhere."""
+        return NOTHING if target.provider else self.engines[target.engine].forbidden_fields
 
     async def open(
         self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
@@ -213,11 +244,16 @@ class Relay:
         """Returns with the first byte. TargetFailed: another may try. Failure: the request itself is at fault."""
         timeouts, stream = self.timeouts, call.stream
         first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
-        keep = not stream or self.engines[target.engine].keeps_alive_after_stream
-        asked = (endpoint.head, endpoint.prefix, call.dialect.engine_path, keep)
-        start = self._heads.get(asked) or self._head(*asked)
-        data = orjson.dumps(body)
-        head = b"%b%d\r\n\r\n" % (start, len(data))
+        cloud = self.clouds[target.provider] if target.provider else None
+        if cloud is None:
+            keep = not stream or self.engines[target.engine].keeps_alive_after_stream
+            asked = (endpoint.head, endpoint.prefix, call.dialect.engine_path, keep)
+            start = self._heads.get(asked) or self._head(*asked)
+            data = orjson.dumps(body)
+            head = b"%b%d\r\n\r\n" % (start, len(data))
+        else:
+            keep = True
+            head, data = cloud_request(cloud, call, target, endpoint, body, permit)
         line = self.pool.take(endpoint)
         while True:
             if line is None:
@@ -236,18 +272,25 @@ class Relay:
             raise TargetFailed(target.name, reason, _failure_for(reason, target))
         status = line.status()
         if status == 200 and not reading.is_events:
-            return self._whole(call, target, reading, reason)
+            return self._whole(call, target, reading, reason, cloud)
         error = _json(reading.parts)
         if reading.is_events:
             error = _error_in(reading.parts)
             if error is None:
-                return Stream(call, target.model, reading)
+                return Stream(call, target.model, reading, cloud.adapter.stream(True) if cloud is not None else None)
             reading.line.cancel()
             status = 500
-        failure = self.engines[target.engine].failure(status, error)
+        raise self._refused(target, line, status, error, cloud)
+
+    def _refused(self, target: Target, line: Line, status: int, error: Any, cloud: Cloud | None) -> Exception:
+        """An error answer: of the request itself, or one after which the next target may try."""
+        if cloud is None:
+            failure = self.engines[target.engine].failure(status, error)
+        else:
+            failure = cloud_failure(cloud, target, line, status, error)
         if failure.status >= 500 or failure.status == 429:
-            raise TargetFailed(target.name, "status", failure)
-        raise failure
+            return TargetFailed(target.name, "status", failure)
+        return failure
 
     async def _dial(self, target: Target, endpoint: Endpoint) -> Line:
         try:
@@ -255,10 +298,10 @@ class Relay:
         except (OSError, TimeoutError):
             raise TargetFailed(target.name, "connect", _failure_for("connect", target)) from None
 
-    def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None) -> Answer:
+    def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None, cloud: Cloud | None) -> Answer:
         parts = reading.parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        read = None if call.dialect.rewrites else read_answer(data)
+        read = None if call.dialect.rewrites or cloud is not None else read_answer(data)
         if read is not None:
             name, usage = read
             shown = renamed(data, *(self._swaps.get((name, target.model)) or self._swap(name, target.model)))
@@ -267,6 +310,8 @@ class Relay:
         fields: dict[str, Any] = _json([data])
         if type(fields) is not dict:
             raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
+        if cloud is not None:
+            fields = self._from_cloud(cloud, target, fields)
         usage = Usage.read(fields.get("usage"))
         if usage is None:
             usage = _estimate(call, parts)
@@ -278,6 +323,14 @@ class Relay:
         fields["model"] = target.model
         call.dialect.finish(call.body, fields)
         return Answer(orjson.dumps(fields), usage, reading.first_at)
+
+    def _from_cloud(self, cloud: Cloud, target: Target, fields: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return cloud.adapter.answer(fields)
+        except Failure as failure:
+            if failure.status >= 500 or failure.status == 429:
+                raise TargetFailed(target.name, "status", failure) from None
+            raise
 
     def _swap(self, name: str, model: str) -> tuple[bytes, bytes]:
         """The model's name as its engine writes it into an answer, and as callers know it."""

@@ -34,6 +34,7 @@ class Adopted:
         emit: Emit,
         *,
         offers: tuple[Offer, ...] = (),
+        alive_path: str = ALIVE_PATH,
         probe_every_s: float = 5.0,
         examine_every_s: float = 60.0,
         clock: Clock = time.monotonic,
@@ -46,6 +47,7 @@ class Adopted:
         self.endpoint: Endpoint | None = at if offers else None
         self.reason = ""
         self._adapter = adapter
+        self._alive_path = alive_path
         self._fetch = fetch_at(at)
         self._emit = emit
         self._probe_every_s = probe_every_s
@@ -137,7 +139,7 @@ class Adopted:
     async def _is_alive(self) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_TIMEOUT_S):
-                return (await self._fetch(ALIVE_PATH)).status == 200
+                return (await self._fetch(self._alive_path)).status == 200
         return False
 
     def _enter(self, state: State) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ringfence.core.catalog import Ability
 from ringfence.engines import llamacpp_process
-from ringfence.engines.gguf_header import NotAModel, read_header
+from ringfence.engines.gguf_header import GgufHeader, NotAModel, read_header
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 PASSED_ON_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "GGML_", "OMP_", "GOMP_")
@@ -29,6 +29,7 @@ class Launch:
     """`keep` decides what may be kept of a line written while serving; `explain` finds the reason of a failed start.
 
     `abilities` is what the model can do where the file tells more than the engine will; None where it does not.
+    `quantisation` is that of the weights, empty where the file does not tell.
     """
 
     engine: str
@@ -37,6 +38,7 @@ class Launch:
     spec: Mapping[str, Any] = field(repr=False)
     model_bytes: int = 0
     abilities: frozenset[Ability] | None = None
+    quantisation: str = ""
     keep: Callable[[str], str | None] = lambda _line: None
     explain: Callable[[Sequence[str]], str | None] = lambda _lines: None
 
@@ -49,6 +51,7 @@ def llamacpp(
     model_path: Path, alias: str, *, window: int = 0, parallel: int = 1, threads: int = 0, embeddings: bool = True
 ) -> Launch:
     """llama.cpp for one GGUF file. `window` is tokens per request, 0 for the trained one (at most 8192)."""
+    header = _header(model_path)
     return Launch(
         engine="llamacpp",
         model=alias,
@@ -62,18 +65,23 @@ def llamacpp(
             "embeddings": embeddings,
         },
         model_bytes=model_path.stat().st_size if model_path.is_file() else 0,
-        abilities=_abilities(model_path, embeddings),
+        abilities=_abilities(header, embeddings) if header is not None else None,
+        quantisation=header.quantisation if header is not None else "",
         keep=llamacpp_process.about_itself,
         explain=llamacpp_process.load_error,
     )
 
 
-def _abilities(model_path: Path, embeddings: bool) -> frozenset[Ability] | None:
+def _header(model_path: Path) -> GgufHeader | None:
+    """None for a file that is no model: the engine says so when it is started."""
     try:
-        is_causal = read_header(model_path).is_causal
+        return read_header(model_path)
     except NotAModel:
         return None
-    generates = frozenset((Ability.CHAT, Ability.COMPLETIONS)) if is_causal else frozenset[Ability]()
+
+
+def _abilities(header: GgufHeader, embeddings: bool) -> frozenset[Ability]:
+    generates = frozenset((Ability.CHAT, Ability.COMPLETIONS)) if header.is_causal else frozenset[Ability]()
     return generates | ({Ability.EMBEDDINGS} if embeddings else set[Ability]())
 
 

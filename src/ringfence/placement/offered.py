@@ -10,6 +10,7 @@ from ringfence.core.catalog import Endpoint, Model, Target
 from ringfence.core.ports import Offer
 
 USUAL_SLOTS = 4
+REACHES_CLOUD = "this engine could send the text to a cloud of its own (an Ollama: start it with OLLAMA_NO_CLOUD=1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,9 @@ def target_of(source: Source, offer: Offer, model: str, mesh: tuple[Network, ...
         window=offer.window,
         slots=offer.slots or USUAL_SLOTS,
         abilities=offer.abilities,
+        digest=offer.digest,
+        quantisation=offer.quantisation,
+        device=offer.device,
     )
 
 
@@ -68,8 +72,7 @@ def catalog_of(
     for source in found:
         for offer in source.offers:
             if offer.reaches_cloud:
-                reason = "this engine would send the text to its own cloud"
-                left_out.append(LeftOut(source.instance, offer.engine_model, reason))
+                left_out.append(LeftOut(source.instance, offer.engine_model, REACHES_CLOUD))
                 continue
             model = _model(source, offer, taken, mesh, created_s)
             if model is None:

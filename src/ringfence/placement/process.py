@@ -35,6 +35,7 @@ class EngineProcess:
         self._api_key = api_key
         self._output = output
         self._serves = False
+        self.device = ""  # what it says that it computes on
         self._first_line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._readers = (
             asyncio.create_task(_lines(process.stdout, self._said)),
@@ -78,6 +79,7 @@ class EngineProcess:
     async def listening(self) -> Endpoint:
         """Where it answers, once it says so. Raises NotStarted with its own reason."""
         said = _parsed(await self._first_line)
+        self.device = str(said.get("device", ""))
         endpoint = _endpoint(said.get("ready"), self._api_key)
         if endpoint is None:
             raise NotStarted(await self._why(said))

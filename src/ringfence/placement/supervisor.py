@@ -182,15 +182,19 @@ class Supervisor:
         self._process = process
         self._emit(InstanceStarted(self.name, process.pid, self.starts))
         endpoint = await process.listening()
-        self.offers = await self._first_offers(self._fetch_at(endpoint))
+        offers = await self._first_offers(self._fetch_at(endpoint))
+        known, quantisation = self.launch.abilities, self.launch.quantisation
+        self.offers = tuple(
+            replace(offer, abilities=known or offer.abilities, quantisation=quantisation, device=process.device)
+            for offer in offers
+        )
         return process, endpoint
 
     async def _first_offers(self, fetch: Fetch) -> tuple[Offer, ...]:
         while True:
             offers = await examine(self._adapter, fetch)
             if offers:
-                known = self.launch.abilities
-                return offers if known is None else tuple(replace(offer, abilities=known) for offer in offers)
+                return offers
             await asyncio.sleep(EXAMINE_EVERY_S)
 
     def _serve(self, process: EngineProcess, endpoint: Endpoint, took_s: float) -> None:

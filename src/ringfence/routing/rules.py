@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Model, Target
-from ringfence.core.errors import BadRequest, BoundaryRefused, Failure, ModelNotFound, TargetUnavailable
-from ringfence.core.route import Chain, Decision, Excluded, Profile, Signals
+from ringfence.core.errors import (
+    BadRequest,
+    BoundaryRefused,
+    Failure,
+    Forbidden,
+    ModelNotFound,
+    TargetUnavailable,
+)
+from ringfence.core.route import Chain, Decision, Ending, Exact, Excluded, Profile, Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,9 @@ class Rule:
 
 REQUESTED_MODEL = Rule("requested-model", "the targets of the model that the caller names", lambda signals: True)
 RULES = (REQUESTED_MODEL,)
+AUTO = "auto"
+"""The name that leaves the choice to the profile."""
+PARK_RETRY_S = 15
 
 
 def tighten(boundary: Boundary, signals: Signals) -> Boundary:
@@ -33,22 +43,81 @@ def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signal
     """The chain for a request that names `name`.
 
     Raises TargetUnavailable when no engine has the model now, ModelNotFound for an unknown name, BadRequest when no
-    target of it has the ability asked for, and BoundaryRefused when every target that has it lies beyond the boundary.
+    target of it has the ability asked for, BoundaryRefused when every target that has it lies beyond the boundary, and
+    Forbidden when the profile is bound to one exact model and another is asked for.
     """
+    allowed = tighten(profile.boundary, signals)
+    rule = next(rule for rule in rules if rule.matches(signals))
+    model, reason = _asked(catalog, name, profile)
+    if not model.targets:
+        raise _unavailable(model, profile)
+    taken, excluded = _sift(model, signals, allowed)
+    if taken and profile.exact is not None:
+        taken, excluded = _only(profile.exact, taken, excluded)
+        if not taken:
+            raise TargetUnavailable(
+                f"Profile '{profile.name}' is bound to one exact configuration of '{model.name}', and it is not served "
+                f"now: {'; '.join(f'{left.target} {left.reason}' for left in excluded)}. Nothing else will do.",
+                retry_after_s=PARK_RETRY_S,
+            )
+    if not taken:
+        raise _nothing_left(model, signals, allowed, profile, excluded)
+    chain = Chain(model.name, taken, profile.ending)
+    return Decision(model.name, rule.name, reason, chain, allowed, excluded, profile.name)
+
+
+def _asked(catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
+    """What the name means under this profile, and why."""
+    if profile.exact is not None:
+        model = catalog.names.get(profile.exact.model)
+        if model is None:
+            raise TargetUnavailable(
+                f"'{profile.exact.model}', to which profile '{profile.name}' is bound, is not served."
+            )
+        if name not in (AUTO, model.name, *model.aliases):
+            raise Forbidden(
+                f"Profile '{profile.name}' is bound to '{model.name}' and serves no other model.",
+                code="model_not_allowed",
+            )
+        return model, f"the one target of profile '{profile.name}'"
+    if name == AUTO and profile.chain:
+        found = [catalog.names[one] for one in profile.chain if one in catalog.names]
+        targets = dict.fromkeys(target for model in found for target in model.targets)
+        return Model(AUTO, tuple(targets)), f"the chain of profile '{profile.name}': {', '.join(profile.chain)}"
     model = catalog.names.get(name)
     if model is None:
         raise ModelNotFound(_unknown(name, catalog), param="model")
-    if not model.targets:
-        raise TargetUnavailable(
-            f"No engine serves '{model.name}' at the moment; `ringfence status` says why.", retry_after_s=5
+    return model, "named by the caller" if name == model.name else f"'{name}' is another name for it"
+
+
+def _only(
+    exact: Exact, targets: tuple[Target, ...], excluded: tuple[Excluded, ...]
+) -> tuple[tuple[Target, ...], tuple[Excluded, ...]]:
+    """The targets that are just what is asked for; what is not known of a target is not what is asked for."""
+    wanted = {name: value for name in ("digest", "quantisation", "device", "window") if (value := getattr(exact, name))}
+    taken: list[Target] = []
+    left = list(excluded)
+    for target in targets:
+        other = [
+            f"{name} {getattr(target, name) or 'unknown'}" for name in wanted if getattr(target, name) != wanted[name]
+        ]
+        if other:
+            left.append(Excluded(target.name, f"has {', '.join(other)}"))
+        else:
+            taken.append(target)
+    return tuple(taken), tuple(left)
+
+
+def _unavailable(model: Model, profile: Profile) -> Failure:
+    if profile.ending is Ending.PARK:
+        return TargetUnavailable(
+            f"Nothing within {profile.boundary.name} serves '{model.name}' now, and profile '{profile.name}' goes no "
+            "further. Try again shortly.",
+            retry_after_s=PARK_RETRY_S,
         )
-    allowed = tighten(profile.boundary, signals)
-    rule = next(rule for rule in rules if rule.matches(signals))
-    taken, excluded = _sift(model, signals, allowed)
-    if not taken:
-        raise _nothing_left(model, signals, allowed, profile, excluded)
-    reason = "named by the caller" if name == model.name else f"'{name}' is another name for it"
-    return Decision(model.name, rule.name, reason, Chain(model.name, taken), allowed, excluded)
+    return TargetUnavailable(
+        f"No engine serves '{model.name}' at the moment; `ringfence status` says why.", retry_after_s=5
+    )
 
 
 def _sift(model: Model, signals: Signals, allowed: Boundary) -> tuple[tuple[Target, ...], tuple[Excluded, ...]]:
@@ -70,9 +139,12 @@ def _nothing_left(
     model: Model, signals: Signals, allowed: Boundary, profile: Profile, excluded: tuple[Excluded, ...]
 ) -> Failure:
     if any(signals.ability in target.abilities for target in model.targets):
+        if profile.ending is Ending.PARK:
+            return _unavailable(model, profile)
+        needed = min(target.boundary for target in model.targets if signals.ability in target.abilities)
         return BoundaryRefused(
-            f"Profile '{profile.name}' stops at {allowed.name}, and every target of '{model.name}' lies beyond it. "
-            "Nothing was sent."
+            f"Profile '{profile.name}' stops at {allowed.name}{_tightened(profile, allowed)}, and every target of "
+            f"'{model.name}' lies beyond it: it would have to reach {needed.name}. Nothing was sent."
         )
     able = sorted({ability.value for target in model.targets for ability in target.abilities})
     return BadRequest(
@@ -80,6 +152,10 @@ def _nothing_left(
         param="model",
         code="model_not_able",
     )
+
+
+def _tightened(profile: Profile, allowed: Boundary) -> str:
+    return "" if allowed is profile.boundary else f" for this request ({profile.boundary.name} otherwise)"
 
 
 def _unknown(name: str, catalog: Catalog) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,21 +13,29 @@ from importlib import import_module, resources
 from pathlib import Path
 from time import time
 
-from ringfence import engines
+from ringfence import engines, providers
 from ringfence.config.schema import Config, ModelSettings
 from ringfence.core.boundary import Boundary, boundary_of
 from ringfence.core.catalog import Ability, Endpoint, Model, Target
-from ringfence.core.ports import Emit, Engine, Fetch
+from ringfence.core.errors import BoundaryRefused
+from ringfence.core.ports import Emit, Engine, Fetch, Provider
 from ringfence.core.registry import adapters
+from ringfence.egress.client import egress_endpoint
 from ringfence.egress.pool import Pool
+from ringfence.egress.resolve import NameNotResolved, resolve
 from ringfence.placement.adopted import Adopted
 from ringfence.placement.discover import discover
 from ringfence.placement.instance import Placement
 from ringfence.placement.launch import llamacpp
 from ringfence.placement.lifecycle import State
-from ringfence.placement.offered import LeftOut, Source, catalog_of
+from ringfence.placement.offered import REACHES_CLOUD, LeftOut, Source, catalog_of
 from ringfence.placement.supervisor import Supervisor
+from ringfence.placement.way_out import WayOut
 
+CLOUDS: dict[str, Provider] = adapters(providers)
+WAY_OUT = "egress"
+FIRST_LOOK_S = 1.0
+"""For an engine that already runs to say what it has: before that, none of its models is served."""
 log = logging.getLogger("ringfence.instances")
 GONE_AFTER_S = 60.0
 DEMO = "demo"  # so small that a second thread only waits for the first, and on a busy machine for long
@@ -49,6 +57,10 @@ class Configured:
     kind: str
     endpoint: Endpoint | None
     created_s: int
+    path: Path | None = None
+    """The weights of a source."""
+    digest: str = ""
+    """Their SHA-256, worked out only where a profile asks for it: it means reading all of them."""
 
 
 class Instances:
@@ -78,11 +90,16 @@ class Instances:
         With `ready_s`, new engines must be ready within that time. Raises NotServable, and then nothing has changed.
         """
         fresh: dict[str, Configured] = {}
+        self._open_way_out(config)
         try:
             for name, settings in config.models.items():
+                if settings.provider is not None:
+                    continue
                 old = self._configured.get(name)
                 if old is None or _restarts(old.settings, settings) or _has_moved(old.endpoint, config):
                     fresh[name] = await self._start(name, settings, config)
+            adopted = [one.instance for one in fresh.values() if one.endpoint is not None]
+            await asyncio.gather(*(self.placement.is_ready(instance, FIRST_LOOK_S) for instance in adopted))
             if ready_s:
                 await asyncio.gather(*(self._wait_ready(one, ready_s) for one in fresh.values()))
         except BaseException:
@@ -93,14 +110,27 @@ class Instances:
         for name, one in kept.items():
             one.settings = config.models[name]
         gone = [one for name, one in self._configured.items() if name not in kept]
-        self._configured = {name: fresh.get(name) or kept[name] for name in config.models}
+        self._configured = {
+            name: fresh.get(name) or kept[name] for name in config.models if name in fresh or name in kept
+        }
+        for profile in config.profiles.values():
+            one = self._configured.get(profile.exact.model) if profile.exact and profile.exact.digest else None
+            if one is not None and one.path is not None and not one.digest:
+                one.digest = await asyncio.to_thread(_sha256, one.path)
         self._changed()
         for one in gone:
             task = asyncio.create_task(self.placement.remove(one.instance, DRAIN_S), name=f"drain {one.instance}")
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
+    def _open_way_out(self, config: Config) -> None:
+        """Once a model of a provider is configured, the egress process is looked for; it is never started from here."""
+        if any(model.provider for model in config.models.values()) and not self.placement.has(WAY_OUT):
+            way_out = WayOut()
+            at = egress_endpoint(egress_socket(self._state_dir))
+            self.placement.add(Adopted(WAY_OUT, way_out, at, self._fetch_at, self._emit, alive_path=way_out.alive_path))
+
     async def _start(self, name: str, settings: ModelSettings, config: Config) -> Configured:
-        instance = name
+        instance, path = name, None
         while self.placement.has(instance):
             instance += "+"  # the old one of this name is still being drained
         if settings.source is not None:
@@ -124,7 +154,7 @@ class Instances:
                 raise NotServable(f"models.{name}.engine: there is no engine kind '{kind}'")
             keeper = Adopted(instance, self.adapters[kind], endpoint, self._fetch_at, self._emit)
         self.placement.add(keeper)
-        return Configured(name, settings, instance, kind, endpoint, int(time()))
+        return Configured(name, settings, instance, kind, endpoint, int(time()), path)
 
     def _weights(self, name: str, source: str) -> Path:
         if source == DEMO:
@@ -147,20 +177,16 @@ class Instances:
         url = settings.address
         assert url is not None
         try:
-            rows = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-        except OSError as error:
+            at = await resolve(url.host, url.port, Boundary.MESH, config.mesh_networks)
+        except NameNotResolved as error:
+            raise NotServable(f"models.{name}.url: {error}") from None
+        except BoundaryRefused:
             raise NotServable(
-                f"models.{name}.url: '{url.host}' cannot be resolved ({error.strerror or error})"
-            ) from None
-        address = str(rows[0][4][0])
-        boundary = boundary_of(address, config.mesh_networks)
-        if boundary is Boundary.CLOUD:
-            raise NotServable(
-                f"models.{name}.url: {address} is neither this machine nor in a network listed under mesh; "
+                f"models.{name}.url: {url.host} is neither this machine nor in a network listed under mesh; "
                 "list its network if it is yours"
-            )
+            ) from None
         secret = settings.api_key.resolve(os.environ) if settings.api_key is not None else None
-        return Endpoint(address, url.port, boundary, url.prefix, secret)
+        return Endpoint(at.address, url.port, at.boundary, url.prefix, secret)
 
     async def _identify(self, endpoint: Endpoint) -> str:
         fetch = self._fetch_at(endpoint)
@@ -218,6 +244,10 @@ class Instances:
             target = self._target(one, left_out)
             configured.append(Model(one.name, (target,) if target else (), one.settings.aliases, one.created_s))
             self.placement.bind(one.instance, (target.name,) if target else ())
+        rented = [_rented(name, one, config) for name, one in config.models.items() if one.provider]
+        configured += rented
+        if self.placement.has(WAY_OUT):
+            self.placement.bind(WAY_OUT, [target.name for model in rented for target in model.targets])
         # One that has stopped answering keeps its names for a while, unless another has the same model.
         answering_first = sorted(self._found.items(), key=lambda item: item[1].state is State.FAILED)
         sources = [Source(name, adopted.engine, adopted.at, adopted.offers) for name, adopted in answering_first]
@@ -234,15 +264,23 @@ class Instances:
             offer = offers[0] if offers else None
             engine_model = one.name
         else:
+            if not offers:
+                return None  # until it has said what it has, nobody knows how far its models reach
             offer = next((offer for offer in offers if offer.engine_model == engine_model), None)
             if offer is None and len(offers) == 1 and settings.engine_model is None:
                 offer = offers[0]
                 engine_model = offer.engine_model
-            if offer is None and offers:
+            if offer is None:
                 left_out.append(LeftOut(one.instance, engine_model, "the engine has no model of this name"))
                 return None
         if offer is not None and offer.reaches_cloud:
-            left_out.append(LeftOut(one.instance, engine_model, "this engine would send the text to its own cloud"))
+            left_out.append(
+                LeftOut(
+                    one.instance,
+                    engine_model,
+                    REACHES_CLOUD,
+                )
+            )
             return None
         abilities = offer.abilities if offer is not None else self._expected(one)
         if settings.embeddings is False:
@@ -260,6 +298,9 @@ class Instances:
             window,
             settings.parallel,
             abilities,
+            one.digest or (offer.digest if offer is not None else ""),
+            offer.quantisation if offer is not None else "",
+            offer.device if offer is not None else "",
         )
 
     def _expected(self, one: Configured) -> frozenset[Ability]:
@@ -268,6 +309,29 @@ class Instances:
 
     def _fetch_at(self, endpoint: Endpoint) -> Fetch:
         return partial(self._pool.fetch, endpoint)
+
+
+def _rented(name: str, settings: ModelSettings, config: Config) -> Model:
+    """A model of a provider: what it is and how far it lies is known from the configuration alone."""
+    assert settings.provider is not None
+    adapter: Provider = CLOUDS[config.providers[settings.provider].dialect]
+    engine_model = settings.provider_model or name
+    abilities = adapter.abilities - ({Ability.EMBEDDINGS} if settings.embeddings is False else set[Ability]())
+    target = Target(
+        f"{settings.provider}/{engine_model}", name, adapter.kind, engine_model, Boundary.CLOUD, settings.window,
+        settings.parallel, abilities, provider=settings.provider,
+    )  # fmt: skip
+    return Model(name, (target,), settings.aliases, owner=settings.provider)
+
+
+def egress_socket(state_dir: Path) -> Path:
+    """Where the egress process is met. Its folder is its own, and nobody else may enter."""
+    return state_dir / "egress" / "egress.sock"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _restarts(old: ModelSettings, new: ModelSettings) -> bool:

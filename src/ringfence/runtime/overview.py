@@ -21,11 +21,12 @@ from ringfence.core.identity import Key
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.pipeline import fit, read_signals
+from ringfence.gateway.pipeline import fit, read_signals, tightest
 from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
 from ringfence.runtime.parts import Runtime, dialects_by_name
+from ringfence.runtime.reach import reaches
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
 from ringfence.telemetry.events import Answered
@@ -183,15 +184,18 @@ class Overview:
 
     # -- decisions and configuration --------------------------------------------------------------------------------
 
-    def explain(self, model: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
+    def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
         runtime = self._runtime
         settings = runtime.pipeline.settings
         dialect = _dialect_of(body)
-        call = Call("explain", self._asker(key), dialect, model, {"model": model, **body}, len(str(body)), False, 0.0)
+        asked = {"model": model, **body}
+        call = Call(
+            "explain", self._asker(asker), dialect, model, asked, len(str(body)), False, 0.0, asker.get("agent", "")
+        )  # fmt: skip
         if len(body) > 0:
             dialect.check(call.body)
-        signals = read_signals(call)
-        profile = settings.profile_of(call.key)
+        signals = read_signals(call, tightest(call, settings))
+        profile = settings.profile_of(call)
         decision = decide(settings.rules, settings.catalog, model, signals, profile)
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
@@ -218,9 +222,14 @@ class Overview:
             },
         }  # fmt: skip
 
-    def _asker(self, key: str | None) -> Key:
+    def profiles(self) -> list[dict[str, Any]]:
+        settings = self._runtime.pipeline.settings
+        return reaches(settings.house, settings.catalog)
+
+    def _asker(self, asker: dict[str, str]) -> Key:
+        key = asker.get("key")
         if key is None:
-            return Key("explain", "explain")
+            return Key("explain", "explain", asker.get("profile", "default"))
         found = self._runtime.keyring.find(key.encode())
         if found is None:
             raise NotFound("This key is not known here.")

@@ -22,11 +22,12 @@ from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Catalog
 from ringfence.core.identity import Key
 from ringfence.core.registry import adapters
-from ringfence.core.route import Profile
+from ringfence.core.route import House
 from ringfence.egress.pool import Pool
 from ringfence.gateway import dialects
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.asgi import AsgiApp
+from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.http import HttpServer, Limits
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
@@ -36,7 +37,8 @@ from ringfence.gateway.site import Front
 from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
-from ringfence.runtime.instances import Instances, NotServable
+from ringfence.runtime.instances import CLOUDS, Instances, NotServable
+from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
 from ringfence.store import keys as keystore
 from ringfence.store.credentials import Credentials, admin_token, load_credentials, save_credentials
@@ -111,7 +113,7 @@ class Runtime:
         self.admission = Admission(config.admission.queue, config.admission.wait_s)
         self.relay = Relay(self.pool, _timeouts(config), self.instances.adapters)
         self.pipeline = Pipeline(
-            Settings(Catalog.of([]), _profiles(config), config.timeouts.retries),
+            Settings(Catalog.of([]), _house(config), config.timeouts.retries),
             limits=RateLimits(monotonic),
             admission=self.admission,
             placement=self.placement,
@@ -219,7 +221,9 @@ class Runtime:
             old.close()
 
     def _read_again(self) -> Config:
-        return load(self.origin.path, overrides=self.origin.overrides, kinds=self.instances.adapters)
+        config = load(self.origin.path, overrides=self.origin.overrides, kinds=self.instances.adapters)
+        sensitivity(config)  # a pattern that cannot be used is a problem of the file, as any other
+        return config
 
     def _apply(self, config: Config) -> None:
         """Everything that takes effect at once."""
@@ -238,7 +242,13 @@ class Runtime:
         """Models, windows or profiles may have changed: swap the settings of the path whole."""
         config = self.config
         catalog = Catalog.of(self.instances.models(config))
-        self.pipeline.settings = Settings(catalog, _profiles(config), config.timeouts.retries)
+        self.relay.clouds = {
+            name: Cloud(CLOUDS[provider.dialect], provider.url, provider.max_tokens)
+            for name, provider in config.providers.items()
+        }
+        self.pipeline.settings = Settings(
+            catalog, _house(config), config.timeouts.retries, sensitivity=sensitivity(config)
+        )
 
     # -- stop -------------------------------------------------------------------------------------------------------
 
@@ -339,8 +349,12 @@ def until_restart(fresh: Config, running: Config) -> Config:
     return fresh.model_copy(update={"server": server, "state_dir": running.state_dir})
 
 
-def _profiles(config: Config) -> dict[str, Profile]:
-    return {name: Profile(name, settings.reaches) for name, settings in config.profiles.items()}
+def _house(config: Config) -> House:
+    return House(
+        {name: settings.profile(name) for name, settings in config.profiles.items()},
+        {name: bound.profile for name, bound in config.agents.items()},
+        {name: bound.profile for name, bound in config.tools.items()},
+    )
 
 
 def _timeouts(config: Config) -> Timeouts:

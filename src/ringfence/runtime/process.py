@@ -31,6 +31,7 @@ from ringfence.core.registry import adapters
 from ringfence.runtime.claim import claim
 from ringfence.runtime.instances import NotServable
 from ringfence.runtime.parts import Origin, Outcome, Runtime
+from ringfence.runtime.sensitive import sensitivity
 from ringfence.store.failure import StoreFailed
 from ringfence.store.private_file import make_private_folder, replace_private
 from ringfence.tether import die_with_parent, leave_when_input_ends
@@ -84,6 +85,7 @@ async def _serve(spec: Spec, tell: Tell) -> None:
     began = monotonic()
     path = Path(spec.config) if spec.config else None
     config = load(path, overrides=spec.overrides, kinds=adapters(engines))
+    sensitivity(config)
     if path is not None:
         tell({"step": f"Configuration {path}"})
     origin = Origin(path, spec.overrides, _log_file(spec, config))

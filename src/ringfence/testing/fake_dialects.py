@@ -88,6 +88,7 @@ class Dialect:
         ]
         return {
             "/api/version": {"version": "0.33.0"},
+            "/api/status": {"cloud": {"disabled": True, "source": "env"}},
             "/api/tags": {"models": tags},
             "/api/ps": {"models": running},
             "/v1/models": self._listed("library"),

@@ -72,7 +72,7 @@ class FakeView:
         key["revoked_s"] = int(time.time())
         return dict(key)
 
-    def explain(self, model: str, body: dict[str, Any], key: str | None) -> dict[str, Any]:
+    def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
         for known in self.sample["models"]:
             if model in (known["name"], *known["aliases"]):
                 break
@@ -97,8 +97,12 @@ class FakeView:
             "chain": chain,
             "excluded": [],
             "window": window,
-            "signals": {"prompt_bytes": len(repr(body)), "key": key},
+            "signals": {"prompt_bytes": len(repr(body))},
+            "asker": asker,
         }
+
+    def profiles(self) -> list[dict[str, Any]]:
+        return [{"name": "default", "tier": "T1 sovereign", "boundary": "HOST", "targets": [], "idle": []}]
 
     async def reload(self) -> dict[str, Any]:
         self.reloads += 1

@@ -73,7 +73,10 @@ def test_merge_adds_what_is_missing_and_keeps_every_byte(tmp_path):
     link = tmp_path / "ringfence.yaml"
     link.symlink_to(file)
     before = load(file, {}).model_dump()
-    assert merge(link) == ["state_dir", "discovery", "mesh", "timeouts", "admission", "profiles", "logging"]
+    assert merge(link) == [
+        "state_dir", "discovery", "mesh", "timeouts", "admission", "profiles", "agents", "tools", "sensitivity",
+        "providers", "logging",
+    ]  # fmt: skip
     assert file.read_text().startswith(MINE)
     assert "# How long an engine may take.\ntimeouts:\n" in file.read_text()
     assert load(file, {}).model_dump() == before

@@ -58,7 +58,7 @@ def test_explain_passes_everything_on(admin: TestClient) -> None:
     asked = {"model": "auto", "body": {"messages": [{"role": "user", "content": "hi"}]}, "key": "laptop"}
     answer = admin.post("/control/v1/explain", json=asked).json()
     assert answer["model"] == "qwen3-8b"
-    assert answer["signals"]["key"] == "laptop"
+    assert answer["asker"] == {"key": "laptop"}
     assert [step["usable"] for step in answer["chain"]] == [True, False]
 
 

@@ -119,7 +119,8 @@ class TestOllama:
         ],
     )
     async def test_what_it_would_send_to_its_cloud_is_marked(self, entry: dict[str, str], reaches_cloud: bool) -> None:
-        fetch = pages(__api__version={"version": "0.33.0"}, __api__tags={"models": [entry]})
+        off = {"cloud": {"disabled": True, "source": "env"}}
+        fetch = pages(__api__version={"version": "0.33.0"}, __api__status=off, __api__tags={"models": [entry]})
         offers = await ollama.ADAPTER.examine(fetch) or []
         assert [offer.reaches_cloud for offer in offers] == [reaches_cloud]
 

@@ -1,0 +1,64 @@
+"""[pure] Profiles against what they name: a way that leads beyond its boundary is refused before anything is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ringfence.config.problems import KeyPath, nearest
+from ringfence.core.boundary import Boundary, Network, boundary_of
+
+if TYPE_CHECKING:
+    from ringfence.config.schema import Config, ModelSettings, ProfileSettings
+
+Breach = tuple[KeyPath, str]
+"""Where in the configuration, and what is wrong."""
+
+
+def breaches(config: Config) -> Iterator[Breach]:
+    """Everything that a profile, an agent or a tool is bound to and that is not there or lies too far."""
+    for name, profile in config.profiles.items():
+        at: KeyPath = ("profiles", name)
+        for place, model in enumerate(profile.chain):
+            yield from _reaches(config, name, profile, model, (*at, "chain", place))
+        if profile.exact is not None:
+            yield from _reaches(config, name, profile, profile.exact.model, (*at, "exact", "model"))
+        for place, delegate in enumerate(profile.delegates):
+            yield from _exists(config.profiles, delegate, "profile", (*at, "delegates", place))
+            if delegate in config.profiles and config.profiles[delegate].tier == "T4":
+                yield (*at, "delegates", place), f"'{delegate}' is of tier T4 itself, and makes no calls for others"
+    for name, settings in config.models.items():
+        if settings.provider is not None:
+            yield from _exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
+    for kind, bound in (("agents", config.agents), ("tools", config.tools)):
+        for name, settings in bound.items():
+            yield from _exists(config.profiles, settings.profile, "profile", (kind, name, "profile"))
+
+
+def reach_of(model: ModelSettings, mesh: tuple[Network, ...]) -> Boundary:
+    """How far a model lies, as far as the file tells. A host name is judged again once it is resolved: it may lie on
+    a mesh at most, or it is not served."""
+    if model.provider is not None:
+        return Boundary.CLOUD
+    url = model.address
+    if url is None or url.host == "localhost":
+        return Boundary.HOST
+    try:
+        return boundary_of(url.host, mesh)
+    except ValueError:
+        return Boundary.MESH
+
+
+def _reaches(config: Config, name: str, profile: ProfileSettings, model: str, at: KeyPath) -> Iterator[Breach]:
+    yield from _exists(config.models, model, "model", at)
+    if model not in config.models:
+        return
+    reached = reach_of(config.models[model], config.mesh_networks)
+    if reached > profile.reaches:
+        yield at, f"profile '{name}' stops at {profile.reaches.name}, and model '{model}' reaches {reached.name}"
+
+
+def _exists(known: Mapping[str, object], name: str, what: str, at: KeyPath) -> Iterator[Breach]:
+    if name not in known:
+        close = nearest(name, known)
+        yield at, f"there is no {what} '{name}'" + (f"; did you mean '{close}'?" if close else "")

@@ -1,0 +1,196 @@
+"""What becomes of one call: checked, counted, written down, and only then sent. Read `Calls.answer` downwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from time import monotonic
+from typing import NamedTuple
+
+from ringfence.core.errors import BoundaryRefused
+from ringfence.egress.caps import Claim, Refused, check_day, checked_body, read_permit
+from ringfence.egress.cloud import Cloud
+from ringfence.egress.exchange import Exchange
+from ringfence.egress.journal import Journal
+from ringfence.egress.journal_chain import NOT_SENT
+from ringfence.egress.permit import issue
+from ringfence.egress.pool import HeadedLine
+from ringfence.egress.server import Asked
+from ringfence.egress.settings import Timeouts
+from ringfence.store.failure import StoreFailed
+
+RETRY_S = 5.0
+log = logging.getLogger("ringfence.egress.calls")
+
+REASONS = {
+    "connect": (502, "The provider cannot be reached."),
+    "resolve": (502, "The provider's name leads to an address where no cloud may lie."),
+    "lost": (502, "The provider broke off before it answered."),
+    "stale": (502, "The provider broke off before it answered."),
+    "malformed": (502, "The provider sent something that cannot be read."),
+    "redirected": (502, "The provider points elsewhere; that is never followed."),
+    "too_long": (502, "The provider's answer did not end within the limits."),
+    "first_byte_timeout": (504, "The provider did not answer in time."),
+    "stalled": (504, "The provider did not answer in time."),
+}
+
+
+class Order(NamedTuple):
+    """What was checked: a claim, and the body to send."""
+
+    claim: Claim
+    body: bytes
+    digest: str
+    is_stream: bool
+
+
+class Calls:
+    """Answers every request of every caller. `now_s` is Unix time."""
+
+    def __init__(
+        self, clouds: Mapping[str, Cloud], journal: Journal, timeouts: Timeouts, now_s: Callable[[], float]
+    ) -> None:
+        self._clouds = clouds
+        self._journal = journal
+        self._timeouts = timeouts
+        self._now_s = now_s
+        self.running: set[asyncio.Task[None]] = set()
+
+    def serve(self, asked: Asked) -> None:
+        """Start answering."""
+        if asked.path == b"/v1/health":
+            asked.answer(200, {"status": "ok", "providers": sorted(self._clouds), "running": len(self.running)})
+        elif asked.path != b"/v1/calls" or asked.method != b"POST":
+            asked.refuse(Refused(404, "not_found", "There is POST /v1/calls here, and GET /v1/health."))
+        else:
+            task = asyncio.create_task(self._run(asked))
+            self.running.add(task)
+            task.add_done_callback(self.running.discard)
+
+    async def _run(self, asked: Asked) -> None:
+        try:
+            await self.answer(asked)
+        except Refused as refused:
+            log.info("refused: %s", refused.code)
+            asked.refuse(refused)
+        except Exception:
+            log.exception("a call could not be answered")
+            asked.abort()
+
+    async def answer(self, asked: Asked) -> None:
+        """One call, from its permit to its last byte. Refused when nothing of an answer has been passed on."""
+        claim = read_permit(asked.permit)
+        cloud = self._clouds.get(claim.provider)
+        if cloud is None:
+            raise Refused(403, "unknown_provider", "No provider of this name is switched on. Nothing was sent.")
+        if claim.ability not in cloud.heads:
+            raise Refused(400, "unknown_ability", f"This provider has no {claim.ability}. Nothing was sent.")
+        body, is_stream = checked_body(claim, cloud.provider.cap, asked.body)
+        asked.body = b""
+        order = Order(claim, body, sha256(body).hexdigest(), is_stream)
+        outcome = await self._tried(asked, cloud, order, is_fresh=False)
+        if outcome == "stale":  # a line that had waited was dead: once more, on a new one
+            outcome = await self._tried(asked, cloud, order, is_fresh=True)
+        if outcome in REASONS:
+            status, message = REASONS[outcome]
+            asked.refuse(Refused(status, outcome, message, RETRY_S))
+
+    async def _tried(self, asked: Asked, cloud: Cloud, order: Order, *, is_fresh: bool) -> str:
+        """The outcome. Every try is counted and written down before it is made."""
+        try:
+            addresses = await cloud.addresses(is_fresh=is_fresh)
+        except BoundaryRefused:
+            return "resolve"
+        except OSError:
+            return "connect"
+        outcome = "connect"
+        for address in addresses:
+            if asked.is_gone:
+                return "client_gone"
+            check_day(self._journal.today(order.claim.provider), cloud.provider.cap, self._now_s())
+            line = await self._written(order, address)
+            began = monotonic()
+            outcome, exchange = await self._sent(asked, cloud, order, address, is_fresh=is_fresh)
+            self._ended(line, order.claim, outcome, exchange, monotonic() - began)
+            if outcome != "connect":
+                break
+        return outcome
+
+    async def _written(self, order: Order, address: str) -> int:
+        """What is not written down does not leave."""
+        claim = order.claim
+        try:
+            return await self._journal.sent(
+                call=claim.call, key=claim.key, profile=claim.profile, provider=claim.provider, model=claim.model,
+                allowed=claim.allowed, address=address, max_tokens=claim.max_tokens, bytes_out=len(order.body),
+                sha256_out=order.digest,
+            )  # fmt: skip
+        except Exception:
+            log.exception("the journal cannot be written; nothing leaves")
+            message = "The journal of what leaves cannot be written, so nothing leaves. `ringfence doctor` tells more."
+            raise Refused(503, "journal_failed", message, RETRY_S) from None
+
+    async def _sent(
+        self, asked: Asked, cloud: Cloud, order: Order, address: str, *, is_fresh: bool
+    ) -> tuple[str, Exchange | None]:
+        """The outcome, and the exchange when there was a line to have one on."""
+        if asked.is_gone:
+            return "client_gone", None
+        try:
+            line = (None if is_fresh else cloud.take(address)) or await _dialled(asked, cloud, address)
+        except (OSError, TimeoutError):
+            return "connect", None
+        if line is None:
+            return "client_gone", None
+        if asked.is_gone:
+            line.cancel()
+            return "client_gone", None
+        if line.transport.is_closing():  # it was closed as soon as it was made: nobody would tell us
+            return "connect", None
+        claim, body = order.claim, order.body
+        timeouts = self._timeouts
+        exchange = Exchange(asked, line)
+        line.ask(
+            exchange,
+            issue(claim.call, claim.allowed, line.endpoint),
+            b"%b%d\r\n\r\n" % (cloud.heads[claim.ability], len(body)),
+            body,
+            timeouts.first_byte_s if order.is_stream else timeouts.answer_s,
+            timeouts.between_bytes_s,
+            keep=True,
+        )
+        limit = asyncio.get_running_loop().call_later(timeouts.call_s, exchange.give_up, "too_long")
+        try:
+            return await exchange.outcome, exchange
+        finally:
+            limit.cancel()
+
+    def _ended(self, line: int, claim: Claim, outcome: str, exchange: Exchange | None, took_s: float) -> None:
+        """Without an exchange no byte of the body left. The end need not be on disk for the next call to begin."""
+        status, bytes_in = (exchange.status, exchange.bytes_in) if exchange is not None else (0, 0)
+        digest = (exchange.digest if exchange is not None else sha256()).hexdigest()
+        log.info(
+            "call %s to %s: %s, status %d, %d bytes in, %.3f s",
+            claim.call, claim.provider, outcome, status, bytes_in, took_s,
+        )  # fmt: skip
+        noted = outcome if exchange is not None else NOT_SENT
+        try:
+            self._journal.ended(line, status=status, bytes_in=bytes_in, sha256_in=digest, outcome=noted)
+        except StoreFailed:
+            log.exception("the journal is closed; the end of call %s is missing in it", claim.call)
+
+
+async def _dialled(asked: Asked, cloud: Cloud, address: str) -> HeadedLine | None:
+    """A new line; None when the caller went away meanwhile."""
+    dialling = asyncio.ensure_future(cloud.dial(address))
+    asked.on_gone = dialling.cancel
+    try:
+        return await dialling
+    except asyncio.CancelledError:
+        if asked.is_gone:
+            return None
+        raise
+    finally:
+        asked.on_gone = None

@@ -1,0 +1,37 @@
+"""The gateway's side of the socket: where the egress process answers, and how a call's permit is said to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Ability, Endpoint
+from ringfence.egress.permit import Permit
+
+CALLS_PATH = "/v1/calls"
+HEALTH_PATH = "/v1/health"
+REFUSED_HEADER = b"x-egress-refused"
+
+
+def egress_endpoint(socket: Path) -> Endpoint:
+    """Where every provider is reached. It lies at CLOUD: what is said there leaves."""
+    return Endpoint(str(socket), 0, Boundary.CLOUD)
+
+
+def permit_line(
+    permit: Permit, *, key: str, profile: str, provider: str, model: str, max_tokens: int, ability: Ability
+) -> bytes:
+    """The header line `x-permit`, with CRLF. `max_tokens` is for all answers of the call together; `model` is the
+    provider's own name for it, as it stands in the body."""
+    said = {
+        "call": permit.call_id, "key": key, "profile": profile, "provider": provider, "model": model,
+        "allowed": permit.allowed.name, "max_tokens": max_tokens, "ability": ability.value,
+    }  # fmt: skip
+    return b"x-permit: %b\r\n" % json.dumps(said).encode("ascii")  # escapes all that could end the line
+
+
+def call_head(endpoint: Endpoint, permit_line: bytes) -> bytes:
+    """The head of one call, up to the number of its content-length: `b"%b%d\\r\\n\\r\\n" % (head, len(body))`."""
+    start = f"POST {CALLS_PATH} HTTP/1.1\r\n".encode("ascii")
+    return b"".join((start, endpoint.head, permit_line, b"content-type: application/json\r\ncontent-length: "))

@@ -1,0 +1,116 @@
+"""Connections to one provider: its name is resolved and judged, one address is pinned, and TLS holds it to its name.
+
+What goes there is fixed when the process starts: host, path and headers. A caller brings nothing but a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from time import monotonic
+from typing import Protocol
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Ability, Endpoint
+from ringfence.egress.pool import HeadedLine, Pool
+from ringfence.egress.resolve import LookUp, resolve_cloud, system_look_up
+from ringfence.egress.settings import Provider, loopback_of
+
+IDLE_S = 30.0
+"""Load balancers close an idle connection after 60 s or more; one that is closed while we write costs a call."""
+MAX_TRIED = 2
+"""Addresses of one name that are tried for one call: the second mends a host whose IPv6, or IPv4, leads nowhere."""
+
+
+class Adapter(Protocol):
+    """What is needed of a provider's adapter: where its dialect answers, and how it is told who asks."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]: ...
+    def path(self, ability: Ability, url: str) -> str: ...
+    def headers(self, api_key: str) -> bytes:
+        """Whole header lines, each with CRLF."""
+        ...
+
+
+class Cloud:
+    """One provider and the lines to it. Lines of two providers never mix, even where they share an address."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        adapter: Adapter,
+        tls: ssl.SSLContext,
+        connect_s: float,
+        *,
+        is_loopback_allowed: bool = False,
+        look_up: LookUp = system_look_up,
+    ) -> None:
+        self.provider = provider
+        self.pool = Pool(connect_s)
+        self.heads: Mapping[Ability, bytes] = {
+            ability: _head(provider, adapter, ability) for ability in adapter.abilities
+        }
+        self._tls = tls if provider.is_tls else None
+        self._is_loopback_allowed = is_loopback_allowed
+        self._look_up = look_up
+        self._last = ""  # the address that was dialled last
+
+    async def addresses(self, *, is_fresh: bool) -> tuple[str, ...]:
+        """Where to send: the address of a line that waits for work, else what the name leads to now, each judged.
+
+        `is_fresh`: no line that waits will do. OSError when the name leads nowhere, BoundaryRefused when it leads to
+        an address that no cloud has.
+        """
+        if not is_fresh and self._has_line():
+            return (self._last,)
+        host, port = self.provider.host, self.provider.port
+        if self._is_loopback_allowed and (address := loopback_of(host)) is not None:
+            return (address,)
+        pinned = await resolve_cloud(host, port, look_up=self._look_up)
+        return (pinned.address, *pinned.others)[:MAX_TRIED]
+
+    def take(self, address: str) -> HeadedLine | None:
+        """A line to this address that waits for work; None when there is none."""
+        line = self.pool.take(self._endpoint(address)) if self._has_line() else None
+        return line if isinstance(line, HeadedLine) else None
+
+    async def dial(self, address: str) -> HeadedLine:
+        """A new line to one of `addresses`. OSError (ssl.SSLError is one) or TimeoutError when there is none."""
+        endpoint, tls = self._endpoint(address), self._tls
+        async with asyncio.timeout(self.pool.connect_s):
+            _, line = await asyncio.get_running_loop().create_connection(
+                lambda: HeadedLine(self.pool, endpoint),
+                address,
+                endpoint.port,
+                ssl=tls,
+                server_hostname=self.provider.host if tls is not None else None,
+            )
+        self._last = address
+        return line
+
+    def _endpoint(self, address: str) -> Endpoint:
+        return Endpoint(address, self.provider.port, Boundary.CLOUD)
+
+    def _has_line(self) -> bool:
+        """Whether a line waits for work that is young enough to be trusted; older ones are closed."""
+        oldest = monotonic() - IDLE_S
+        endpoint = self._endpoint(self._last)
+        while self._last and (line := self.pool.take(endpoint)) is not None:
+            if isinstance(line, HeadedLine) and line.idle_since_s > oldest:
+                self.pool.keep(line)
+                return True
+            line.transport.abort()
+        return False
+
+
+def _head(provider: Provider, adapter: Adapter, ability: Ability) -> bytes:
+    """All of a request up to the number of its content-length. Compressed answers could not be passed on as events."""
+    path = adapter.path(ability, provider.url)
+    return b"".join((
+        f"POST {path} HTTP/1.1\r\nhost: {provider.authority}\r\n".encode("ascii"),
+        adapter.headers(provider.key),
+        b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n",
+        b"accept-encoding: identity\r\nuser-agent: ringfence\r\ncontent-length: ",
+    ))  # fmt: skip

@@ -1,0 +1,59 @@
+"""What is different when a target is a rented cloud: another body, a permit that travels, another dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ringfence.core.catalog import Endpoint, Target
+from ringfence.core.errors import BoundaryRefused, EngineFailed, Failure, RateLimited
+from ringfence.core.ports import Provider
+from ringfence.egress.client import call_head, permit_line
+from ringfence.egress.permit import Permit
+from ringfence.egress.pool import HeadedLine, Line
+from ringfence.gateway.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """One configured provider: how it is spoken to, where it is, and the most output that one call may ask for."""
+
+    adapter: Provider
+    url: str
+    max_tokens: int
+
+
+def request(
+    cloud: Cloud, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
+) -> tuple[bytes, bytes]:
+    """Head and body of the call to the egress process. BadRequest for what this dialect cannot carry."""
+    ability = call.dialect.ability
+    asked = cloud.adapter.request(ability, body, cloud.url, cloud.max_tokens)
+    data = orjson.dumps(asked)
+    profile = call.decision.profile if call.decision is not None else call.key.profile
+    line = permit_line(
+        permit, key=call.key.id, profile=profile, provider=target.provider, model=target.engine_model,
+        max_tokens=cloud.max_tokens, ability=ability,
+    )  # fmt: skip
+    return b"%b%d\r\n\r\n" % (call_head(endpoint, line), len(data)), data
+
+
+def failure(cloud: Cloud, target: Target, line: Line, status: int, error: Any) -> Failure:
+    """What a caller is told of an answer that is none: by the egress process itself, or by the provider."""
+    headers = line if isinstance(line, HeadedLine) else None
+    refused = headers.header(b"x-egress-refused") if headers is not None else None
+    later = headers.header(b"retry-after") if headers is not None else None
+    retry_after_s = float(later) if later is not None and later.isdigit() else None
+    if refused is None:
+        return cloud.adapter.failure(status, error, retry_after_s)
+    code = refused.decode("ascii", "replace")
+    if code == "boundary_refused":
+        return BoundaryRefused("The egress process refused this call: its permit does not reach a cloud.")
+    if code == "calls_per_day":
+        return RateLimited(
+            f"The day's calls to '{target.provider}' are used up (providers.{target.provider}.calls_per_day).",
+            code="provider_calls_used_up", retry_after_s=retry_after_s,
+        )  # fmt: skip
+    return EngineFailed(f"The call to '{target.provider}' did not leave, or did not come back: {code}.", code=code)

@@ -1,0 +1,117 @@
+"""Profiles on the real thing: who may do what, and what the answer says about who answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from whole import Reply, ask, command, control, question
+
+DEMO = Path(str(resources.files("ringfence.models") / "demo.gguf"))
+DIGEST = hashlib.sha256(DEMO.read_bytes()).hexdigest()
+CONFIG = f"""
+discovery: {{adopt: false}}
+models:
+  fast: {{source: demo, aliases: [auto]}}
+  near: {{url: "http://127.0.0.1:9", engine: vllm}}
+profiles:
+  personal: {{tier: T2, chain: [near, fast]}}
+  private: {{chain: [near], ending: park}}
+  client: {{exact: {{model: fast, quantisation: Q8_0, device: cpu, digest: {DIGEST}}}}}
+  strict: {{exact: {{model: fast, quantisation: Q4_K_M}}}}
+  conductor: {{tier: T4, delegates: [personal]}}
+agents:
+  coder: {{profile: personal}}
+tools:
+  look: {{profile: personal}}
+"""
+LOOK, OTHER = ({"type": "function", "function": {"name": name, "parameters": {}}} for name in ("look", "other"))
+
+
+@pytest.fixture(scope="module")
+def up(start_up: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    file = tmp_path_factory.mktemp("profiles") / "ringfence.yaml"
+    file.write_text(CONFIG)
+    return start_up("--config", str(file))
+
+
+@pytest.fixture(scope="module")
+def keys(up: Any) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for profile in ("personal", "private", "client", "strict", "conductor"):
+        told = command("keys", "create", profile, "--profile", profile, "--json", folder=up.folder)
+        made[profile] = json.loads(told.stdout)["secret"]
+    return made
+
+
+def chat(up: Any, key: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:
+    body = question("hello", **({"model": "auto", "max_tokens": 4} | more))
+    return ask(up.root_url, "POST", "/v1/chat/completions", body, key, 30.0, headers)
+
+
+def test_the_answer_names_who_answered(up: Any, keys: dict[str, str]) -> None:
+    reply = chat(up, keys["client"])
+    assert reply.status == 200
+    assert reply.headers["x-ringfence-model"] == "fast"
+    told = reply.headers["x-ringfence-configuration"]
+    assert all(part in told for part in ("window=4096", "quantisation=Q8_0", "device=cpu", "digest=")), told
+
+
+def test_a_client_gets_the_exact_thing_or_an_error(up: Any, keys: dict[str, str]) -> None:
+    refused = chat(up, keys["strict"])
+    assert (refused.status, refused.code) == (503, "target_unavailable")
+    assert "quantisation Q8_0" in refused.json["error"]["message"]
+    other = chat(up, keys["client"], model="near")
+    assert (other.status, other.code) == (403, "model_not_allowed")
+
+
+def test_a_chain_goes_on_where_a_private_one_waits(up: Any, keys: dict[str, str]) -> None:
+    assert chat(up, keys["personal"]).headers["x-ringfence-target"] == "llamacpp/fast"
+    waits = chat(up, keys["private"])
+    assert (waits.status, waits.code, waits.headers["retry-after"]) == (503, "target_unavailable", "15")
+
+
+def test_agents_and_profiles_that_are_not_listed_are_refused(up: Any, keys: dict[str, str]) -> None:
+    named = chat(up, keys["private"], {"x-ringfence-agent": "coder"})
+    assert named.headers["x-ringfence-target"] == "llamacpp/fast"  # the agent's chain, within the key's boundary
+    for headers, code in (
+        ({"x-ringfence-agent": "nobody"}, "agent_unknown"),
+        ({"x-ringfence-profile": "nothing"}, "profile_unknown"),
+    ):
+        refused = chat(up, keys["personal"], headers)
+        assert (refused.status, refused.code, refused.json["error"]["type"]) == (403, code, "permission_error")
+    assert chat(up, keys["conductor"], {"x-ringfence-profile": "personal"}).status == 200
+    refused = chat(up, keys["conductor"], {"x-ringfence-profile": "private"})
+    assert (refused.status, refused.code) == (403, "profile_not_delegated")
+
+
+def test_a_tool_that_is_not_classified_keeps_the_call_here(up: Any) -> None:
+    def allowed(*tools: Any) -> str:
+        asked = {"model": "auto", "profile": "personal", "body": {**question("hi"), "tools": list(tools)}}
+        return control(up, "/explain", "POST", asked)["allowed"]
+
+    assert (allowed(LOOK), allowed(LOOK, OTHER), allowed()) == ("CLOUD", "HOST", "CLOUD")
+
+
+def test_what_each_profile_may_reach_is_shown(up: Any) -> None:
+    told = command("profiles", folder=up.folder, env={"COLUMNS": "200"})
+    assert told.returncode == 0, told.stderr
+    for line in (
+        "personal  T2 speed-optional: text may travel as far as CLOUD",
+        "auto      near → fast, else an error",
+        "auto      near, else wait",
+        "calls as  personal",
+        "only      model fast",
+        "agents    coder",
+    ):
+        assert line in told.stdout, told.stdout
+    rows = {row["name"]: row for row in json.loads(command("profiles", "--json", folder=up.folder).stdout)["profiles"]}
+    may = {target["model"]: target["may"] for target in rows["client"]["targets"]}
+    assert (may, rows["client"]["idle"]) == ({"fast": True}, ["near"])
+    shown = command("explain", "auto", "--profile", "private", "--agent", "nobody", folder=up.folder)
+    assert shown.returncode == 1
+    assert "not classified" in shown.stderr

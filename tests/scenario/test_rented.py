@@ -1,0 +1,178 @@
+"""A rented cloud behind the whole product: who may reach it, what it sees, what the caller gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outgoing import KEY, provider
+from whole import Reply, ask, command, question
+
+from ringfence.egress.child import EgressProcess
+from ringfence.egress.journal_chain import calls, verify
+from ringfence.testing.fake_cloud import FakeCloud
+from ringfence.testing.fake_cloud_answers import Saying
+
+CONFIG = """
+discovery: {adopt: false}
+providers:
+  rented: {url: "https://api.cloud.example/v1", api_key: "env:RENTED_KEY", calls_per_day: 1000, max_tokens: 100}
+  other:
+    {dialect: anthropic, url: "https://api.other.example", api_key: "env:OTHER_KEY", calls_per_day: 3, max_tokens: 64}
+models:
+  fast: {source: TINY}
+  smart: {provider: rented, provider_model: fake-large}
+  wise: {provider: other, provider_model: fake-large}
+profiles:
+  personal: {tier: T2, chain: [smart, fast]}
+  bold: {tier: T3, chain: [wise]}
+tools:
+  look: {profile: personal}
+"""
+
+
+@dataclass
+class House:
+    root_url: str
+    folder: Path
+    keys: dict[str, str]
+    rented: FakeCloud
+    other: FakeCloud
+    egress: EgressProcess
+
+    def ask(self, profile: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:
+        body = question("canary-in-the-prompt", **({"model": "auto", "max_tokens": 8} | more))
+        return ask(self.root_url, "POST", "/v1/chat/completions", body, self.keys[profile], 30.0, headers)
+
+    async def chat(self, profile: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:
+        return await asyncio.to_thread(self.ask, profile, headers, **more)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
+    folder = tmp_path / "state"
+    for made in (folder, folder / "egress"):
+        made.mkdir(mode=0o700)
+    file = tmp_path / "ringfence.yaml"
+    file.write_text(CONFIG.replace("TINY", str(tiny_model)))
+    async with FakeCloud("openai", api_key=KEY) as rented, FakeCloud("anthropic", api_key=KEY) as other:
+        egress = EgressProcess({
+            "socket": str(folder / "egress" / "egress.sock"), "journal": str(folder / "journal"),
+            "providers": [
+                provider(rented.url), provider(other.url, "other", dialect="anthropic", calls_per_day=3, max_tokens=64),
+            ],
+            "allow_insecure_loopback": True,
+        })  # fmt: skip
+        await asyncio.to_thread(egress.start)
+        env = os.environ | {"RINGFENCE_STATE_DIR": str(folder)}
+        started = [sys.executable, "-m", "ringfence", "serve", "--config", str(file), "--port", "0"]
+        gateway = subprocess.Popen(started, env=env, stdout=subprocess.PIPE, text=True)
+        try:
+            root_url = await asyncio.to_thread(_ready, gateway)
+            keys = {"default": "", "personal": "", "bold": ""}
+            for profile in keys:
+                words = ("keys", "create", profile, "--profile", profile, "--json", "--config", str(file))
+                told = await asyncio.to_thread(command, *words, folder=folder)
+                keys[profile] = json.loads(told.stdout)["secret"]
+            yield House(root_url, folder, keys, rented, other, egress)
+        finally:
+            gateway.terminate()
+            gateway.wait(10)
+            await asyncio.to_thread(egress.stop)
+
+
+def _ready(gateway: subprocess.Popen[str]) -> str:
+    assert gateway.stdout is not None
+    for line in gateway.stdout:
+        ready = json.loads(line).get("ready")
+        if ready:
+            return str(ready["base_url"]).removesuffix("/v1")
+    raise AssertionError("the gateway did not start")
+
+
+async def test_what_leaves_and_what_comes_back(house: House) -> None:
+    house.rented.says = Saying(("from", " afar"))
+    reply = await house.chat("personal", user="somebody")
+    assert reply.status == 200, reply.body
+    assert reply.json["choices"][0]["message"]["content"] == "from afar"
+    assert (reply.json["model"], reply.headers["x-ringfence-boundary"]) == ("smart", "CLOUD")
+    (sent,) = house.rented.requests
+    assert sent.headers["authorization"] == f"Bearer {KEY}"
+    assert house.keys["personal"] not in str(sent.headers)
+    streamed = await house.chat("personal", stream=True)
+    assert b"from" in streamed.body and streamed.body.rstrip().endswith(b"data: [DONE]")
+    journal = calls(house.folder / "journal")
+    assert [(call.sent.profile, call.sent.provider, call.ended is not None) for call in journal] == [
+        ("personal", "rented", True)
+    ] * 2
+    assert verify(house.folder / "journal").is_whole
+    written = b"".join(path.read_bytes() for path in house.folder.rglob("*") if path.is_file())
+    assert b"canary-in-the-prompt" not in written and KEY.encode() not in written
+
+
+async def test_another_dialect(house: House) -> None:
+    house.other.says = Saying(("in", " other", " words"))
+    reply = await house.chat("bold")
+    assert reply.json["choices"][0]["message"]["content"] == "in other words", reply.body
+    assert reply.json["usage"]["total_tokens"] > 0
+    streamed = await house.chat("bold", stream=True, stream_options={"include_usage": True})
+    events = [json.loads(line[6:]) for line in streamed.body.splitlines() if line.startswith(b"data: {")]
+    assert "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"]) == "in other words"
+    assert events[-1]["usage"]["total_tokens"] > 0
+    assert {event["model"] for event in events} == {"wise"}
+    assert (await house.chat("bold")).status == 200
+    spent = await house.chat("bold")
+    assert (spent.status, spent.code) == (429, "provider_calls_used_up"), spent.body
+    assert len(house.other.requests) == 3
+
+
+async def test_who_may_not_reach_it(house: House) -> None:
+    refused = await house.chat("default", model="smart")
+    assert (refused.status, refused.code) == (403, "boundary_refused")
+    assert "would have to reach CLOUD" in refused.json["error"]["message"]
+    tool = {"type": "function", "function": {"name": "unlisted", "parameters": {"type": "object", "properties": {}}}}
+    stays = await house.chat("personal", tools=[tool])
+    assert stays.headers["x-ringfence-boundary"] == "HOST", stays.body
+    tool["function"]["name"] = "look"
+    goes = await house.chat("personal", tools=[tool])
+    assert goes.headers["x-ringfence-boundary"] == "CLOUD", goes.body
+    assert (house.rented.connections, len(house.rented.requests)) == (1, 1)
+
+
+async def test_what_is_sensitive_stays(house: House) -> None:
+    def said(text: str) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": text}]}
+
+    for text in ("pay with 4111 1111 1111 1111", "the token is ghp_" + "a1B2c3D4e5" * 4):
+        reply = await house.chat("personal", **said(text))
+        assert reply.headers["x-ringfence-boundary"] == "HOST", text
+        refused = await house.chat("personal", model="smart", **said(text))
+        assert (refused.status, refused.code) == (403, "boundary_refused")
+    labelled = await house.chat("personal", {"x-ringfence-label": "never heard of"})
+    assert labelled.headers["x-ringfence-boundary"] == "HOST"
+    assert house.rented.connections == 0
+    plain = await house.chat("personal", **said("pay with 4111 1111 1111 1112"))  # no card: its check digit is wrong
+    assert plain.headers["x-ringfence-boundary"] == "CLOUD"
+
+
+async def test_local_calls_do_not_notice_when_it_dies(house: House) -> None:
+    assert (await house.chat("personal")).headers["x-ringfence-boundary"] == "CLOUD"
+    assert house.egress.pid is not None
+    os.kill(house.egress.pid, 9)
+    assert (await house.chat("default", model="fast")).status == 200
+    assert (await house.chat("personal")).status == 200  # by the next of its chain, or by the one that came back
+    for _ in range(60):
+        if (await house.chat("personal")).headers["x-ringfence-boundary"] == "CLOUD":
+            break
+        await asyncio.sleep(0.1)
+    else:
+        raise AssertionError("it did not come back")
+    assert verify(house.folder / "journal").is_whole

@@ -1,0 +1,77 @@
+"""Profiles that lead beyond their boundary do not load, and the message names both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ringfence.config.load import load
+from ringfence.config.problems import ConfigInvalid
+from ringfence.core.boundary import Boundary
+from ringfence.core.route import Ending, Exact, Tier
+
+MODELS = """
+mesh: [10.0.0.0/8]
+models:
+  here: {source: demo}
+  near: {url: "http://10.0.0.7:8000", engine: vllm}
+  named: {url: "http://gpu.lan:8000", engine: vllm}
+  local: {url: "http://localhost:8000", engine: vllm}
+"""
+
+
+def problems(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "ringfence.yaml"
+    file.write_text(MODELS + text)
+    with pytest.raises(ConfigInvalid) as refused:
+        load(file, {})
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (
+            "profiles:\n  private: {chain: [here, near]}\n",
+            9,
+            "profiles.private.chain[1]: profile 'private' stops at HOST, and model 'near' reaches MESH",
+        ),
+        ("profiles:\n  private: {chain: [named]}\n", 9, "model 'named' reaches MESH"),
+        ("profiles:\n  client: {exact: {model: near}}\n", 9, "profiles.client.exact.model: profile 'client' stops at"),
+        ("profiles:\n  p: {chain: [hear]}\n", 9, "there is no model 'hear'; did you mean 'near'?"),
+        ("profiles:\n  lead: {tier: T4, delegates: [gone]}\n", 9, "there is no profile 'gone'"),
+        ("profiles:\n  a: {tier: T4}\n  b: {tier: T4, delegates: [a]}\n", 10, "is of tier T4 itself"),
+        ("agents:\n  coder: {profile: gone}\n", 9, "agents.coder.profile: there is no profile 'gone'"),
+        ("tools:\n  search: {profile: gone}\n", 9, "tools.search.profile: there is no profile 'gone'"),
+        ("profiles:\n  p: {tier: T1, boundary: cloud}\n", 9, "tier T1 never reaches a cloud"),
+        ("profiles:\n  p: {tier: T2, delegates: [default]}\n", 9, "only a profile of tier T4"),
+        ("profiles:\n  p: {exact: {model: here}, chain: [here]}\n", 9, "has no chain"),
+        ("profiles:\n  p: {exact: {model: here, digest: XYZ}}\n", 9, "profiles.p.exact.digest"),
+    ],
+)
+def test_what_does_not_load(tmp_path: Path, text: str, line: int, message: str) -> None:
+    told = problems(tmp_path, text)
+    assert message in told
+    assert f"ringfence.yaml:{line}:" in told
+
+
+def test_what_loads_and_what_it_means(tmp_path: Path) -> None:
+    file = tmp_path / "ringfence.yaml"
+    file.write_text(
+        MODELS + "profiles:\n"
+        "  personal: {tier: T2, chain: [here, near]}\n"
+        "  private: {boundary: mesh, chain: [near, local], ending: park}\n"
+        "  client: {exact: {model: here, window: 4096}}\n"
+        "  lead: {tier: T4, delegates: [personal]}\n"
+    )
+    profiles = {name: settings.profile(name) for name, settings in load(file, {}).profiles.items()}
+    assert {name: (p.tier, p.boundary) for name, p in profiles.items()} == {
+        "default": (Tier.SOVEREIGN, Boundary.HOST),
+        "personal": (Tier.SPEED_OPTIONAL, Boundary.CLOUD),
+        "private": (Tier.SOVEREIGN, Boundary.MESH),
+        "client": (Tier.SOVEREIGN, Boundary.HOST),
+        "lead": (Tier.COORDINATION, Boundary.HOST),
+    }
+    assert profiles["private"].ending is Ending.PARK
+    assert profiles["client"].exact == Exact("here", window=4096)

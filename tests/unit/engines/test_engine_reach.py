@@ -1,0 +1,132 @@
+"""What an engine would itself send on is told, and where it cannot tell, nothing is taken for granted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ringfence.core.ports import Fetch, Fetched
+from ringfence.engines import llamacpp, ollama
+from ringfence.placement.launch import environment
+
+OFF = {"cloud": {"disabled": True, "source": "env"}}
+ON = {"cloud": {"disabled": False, "source": "none"}}
+
+
+def pages(known: dict[str, Any]) -> Fetch:
+    async def fetch(path: str) -> Fetched:
+        return Fetched(200, known[path]) if path in known else Fetched(404, {"error": "not found"})
+
+    return fetch
+
+
+class TestOllama:
+    async def reaches(self, status: Any, *, version: str = "0.33.0", model: dict[str, Any] | None = None) -> bool:
+        known = {"/api/version": {"version": version}, "/api/tags": {"models": [model or {"name": "llama3:8b"}]}}
+        offers = await ollama.ADAPTER.examine(pages(known if status is None else known | {"/api/status": status}))
+        assert offers is not None
+        return offers[0].reaches_cloud
+
+    async def test_with_its_cloud_switched_off_what_is_local_stays(self) -> None:
+        assert not await self.reaches(OFF)
+
+    @pytest.mark.parametrize("status", [ON, {"cloud": None}, {"cloud": {"disabled": "true"}}, {"cloud": {}}, [], "on"])
+    async def test_with_its_cloud_on_or_untold_nothing_stays(self, status: Any) -> None:
+        assert await self.reaches(status)
+
+    @pytest.mark.parametrize(
+        ("version", "reaches"),
+        [
+            ("0.11.11", False),
+            ("0.5.7-0-ga420a45-dirty", False),
+            ("0.12.0", True),
+            ("0.15.6", True),
+            ("0.33.0-rc1", True),
+            ("1.0.0", True),
+            ("0.0.0", True),
+            ("unknown", True),
+            ("", True),
+        ],
+    )
+    async def test_a_server_without_that_page_is_known_by_its_version(self, version: str, reaches: bool) -> None:
+        assert await self.reaches(None, version=version) is reaches
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            {"name": "a:1", "remote_host": "https://ollama.example:443"},
+            {"name": "a:1", "remote_model": "gpt-oss:120b"},
+            {"name": "a:cloud", "model": "a:latest"},
+            {"name": "a:latest", "model": "a:120b-cloud"},
+        ],
+    )
+    async def test_a_remote_model_is_one_wherever_its_cloud_stands(self, model: dict[str, Any]) -> None:
+        assert await self.reaches(OFF, model=model)
+        assert await self.reaches(None, version="0.11.0", model=model)
+
+    @pytest.mark.parametrize("name", ["a:cloud", "a:Cloud ", " a:b:CLOUD", "a: cloud", "a:20b-cloud", "a-cloud"])
+    def test_names_that_go_to_its_cloud(self, name: str) -> None:
+        assert ollama.is_cloud_name(name)
+
+    @pytest.mark.parametrize("name", ["a", "cloud:8b", "mycloud", "a:20b:local", "my-cloud-model", "a:cloudy"])
+    def test_names_that_do_not(self, name: str) -> None:
+        assert not ollama.is_cloud_name(name)
+
+
+class TestLlamaCpp:
+    async def reaches(self, status: dict[str, Any]) -> list[bool]:
+        """Of the same model, unloaded, loaded, and loaded without an answer to what it has."""
+        ids = {"unloaded": "a", "loaded": "b", "silent": "c"}
+        listed = [
+            {"id": name, "status": status | {"value": "unloaded" if value == "unloaded" else "loaded"}}
+            for value, name in ids.items()
+        ]
+        router = {"role": "router", "default_generation_settings": {"n_ctx": 0}}
+        known = {"/props": router, "/v1/models": {"data": listed}}
+        known["/props?model=b&autoload=false"] = {"default_generation_settings": {"n_ctx": 900}}
+        offers = await llamacpp.ADAPTER.examine(pages(known))
+        return [offer.reaches_cloud for offer in offers or ()]
+
+    @pytest.mark.parametrize(
+        "status",
+        [
+            {"args": ["llama-server", "--rpc", "192.0.2.7:50052", "-c", "4096"]},
+            {"args": ["llama-server", "--rpc=192.0.2.7:50052"]},
+            {"args": ["llama-server", "--rpc", "127.0.0.1:50052,192.0.2.7:50052"]},
+            {"args": ["llama-server", "--rpc", "10.0.0.7:50052"]},
+            {"args": ["llama-server", "--rpc", "localhost:50052"]},
+            {"args": ["llama-server", "--rpc", "127.0.0.1.example:50052"]},
+            {"args": ["llama-server", "--rpc", "127.0.0.1"]},
+            {"args": ["llama-server", "--rpc"]},
+            {"args": ["llama-server"], "preset": "[a]\nrpc = gpu.example:50052\n"},
+            {"preset": "[a]\nctx-size = 1\n  LLAMA_ARG_RPC=gpu.example:50052"},
+            {"args": ["llama-server", "--rpc", "127.0.0.1:1"], "preset": "[a]\n--rpc = 127.0.0.1:1, [2001:db8::1]:2\n"},
+        ],
+    )
+    async def test_a_model_with_a_peer_elsewhere_does_not_stay(self, status: dict[str, Any]) -> None:
+        assert await self.reaches(status) == [True, True, True]
+
+    @pytest.mark.parametrize(
+        "status",
+        [
+            {},
+            {"args": None, "preset": None},
+            {"args": ["llama-server", "--rpc-like", "192.0.2.7:1", "-c", "4096"], "preset": "[a]\nctx-size = 4096\n"},
+            {"args": ["llama-server", "--rpc", "127.0.0.1:50052,[::1]:50053"]},
+        ],
+    )
+    async def test_a_model_without_one_stays(self, status: dict[str, Any]) -> None:
+        assert await self.reaches(status) == [False, False, False]
+
+    def test_an_engine_of_our_own_has_no_peers(self) -> None:
+        assert "LLAMA_ARG_RPC" not in environment({"LLAMA_ARG_RPC": "192.0.2.7:50052", "PATH": "/bin"})
+        spec = {"model_path": "m.gguf", "alias": "a", "api_key": "k", "parent_pid": os.getpid(), "rpc": "192.0.2.7:1"}
+        command = [sys.executable, "-P", "-m", "ringfence.engines.llamacpp_process"]
+        line = json.dumps(spec) + "\n"
+        said = subprocess.run(command, check=False, input=line, capture_output=True, text=True, timeout=20)
+        assert (said.returncode, list(json.loads(said.stdout))) == (1, ["error"])
