@@ -143,7 +143,7 @@ def test_tools_reach_the_real_engine(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("model", EVERY_MODEL)
 def test_json_schema(client: openai.OpenAI, model: str) -> None:
-    # Letters alone: a model of random weights now and then writes half a character, which llama.cpp then cannot read back.
+    # Letters alone: a model of random weights now and then writes half a character, which llama.cpp cannot read back.
     city = {"type": "string", "pattern": "^[A-Za-z]{1,12}$"}
     schema = SCHEMA | {"properties": SCHEMA["properties"] | {"city": city}}
     wanted = {"type": "json_schema", "json_schema": {"name": "weather", "schema": schema, "strict": True}}
