@@ -189,6 +189,7 @@ def _way_out(spec: dict[str, Any], parent: Any) -> Any:
     from ringfence.cli.outside import configured, egress_settings, only_outside
     from ringfence.config.problems import ConfigError
     from ringfence.egress.child import EgressProcess
+    from ringfence.store.failure import StoreFailed
 
     config = configured(path, spec["overrides"])
     if config is None:
@@ -196,7 +197,7 @@ def _way_out(spec: dict[str, Any], parent: Any) -> Any:
     parent.keep_from_gateway(only_outside(config))
     try:
         return EgressProcess(egress_settings(config), tell=parent.warn)
-    except ConfigError as error:
+    except (ConfigError, StoreFailed) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(2) from None
 

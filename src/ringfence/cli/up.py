@@ -83,23 +83,22 @@ class Parent:
         self._say(f"[yellow]![/] {escape(line)}")
 
     def run(self, way_out: EgressProcess | None = None) -> int:
-        """Until a signal comes or the gateway gives up; the exit status. `way_out` lives as long, and dies first."""
+        """Until a signal comes or the gateway gives up; the exit status. `way_out` is there before it, and after it."""
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGINT, self._pass_on)
+        signal.signal(signal.SIGHUP, self._reload)
         if way_out is None:
             return self._run()
         try:
             way_out.start()
+            return self._run()
         except EgressNotStarted as error:
             self._failed({"failed": f"the egress process: {error}", "problems": []})
             return 1
-        try:
-            return self._run()
         finally:
             way_out.stop()
 
     def _run(self) -> int:
-        signal.signal(signal.SIGTERM, self._pass_on)
-        signal.signal(signal.SIGINT, self._pass_on)
-        signal.signal(signal.SIGHUP, self._reload)
         restarts = 0
         while not self._ending:
             began = time.monotonic()

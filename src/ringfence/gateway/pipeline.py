@@ -119,6 +119,7 @@ class Pipeline:
         held = Held(self, call)
         self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0), held)
         relay, allowed = self.relay, decision.allowed
+        heads = self.settings.heads  # of the settings that chose the targets: a reload may come before the answer
         failure: Failure | None = None
         try:
             for target in walk(decision.chain, allowed, self.health.is_usable, self.settings.retries):
@@ -136,7 +137,6 @@ class Pipeline:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    heads = self.settings.heads
                     return reply, reply_head(heads, call.id, target, decision.rule, window, held.allowance)
         except BaseException:
             held.release(None)

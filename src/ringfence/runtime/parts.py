@@ -242,7 +242,7 @@ class Runtime:
         """Models, windows or profiles may have changed: swap the settings of the path whole."""
         config = self.config
         catalog = Catalog.of(self.instances.models(config))
-        self.relay.clouds = {
+        self.relay.clouds |= {  # one that is gone stays: a call that was decided before may still be on its way to it
             name: Cloud(CLOUDS[provider.dialect], provider.url, provider.max_tokens)
             for name, provider in config.providers.items()
         }
