@@ -163,6 +163,24 @@ def profiles(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def prove(
+    profile: Annotated[list[str] | None, typer.Argument(help="Profiles to prove; default: all.")] = None,
+    way: Annotated[list[str] | None, typer.Option("--way", help="Try this way only; may be given again.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a report that can be handed on.")] = None,
+    list_ways: Annotated[bool, typer.Option("--list", help="Show the ways, and end.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try to get text out of every profile, in a network that counts each packet. Exit status 0 when it held."""
+    from ringfence.cli import prove as proving
+
+    if list_ways:
+        proving.list_ways(as_json=as_json)
+        return
+    raise typer.Exit(proving.run(config, profile or [], way or [], html, as_json=as_json))
+
+
+@app.command()
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """What is missing or wrong on this machine, and how to mend it."""
     from ringfence.cli.doctor import examine

