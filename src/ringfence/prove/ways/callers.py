@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from ringfence.prove.house import House
 from ringfence.prove.temptations import (
@@ -94,7 +95,7 @@ async def _unlisted_tool(house: House, text: str) -> Tried:
 
 
 async def _remote_media(house: House, text: str) -> Tried:
-    parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": f"{AWAY}?{text}"}}]
+    parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": f"{AWAY}?{quote(text)}"}}]
     body = {"model": LOCAL_MODEL, "messages": [{"role": "user", "content": parts}]}
     return Tried.by(await house.ask("/v1/chat/completions", body))
 

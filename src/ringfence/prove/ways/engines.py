@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
 from ringfence.prove.house import House
 from ringfence.prove.temptations import (
@@ -63,7 +64,7 @@ async def _redirected(house: House, text: str) -> Tried:
 
 async def _probe_redirected(house: House, text: str) -> Tried:
     """An engine answers the questions that look at it with an address elsewhere."""
-    house.redirecting.always = Behaviour(Fault.REDIRECT, location=f"{AWAY}?{text}")
+    house.redirecting.always = Behaviour(Fault.REDIRECT, location=f"{AWAY}?{quote(text)}")
     looked = len(house.redirecting.requests)
     house.redirecting.drop_connections()
     until = monotonic() + LOOK_S

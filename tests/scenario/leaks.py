@@ -1,0 +1,212 @@
+"""Leaks, one for each way of the proof: what could be broken in the production code, and the way that must find it.
+
+An edit replaces a text that stands in a file exactly once, so that a leak cannot quietly stop being one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import ringfence
+
+CALL_HOME = '__import__("socket").create_connection(("11.77.0.1", 80), 1).close()'
+"""A packet to where nobody has any business."""
+FOLLOW = (
+    "    def on_header(self, name: bytes, value: bytes) -> None:\n"
+    '        if name.lower() == b"location":\n'
+    '            fetch = __import__("urllib.request").request.urlopen\n'
+    "            asyncio.get_running_loop().run_in_executor(None, fetch, value.decode())\n\n"
+)
+
+
+@dataclass(frozen=True)
+class Edit:
+    file: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Leak:
+    """`way` must find it under `profile`."""
+
+    way: str
+    profile: str
+    edits: tuple[Edit, ...]
+
+
+def _leak(way: str, profile: str, *edits: tuple[str, str, str]) -> Leak:
+    return Leak(way, profile, tuple(Edit(*edit) for edit in edits))
+
+
+def _then(file: str, lines: str, more: str) -> tuple[str, str, str]:
+    """`more` behind these lines."""
+    return file, lines, lines + more
+
+
+TIGHTEN = "    return boundary if boundary <= signals.tightest else signals.tightest\n"
+RULES, PIPELINE, POOL = "routing/rules.py", "gateway/pipeline.py", "egress/pool.py"
+STANDING, CALLS, INSTANCES = "routing/standing.py", "egress/calls.py", "runtime/instances.py"
+END_OF_ANSWER = "    def on_message_complete(self) -> None:\n        if self._whole"
+
+
+def _widened_for(condition: str) -> tuple[str, str, str]:
+    return RULES, TIGHTEN, f"    if {condition}:\n        return signals.tightest\n{TIGHTEN}"
+
+
+FURTHER_CHAIN = (
+    (
+        PIPELINE,
+        "            for target in walk(decision.chain, allowed, ",
+        "            allowed, every = Boundary.CLOUD, self.settings.catalog.models.values()\n"
+        "            rented = tuple(t for model in every for t in model.targets if t.provider)\n"
+        "            decision.chain = type(decision.chain)('', decision.chain.targets[:1] + rented)\n"
+        "            for target in walk(decision.chain, allowed, ",
+    ),
+)
+"""When the first target fails, rented ones are tried."""
+
+LEAKS = (
+    _leak("cloud-model", "private", (RULES, TIGHTEN, "    return signals.tightest\n")),
+    _leak("cloud-stream", "private", _widened_for("signals.stream")),
+    _leak("completions", "private", _widened_for("signals.ability == 'completions'")),
+    _leak("embeddings", "private", _widened_for("signals.ability == 'embeddings'")),
+    _leak(
+        "every-model", "private",
+        (
+            RULES, "    model, reason = _asked(catalog, name, profile)\n",
+            "    model, reason = _asked(catalog, name, profile)\n"
+            "    if name in model.aliases:\n        allowed = Boundary.CLOUD\n",
+        ),
+    ),
+    _leak(
+        "auto", "private",
+        (
+            RULES, "        targets = dict.fromkeys(target for model in found for target in model.targets)\n",
+            "        every = [target for model in catalog.models.values() for target in model.targets]\n"
+            "        targets = dict.fromkeys(sorted(every, key=lambda target: -target.boundary))\n",
+        ),
+        (
+            RULES, "    model, reason = _asked(catalog, name, profile)\n",
+            "    model, reason = _asked(catalog, name, profile)\n"
+            "    if name == AUTO:\n        allowed = Boundary.CLOUD\n",
+        ),
+    ),
+    _leak(
+        "mesh-model", "private",
+        ("core/boundary.py", "    return Boundary.MESH if _in_any(", "    return Boundary.HOST if _in_any("),
+    ),
+    _leak(
+        "agent-header", "private",
+        (STANDING, "min(inner.boundary, outer.boundary)", "inner.boundary"),
+    ),
+    _leak("profile-header", "private", (STANDING, "        profile = _within(profile, other)\n", "        return other\n")),
+    _leak(
+        "label", "personal",
+        (PIPELINE, 'tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()', "()"),
+    ),
+    _leak(
+        "secret", "personal",
+        (
+            PIPELINE, "    return min(reach, settings.sensitivity.read(call.body, labels).tightest)\n",
+            "    return reach if not labels else Boundary.HOST\n",
+        ),
+    ),
+    _leak("tool", "private", _widened_for("signals.tools")),
+    _leak(
+        "unlisted-tool", "personal",
+        (STANDING, "profile is not None else Boundary.HOST)", "profile is not None else Boundary.CLOUD)"),
+    ),
+    _leak(
+        "remote-media", "private",
+        (
+            "gateway/dialects/chat.py", '            if isinstance(url, str) and not url.startswith("data:"):\n',
+            '            if isinstance(url, str) and not url.startswith("data:"):\n'
+            '                __import__("urllib.request").request.urlopen(url, timeout=2)\n',
+        ),
+    ),
+    _leak(
+        "steering-fields", "private",
+        (
+            "gateway/dialects/dialect.py", "            if name in REFUSED_FIELDS:\n",
+            "            if name in REFUSED_FIELDS:\n"
+            '                __import__("urllib.request").request.urlopen(str(body[name]), timeout=2)\n',
+        ),
+    ),
+    _leak(
+        "as-proxy", "private",
+        (
+            "gateway/head.py", '    if not target.startswith(b"/") or method == b"CONNECT":\n',
+            '    if not target.startswith(b"/") or method == b"CONNECT":\n'
+            '        __import__("urllib.request").request.urlopen(target.decode(), timeout=2)\n',
+        ),
+    ),
+    _leak(
+        "explain", "private",
+        (
+            "runtime/overview.py", "        signals = read_signals(call, tightest(call, settings))\n",
+            f"        signals = read_signals(call, tightest(call, settings))\n        {CALL_HOME}\n",
+        ),
+    ),
+    _leak(
+        "tight-permit", "private",
+        ("egress/caps.py", "    if not allowed.permits(Boundary.CLOUD):\n", "    if False:\n"),
+        (CALLS, "issue(claim.call, claim.allowed, line", "issue(claim.call, line.endpoint.boundary, line"),
+    ),
+    _leak(
+        "other-host", "private",
+        (
+            CALLS, "        if cloud is None:\n",
+            "        if cloud is None:\n            await asyncio.open_connection(claim.provider, 443)\n",
+        ),
+    ),
+    _leak(
+        "roving-engine", "private",
+        ("engines/ollama.py", "reaches_cloud=has_cloud or _is_remote(entry),", "reaches_cloud=False,"),
+    ),
+    _leak(
+        "renamed-engine", "private",
+        (INSTANCES, "return Endpoint(at.address, url.port,", "return Endpoint(url.host, url.port,"),
+        (POOL, "        if boundary_of(endpoint.address, self.mesh) > endpoint.boundary:\n", "        if False:\n"),
+    ),
+    _leak(
+        "failing-embeddings", "private",
+        _then(
+            PIPELINE, "        self.health.record(target, reason)\n",
+            f"        if call.dialect.name == 'embeddings':\n            {CALL_HOME}\n",
+        ),
+    ),
+    _leak("redirect", "private", (POOL, END_OF_ANSWER, FOLLOW + END_OF_ANSWER)),
+    _leak("probe-redirect", "private", (POOL, END_OF_ANSWER, FOLLOW + END_OF_ANSWER)),
+    _leak(
+        "broken-stream", "private",
+        _then(
+            "gateway/relay.py", "    def _break(self, outcome: str, failure: Failure) -> None:\n",
+            f"        {CALL_HOME}\n",
+        ),
+    ),
+    _leak("retry", "private", *FURTHER_CHAIN),
+    _leak("fallback", "private", *FURTHER_CHAIN),
+    _leak(
+        "afterwards", "private",
+        (
+            PIPELINE, "        now = monotonic()\n        started_at,",
+            f"        asyncio.get_running_loop().call_later(0.5, lambda: {CALL_HOME})\n"
+            "        now = monotonic()\n        started_at,",
+        ),
+    ),
+)  # fmt: skip
+
+
+def plant(leak: Leak, folder: Path) -> Path:
+    """A copy of the program with the leak in it; the folder to put before others on Python's path."""
+    source = folder / "ringfence"
+    shutil.copytree(Path(ringfence.__file__).parent, source, ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in leak.edits:
+        path = source / edit.file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(edit.before) == 1, f"{edit.file} has {text.count(edit.before)} times: {edit.before}"
+        path.write_text(text.replace(edit.before, edit.after), encoding="utf-8")
+    return folder

@@ -1,0 +1,118 @@
+"""`ringfence prove` on real processes in real network namespaces: it holds, and it finds every leak that is planted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from leaks import LEAKS, Leak, plant
+
+from ringfence.prove.network import NoNamespace, check_tools
+from ringfence.prove.way import all_ways
+
+pytestmark = pytest.mark.slow
+CONFIG = Path(__file__).with_name("prove.yaml")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "profiles.yaml"
+
+
+def prove(*words: str, source: Path | None = None, config: Path = CONFIG) -> subprocess.CompletedProcess[str]:
+    """`ringfence prove WORDS`, of this program or of the copy of it in `source`."""
+    env = os.environ | ({"PYTHONPATH": str(source)} if source is not None else {})
+    return subprocess.run(
+        [sys.executable, "-m", "ringfence", "prove", *words, "--config", str(config)],
+        env=env, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    """By profile and then by way."""
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    assert not [one["failed"] for one in told["profiles"] if one["failed"]], told["profiles"]
+    return {one["profile"]: {row["way"]: row for row in one["ways"]} for one in told["profiles"]}
+
+
+def test_this_machine_has_room_for_it() -> None:
+    try:
+        check_tools()
+    except NoNamespace as missing:
+        pytest.fail(str(missing))
+
+
+def test_every_profile_holds_and_the_sink_sees_what_may_leave(tmp_path: Path) -> None:
+    report = tmp_path / "proof.html"
+    done = prove("--json", "--html", str(report))
+    by_profile = rows(done)
+    assert done.returncode == 0, done.stdout
+    assert set(by_profile) == {"default", "personal", "private", "office", "client", "conductor"}
+    for tried in by_profile.values():
+        assert set(tried) == {way.name for way in all_ways()} | {"afterwards"}
+    for profile in ("default", "private", "client", "conductor"):
+        assert sum(row["packets"] for row in by_profile[profile].values()) == 0, profile
+    personal, office = by_profile["personal"], by_profile["office"]
+    assert all(personal[way]["text_arrived"] for way in ("cloud-model", "cloud-stream", "every-model", "mesh-model"))
+    assert {"api.gpt.example", "api.claude.example"} <= {
+        place.split("asking for ")[1].split(" ")[0] for place in personal["every-model"]["to"] if "asking" in place
+    }
+    assert office["mesh-model"]["text_arrived"] and not office["cloud-model"]["packets"]
+    assert all(not personal[way]["packets"] for way in ("label", "secret", "unlisted-tool", "redirect", "as-proxy"))
+    page = report.read_text(encoding="utf-8")
+    assert "The data fence held" in page and "<script" not in page and "Nothing left for private" in page
+
+
+def test_the_shipped_profiles_are_proven_in_a_table() -> None:
+    done = prove("private", "personal", config=EXAMPLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing left for private: " in done.stdout and "Proven. " in done.stdout
+    assert "roving-engine" in done.stdout and "held 0" in done.stdout
+
+
+def test_every_way_has_a_leak_that_it_must_find() -> None:
+    assert {leak.way for leak in LEAKS} == {way.name for way in all_ways()} | {"afterwards"}
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """The proof of each way with its leak planted; several at a time, as most of it is waiting."""
+
+    def one(leak: Leak) -> subprocess.CompletedProcess[str]:
+        source = plant(leak, tmp_path_factory.mktemp(leak.way))
+        way = "auto" if leak.way == "afterwards" else leak.way
+        return prove(leak.profile, "--way", way, "--json", source=source)
+
+    with ThreadPoolExecutor(3) as several:
+        yield {leak.way: several.submit(one, leak) for leak in LEAKS}
+
+
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.way)
+def test_a_planted_leak_is_found(leak: Leak, proofs: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
+    done = proofs[leak.way].result()
+    found = rows(done)[leak.profile][leak.way]
+    assert found["verdict"] == "LEAK", done.stdout + done.stderr
+    assert found["beyond_packets"] > 0
+    assert done.returncode == 1
+
+
+def test_a_sink_that_is_blind_proves_nothing(tmp_path: Path) -> None:
+    """What may leave must be seen to leave: a house whose clouds cannot be reached at all is no proof."""
+    source = plant(Leak("", "", ()), tmp_path)
+    egress = source / "ringfence" / "egress" / "calls.py"
+    text = egress.read_text(encoding="utf-8")
+    egress.write_text(text.replace("        if cloud is None:\n", "        if cloud is not None:\n"), encoding="utf-8")
+    done = prove("personal", "--way", "cloud-model", "--json", source=source)
+    assert rows(done)["personal"]["cloud-model"]["verdict"] == "blind"
+    assert done.returncode == 1
+
+
+def test_a_name_that_is_not_there_is_told() -> None:
+    for words in (("nobody",), ("--way", "teleport")):
+        done = prove(*words)
+        assert done.returncode == 2
+        assert words[-1] in done.stderr and "There are: " in done.stderr
