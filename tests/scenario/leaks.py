@@ -102,7 +102,7 @@ LEAKS = (
         "agent-header", "private",
         (STANDING, "min(inner.boundary, outer.boundary)", "inner.boundary"),
     ),
-    _leak("profile-header", "private", (STANDING, "        profile = _within(profile, other)\n", "        return other\n")),
+    _leak("profile-header", "private", (STANDING, "        profile = _within(profile, other)", "        return other")),
     _leak(
         "label", "personal",
         (PIPELINE, 'tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()', "()"),
