@@ -70,6 +70,12 @@ def test_ways_cover_places_that_there_are() -> None:
     assert {place for way in all_ways() for place in way.covers} - _all_places() == set()
 
 
+def test_the_list_of_derived_calls_is_whole() -> None:
+    page = (SOURCE.parents[1] / "docs" / "security.md").read_text(encoding="utf-8")
+    told = {place.partition(" ")[2] for place in _all_places() if place.startswith(("call ", "permit "))}
+    assert told == set(re.findall(r"`([a-z/_]+\.py:[A-Za-z_.]+)`", page))
+
+
 def test_names_of_ways_are_their_own() -> None:
     names = [way.name for way in all_ways()]
     assert len(set(names)) == len(names) >= 20

@@ -14,6 +14,7 @@ import typer
 
 from ringfence.cli.main import app
 from ringfence.core import errors
+from ringfence.prove.way import all_ways
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -139,3 +140,11 @@ def test_no_file_of_the_state_folder_is_forgotten(gateway: Any) -> None:
     told = {name for cell in cells for name in re.findall(r"`([\w.]+)/?`", cell)}
     told |= {"ringfence.db-wal", "ringfence.db-shm"}
     assert {path.name for path in gateway.folder.iterdir() if not path.name.startswith(".")} <= told
+
+
+# -- the proof --------------------------------------------------------------------------------------------------
+
+
+def test_the_ways_of_the_proof_are_told() -> None:
+    told = re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", page("prove.md").split("## The ways")[1], re.M)
+    assert told == [(way.name, way.text) for way in all_ways()]
