@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,28 @@ async def test_what_leaves_and_what_comes_back(house: House) -> None:
     assert verify(house.folder / "journal").is_whole
     written = b"".join(path.read_bytes() for path in house.folder.rglob("*") if path.is_file())
     assert b"canary-in-the-prompt" not in written and KEY.encode() not in written
+
+
+async def test_the_control_api_tells_what_left(house: House) -> None:
+    def told() -> dict[str, dict[str, Any]]:
+        token = (house.folder / "admin.token").read_text().strip()
+        found = ask(house.root_url, "GET", "/control/v1/egress", None, token).json
+        assert found["journal"]["state"] in ("empty", "whole"), found
+        return {one["name"]: one for one in found["profiles"]}
+
+    before = await asyncio.to_thread(told)
+    assert {one["since"] for one in before.values()} == {"journal"}
+    assert (await house.chat("default", model="fast")).status == 200
+    assert await asyncio.to_thread(told) == before
+    began_s = time.time()
+    assert (await house.chat("personal")).headers["x-ringfence-boundary"] == "CLOUD"
+    async with asyncio.timeout(5):
+        while (now := await asyncio.to_thread(told))["personal"]["is_running"]:
+            await asyncio.sleep(0.05)  # the end of a call is written after the caller has it
+    assert (now["personal"]["calls"], now["personal"]["since"]) == (1, "last_call")
+    assert began_s - 0.01 <= now["personal"]["since_s"] <= time.time()
+    for name in ("default", "bold"):
+        assert (now[name]["calls"], now[name]["since"]) == (0, "journal")
 
 
 async def test_another_dialect(house: House) -> None:

@@ -32,11 +32,6 @@ CALL_COLUMNS = (
     "seq", "time", "call", "key", "profile", "provider", "model", "allowed", "address", "max_tokens", "bytes_out",
     "sha256_out", "ended", "status", "bytes_in", "sha256_in", "outcome",
 )  # fmt: skip
-MEND = (
-    "Copy the folder {folder} somewhere safe before anything else, and compare it with your last export or noted head. "
-    "To go on, move it away and start Ringfence again: a new journal begins."
-)
-
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -84,6 +79,8 @@ def verify_command(
     as_json: JsonOption = False,
 ) -> None:
     """Find out whether a line was changed, removed, inserted or moved. Exit status 0 when whole, 1 when broken."""
+    from ringfence.egress.journal_chain import MEND
+
     verdict, folder = _verified(config, noted)
     if as_json:
         typer.echo(json.dumps({**asdict(verdict), "head": str(verdict.head), "folder": str(folder)}))
@@ -203,8 +200,7 @@ def _utc(at_s: float) -> str:
 
 
 def _place(folder: Path, verdict: Verdict) -> str:
-    line = f", line {verdict.line}" if verdict.line else ""
-    return f"The journal is broken. {folder / verdict.file}{line}: {_plain(verdict.what)}"
+    return f"The journal is broken. {_plain(verdict.place(folder))}"
 
 
 def _row(call: Call) -> dict[str, Any]:

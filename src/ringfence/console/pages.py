@@ -1,4 +1,4 @@
-"""The console's pages, on the application of the control API: the way in, the one page, and its own files.
+"""The console's pages, on the application of the control API: the way in, the two pages, and their files.
 
 Nothing is loaded from anywhere else, no script or style stands in a page, and what is shown is put in as text.
 """
@@ -63,6 +63,7 @@ class Pages:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/", self.root, methods=["GET"], response_class=Response)
         router.add_api_route(CONSOLE, self.console, methods=["GET"], response_class=Response)
+        router.add_api_route(f"{CONSOLE}/egress", self.egress, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/sign-in", self.sign_in, methods=["POST"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/session", self.session, methods=["GET"], response_class=Response)
         router.add_api_route(
@@ -79,7 +80,10 @@ class Pages:
             answer = self._enter(token)
             is_back = answer.status_code != 303 and self._find(request) is not None  # an old link, by someone who is in
             return RedirectResponse(CONSOLE, status_code=303, headers=PAGE_HEADERS) if is_back else answer
-        return self._page("console.html") if self._find(request) is not None else self._page("sign_in.html", problem="")
+        return self._page_of("console.html", request)
+
+    async def egress(self, request: Request) -> Response:
+        return self._page_of("egress.html", request)
 
     async def sign_in(self, request: Request) -> Response:
         body = b""
@@ -123,6 +127,10 @@ class Pages:
         left_s = max(1, int(found["expires_s"] - time()))
         answer.set_cookie(self._cookie, session_id, max_age=left_s, path="/", httponly=True, samesite="strict")
         return answer
+
+    def _page_of(self, name: str, request: Request) -> HTMLResponse:
+        """The page for somebody who is signed in, the way in for everybody else."""
+        return self._page(name) if self._find(request) is not None else self._page("sign_in.html", problem="")
 
     def _page(self, name: str, status: int = 200, **values: str) -> HTMLResponse:
         static = f"{CONSOLE}/static/{self._assets.edition}"

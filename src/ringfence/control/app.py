@@ -11,6 +11,7 @@ from ringfence.control import (
     config,
     console,
     devices,
+    egress,
     events,
     explain,
     instances,
@@ -26,7 +27,7 @@ from ringfence.control.shield import Shield
 from ringfence.control.view import View
 
 PREFIX = "/control/v1"
-RESOURCES = (status, models, instances, devices, requests, keys, profiles, explain, config, console, events)
+RESOURCES = (status, models, instances, devices, requests, keys, profiles, explain, egress, config, console, events)
 
 
 def build(view: View) -> FastAPI:

@@ -45,6 +45,11 @@ class View(Protocol):
         """What each profile may reach, and why."""
         ...
 
+    async def egress(self, since_s: float | None) -> dict[str, Any]:
+        """What left this machine since then (without it: this UTC day), for whom and where to; whether the journal is
+        whole; and for each profile since when nothing has left."""
+        ...
+
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again: `ok`, `changes`, `problems`."""
         ...

@@ -9,7 +9,8 @@ and digest. `head` holds the last number and hash, so that a chain that was cut 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import sha256
@@ -24,6 +25,8 @@ NOT_SENT = "not_sent"
 EMPTY = sha256().hexdigest()
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _TAIL_BYTES = len(',"hash":""}') + 64
+_MOST_PASSED = 4096
+"""Heads that a walk remembers: `head` is written after each batch of lines, and lags by a few batches at most."""
 
 
 class Head(NamedTuple):
@@ -45,6 +48,11 @@ class Head(NamedTuple):
 
 
 START = Head(0, GENESIS)
+MEND = (
+    "Copy the folder {folder} somewhere safe before anything else, and compare it with your last export or noted head. "
+    "To go on, move it away and start Ringfence again: a new journal begins."
+)
+"""What to do about a broken journal, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,10 @@ class Verdict:
     file: str = ""
     line: int = 0
     what: str = ""
+
+    def place(self, folder: Path) -> str:
+        """The first bad place, in words."""
+        return f"{folder / self.file}{f', line {self.line}' if self.line else ''}: {self.what}"
 
 
 class Call(NamedTuple):
@@ -198,8 +210,8 @@ def read_head(folder: Path) -> Head | None:
 
 # -- reading -----------------------------------------------------------------------------------------------------
 
-_FIELDS = frozenset(field.name for field in fields(Entry))
-_NEEDED = {"seq", "time", "kind", "prev"}
+FIELDS = frozenset(field.name for field in fields(Entry))
+NEEDED = frozenset(("seq", "time", "kind", "prev"))
 
 
 def entries_in(path: Path) -> Iterator[Entry]:
@@ -207,8 +219,8 @@ def entries_in(path: Path) -> Iterator[Entry]:
     with path.open("rb") as file:
         for raw in file:
             found = parse(raw.rstrip(b"\n"))
-            if found is not None and found.keys() >= _NEEDED:
-                yield Entry(**{name: value for name, value in found.items() if name in _FIELDS})
+            if found is not None and found.keys() >= NEEDED:
+                yield Entry(**{name: value for name, value in found.items() if name in FIELDS})
 
 
 def read(
@@ -257,65 +269,110 @@ def verify(folder: Path, noted: Head | None = None) -> Verdict:
     """Follows the whole chain. Also broken: when it does not hold the line in `head`, or `noted`, which was kept
     elsewhere. Works while another process writes. OSError when a file cannot be read.
     """
-    try:
-        known = read_head(folder)  # before the files: the chain only grows
-    except ValueError:
-        return Verdict(False, 0, 0, START, file="head", line=1, what="is damaged: it was changed")
-    files = files_of(folder)
-    if known is None and files:
-        return Verdict(False, 0, len(files), START, file="head", what="is missing: it was removed")
-    marks = [(known or START, "the file `head`"), (noted or START, "what was noted elsewhere")]
-    return _Verification(files, marks).run()
+    return Walk(folder, noted).go_on()
 
 
-class _Verification:
-    """One walk over all files."""
+class Walk:
+    """Follows a chain from its beginning, and again from where it was. `each` is told every line that fits.
 
-    def __init__(self, files: list[Path], marks: list[tuple[Head, str]]) -> None:
-        self._files = files
-        self._marks = marks
+    What was followed once is not read again: whoever keeps a walk looks himself whether a file was changed since.
+    """
+
+    def __init__(
+        self, folder: Path, noted: Head | None = None, each: Callable[[dict[str, Any]], None] = lambda _line: None
+    ) -> None:
+        self._folder = folder
+        self._noted = noted
+        self._each = each
         self._chain = Chain(START)
+        self._passed: deque[Head] = deque([START], _MOST_PASSED)
         self._recovered = 0
         self._first_bad = ("", 0)
+        # The file that is followed now: its place in the chain, name, and what was read of it.
+        self._at, self._name, self._number, self._offset = 0, "", 0, 0
+        self._broken: Verdict | None = None
 
-    def run(self) -> Verdict:
-        unfinished = number = 0
-        for path in self._files:
+    def go_on(self) -> Verdict:
+        """To the end that the chain has now. Once broken it stays so. OSError when a file cannot be read."""
+        if self._broken is None:
+            return self._follow()
+        return self._broken
+
+    def _follow(self) -> Verdict:
+        try:
+            known = read_head(self._folder)  # before the files: the chain only grows
+        except ValueError:
+            self._broken = Verdict(False, 0, 0, START, file="head", line=1, what="is damaged: it was changed")
+            return self._broken
+        files = files_of(self._folder)
+        if known is None and files:
+            self._broken = Verdict(False, 0, len(files), START, file="head", what="is missing: it was removed")
+            return self._broken
+        marks = [(known or START, "the file `head`"), (self._noted or START, "what was noted elsewhere")]
+        unfinished = 0
+        for path in files[self._at :]:
+            unfinished = self._follow_file(path, marks, is_last=path == files[-1])
+            if self._broken is not None:
+                return self._broken
+        head = self._chain.head
+        for mark, who in marks:
+            if mark.seq > head.seq:
+                what = f"ends with number {head.seq}, but {who} names {mark.seq}: the end was cut off"
+                return self._break((self._name, self._number), what, len(files))
+            if any(mark.seq == passed.seq and mark != passed for passed in self._passed):
+                what = f"does not hold the line that {who} names: the chain was written anew"
+                return self._break((self._name, self._number), what, len(files))
+        return Verdict(True, head.seq, len(files), head, self._recovered, unfinished)
+
+    def _follow_file(self, path: Path, marks: list[tuple[Head, str]], *, is_last: bool) -> int:
+        """What follows its last whole line, in bytes. The next file is due afterwards, unless this is the last."""
+        if path.name != self._name:
             due = self._chain.head.seq + 1
             if int(path.stem) != due:
-                return self._broken((path.name, 0), f"is not due, number {due} is: a file was removed or renamed")
-            with path.open("rb") as file:
-                for number, raw in enumerate(file, 1):
-                    unfinished = 0 if raw.endswith(b"\n") else len(raw)
-                    what = "" if unfinished else self._take(raw[:-1], (path.name, number))
-                    if what:
-                        return self._broken((path.name, number), what)
-            if self._chain.why:
-                return self._broken(self._first_bad, self._chain.why)
-            if unfinished and path != self._files[-1]:
-                return self._broken((path.name, number), "is cut short, and a file follows")
-        for mark, who in self._marks:
-            if mark.seq > self._chain.head.seq:
-                last = (self._files[-1].name, number) if self._files else ("", 0)
-                what = f"ends with number {self._chain.head.seq}, but {who} names {mark.seq}: the end was cut off"
-                return self._broken(last, what)
-        head = self._chain.head
-        return Verdict(True, head.seq, len(self._files), head, self._recovered, unfinished)
+                self._break((path.name, 0), f"is not due, number {due} is: a file was removed or renamed")
+                return 0
+            self._name, self._number, self._offset = path.name, 0, 0
+        unfinished = 0
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    unfinished = len(raw)
+                    break
+                self._number += 1
+                self._offset += len(raw)
+                what = self._take(raw[:-1], marks)
+                if what:
+                    self._break((path.name, self._number), what)
+                    return 0
+        if self._chain.why:
+            self._break(self._first_bad, self._chain.why)
+        elif unfinished and not is_last:
+            self._break((path.name, self._number + 1), "is cut short, and a file follows")
+        self._at += not is_last
+        return unfinished
 
-    def _take(self, raw: bytes, place: tuple[str, int]) -> str:
+    def _take(self, raw: bytes, marks: list[tuple[Head, str]]) -> str:
         """What is wrong beyond doubt, if anything; a line that is merely not the next is remembered."""
         was_well = not self._chain.why
         found = self._chain.take(raw)
         if found is None:
             if was_well:
-                self._first_bad = place
+                self._first_bad = (self._name, self._number)
             return ""
+        head = self._chain.head
+        self._passed.append(head)
         self._recovered += found.get("kind") == "recovered"
-        for mark, who in self._marks:
-            if mark.seq == self._chain.head.seq and mark != self._chain.head:
+        for mark, who in marks:
+            if mark.seq == head.seq and mark != head:
                 return f"is not the line that {who} names: the chain was written anew"
+        self._each(found)
         return ""
 
-    def _broken(self, place: tuple[str, int], what: str) -> Verdict:
-        head, files = self._chain.head, len(self._files)
-        return Verdict(False, head.seq, files, head, self._recovered, file=place[0], line=place[1], what=what)
+    def _break(self, place: tuple[str, int], what: str, files: int = 0) -> Verdict:
+        files = files or len(files_of(self._folder))
+        self._broken = Verdict(
+            False, self._chain.head.seq, files, self._chain.head, self._recovered,
+            file=place[0], line=place[1], what=what,
+        )  # fmt: skip
+        return self._broken

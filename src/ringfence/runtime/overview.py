@@ -27,6 +27,7 @@ from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
+from ringfence.runtime.what_left import WhatLeft
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
 from ringfence.telemetry.events import Answered
@@ -40,6 +41,7 @@ class Overview:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._what_left = WhatLeft(runtime.folder / "journal")
         self._cpu_before: dict[str, tuple[float, float]] = {}
 
     # -- what runs ------------------------------------------------------------------------------------------------
@@ -225,6 +227,10 @@ class Overview:
     def profiles(self) -> list[dict[str, Any]]:
         settings = self._runtime.pipeline.settings
         return reaches(settings.house, settings.catalog)
+
+    async def egress(self, since_s: float | None) -> dict[str, Any]:
+        keys = await self._runtime.db.run(keystore.all_keys)
+        return await self._what_left.tell(self._runtime.config, keys, since_s)
 
     def _asker(self, asker: dict[str, str]) -> Key:
         key = asker.get("key")

@@ -16,6 +16,7 @@ from typing import Any
 
 from ringfence.core.errors import BadRequest, ModelNotFound, NotFound
 from ringfence.testing.fake_status import sample_status
+from ringfence.testing.fake_what_left import sample_what_left
 
 ADMIN_TOKEN = "rf-admin-for-tests"  # noqa: S105
 CHAT_KEY = "sk-rf-chat-for-tests"
@@ -26,6 +27,8 @@ class FakeView:
 
     def __init__(self) -> None:
         self.sample: dict[str, Any] = sample_status(time.time())
+        self.what_left: dict[str, Any] = sample_what_left(time.time())
+        self.asked_since: list[float | None] = []
         self.tokens: set[str] = set()
         self.sessions: dict[str, dict[str, Any]] = {}
         self.known_keys: dict[str, dict[str, Any]] = {}
@@ -103,6 +106,10 @@ class FakeView:
 
     def profiles(self) -> list[dict[str, Any]]:
         return [{"name": "default", "tier": "T1 sovereign", "boundary": "HOST", "targets": [], "idle": []}]
+
+    async def egress(self, since_s: float | None) -> dict[str, Any]:
+        self.asked_since.append(since_s)
+        return deepcopy(self.what_left)
 
     async def reload(self) -> dict[str, Any]:
         self.reloads += 1

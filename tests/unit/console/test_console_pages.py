@@ -37,6 +37,15 @@ def test_a_stranger_sees_how_to_get_in_and_nothing_else(client: TestClient) -> N
     assert "main.js" not in page.text
 
 
+def test_what_left_is_for_whoever_is_signed_in(client: TestClient, view: FakeView) -> None:
+    page = client.get("/console/egress")
+    assert (page.status_code, "egress.js" in page.text) == (200, False)
+    assert "ringfence status --console" in page.text
+    view.tokens.add("once")
+    client.get("/console?token=once")
+    assert "egress.js" in client.get("/console/egress").text
+
+
 def test_a_token_opens_once(client: TestClient, view: FakeView) -> None:
     view.tokens.add("once")
     entered = client.get("/console?token=once")
@@ -99,7 +108,7 @@ def test_an_ended_session_is_asked_to_sign_in(browser: TestClient, view: FakeVie
 def test_the_policy_stands_on_every_page(client: TestClient, view: FakeView) -> None:
     view.tokens.add("once")
     answers = [client.get("/console"), client.get("/console?token=no"), client.post("/console/sign-in", data={})]
-    answers += [client.get("/console?token=once"), client.get("/console")]
+    answers += [client.get("/console?token=once"), client.get("/console"), client.get("/console/egress")]
     for answer in answers:
         said = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
         assert said == POLICY
@@ -124,7 +133,7 @@ def test_pages_load_their_own_files_and_hold_no_script_or_style(client: TestClie
     view.tokens.add("once")
     texts = [client.get("/console").text]
     client.get("/console?token=once")
-    texts.append(client.get("/console").text)
+    texts += [client.get("/console").text, client.get("/console/egress").text]
     for text in texts:
         for tag, attributes in Page(text).found:
             assert tag != "style"

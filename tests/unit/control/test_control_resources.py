@@ -62,6 +62,15 @@ def test_explain_passes_everything_on(admin: TestClient) -> None:
     assert [step["usable"] for step in answer["chain"]] == [True, False]
 
 
+def test_what_left_begins_where_it_is_asked_to(admin: TestClient, view: FakeView) -> None:
+    assert admin.get("/control/v1/egress").json() == view.what_left
+    assert admin.get("/control/v1/egress?since_s=1793534400.5").json() == view.what_left
+    assert view.asked_since == [None, 1793534400.5]
+    for wrong in ("-1", "nan", "inf", "1e300", "yesterday"):
+        answer = admin.get(f"/control/v1/egress?since_s={wrong}")
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "since_s")
+
+
 def test_a_fresh_link_opens_the_console(admin: TestClient) -> None:
     link = admin.post("/control/v1/console-link").json()["url"]
     assert admin.get(link).headers["location"] == "/console"

@@ -5,6 +5,17 @@ const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 export const timeOfDay = (atS) => clock.format(new Date(atS * 1000));
 
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
+
+/** The time, with its day unless that is today; in the viewer's time zone. */
+export function moment(atS) {
+  const at = new Date(atS * 1000);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
+}
+
+export const utc = (atS) => `${new Date(atS * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+
 export const count = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1e5 ? `${Math.round(n / 1e3)}K` : whole.format(n));
 
 export const tokens = (n) => (n >= 1024 && n % 1024 === 0 ? `${n / 1024}K` : whole.format(n));

@@ -1,5 +1,6 @@
 // The first page: what is running, on what, how busy; and a place to try it.
 
+import { sayLink } from "./banner.js";
 import { chat } from "./chat.js";
 import { byId, copy } from "./dom.js";
 import { drawDevices } from "./devices.js";
@@ -8,12 +9,6 @@ import { follow } from "./live.js";
 import { drawModels } from "./models.js";
 import { drawHead, tick } from "./pulse.js";
 import { drawRequests } from "./requests.js";
-
-const LINKS = {
-  live: "",
-  lost: "Connection lost. What you see is the last that was heard; trying again…",
-  "signed-out": "Your session has ended. Run “ringfence status --console” for a fresh link, or paste a token: ",
-};
 
 let status = null;
 let link = "connecting";
@@ -33,14 +28,7 @@ function show() {
 
 function connected(now) {
   link = now;
-  document.body.classList.toggle("is-stale", now !== "live");
-  const banner = byId("banner");
-  if (banner.dataset.link !== now) {
-    banner.dataset.link = now;
-    banner.hidden = now === "live";
-    banner.textContent = LINKS[now];
-    if (now === "signed-out") banner.append(Object.assign(document.createElement("a"), { href: "/console", textContent: "sign in" }));
-  }
+  sayLink(now);
   show();
   if (status === null) drawHead(null, link);
 }

@@ -1,0 +1,19 @@
+// What stands above every page when it does not hear from the gateway any more.
+
+import { byId, h } from "./dom.js";
+
+const LINKS = {
+  live: "",
+  lost: "Connection lost. What you see is the last that was heard; trying again…",
+  "signed-out": "Your session has ended. Run “ringfence status --console” for a fresh link, or paste a token: ",
+};
+
+/** "live", "lost" or "signed-out" */
+export function sayLink(link) {
+  document.body.classList.toggle("is-stale", link !== "live");
+  const banner = byId("banner");
+  if (banner.dataset.link === link) return;
+  banner.dataset.link = link;
+  banner.hidden = link === "live";
+  banner.replaceChildren(LINKS[link], ...(link === "signed-out" ? [h("a", { href: "/console" }, "sign in")] : []));
+}
