@@ -318,7 +318,7 @@ class Walk:
         for mark, who in marks:
             if mark.seq > head.seq:
                 what = f"ends with number {head.seq}, but {who} names {mark.seq}: the end was cut off"
-                return self._break((self._name, self._number), what, len(files))
+                return self._break((self._name, self._number + bool(unfinished)), what, len(files))
             if any(mark.seq == passed.seq and mark != passed for passed in self._passed):
                 what = f"does not hold the line that {who} names: the chain was written anew"
                 return self._break((self._name, self._number), what, len(files))
