@@ -20,29 +20,38 @@ from ringfence.prove.way import all_ways
 SOURCE = Path(__file__).parents[2] / "src" / "ringfence"
 OUTSIDE = ("prove/", "testing/")
 """These stand around the product: the proof itself, and stand-ins."""
-BEGINS = {"Call": "call", "issue": "permit", "Permit": "permit", "permit_line": "permit"}
+BEGINS = {
+    "ringfence.gateway.call.Call": "call", "ringfence.egress.permit.issue": "permit",
+    "ringfence.egress.permit.Permit": "permit", "ringfence.egress.client.permit_line": "permit",
+}  # fmt: skip
 """What is called where a text sets out, and the word for it."""
+PERMIT = "from ringfence.egress.permit import"
 STEERS = re.compile(rb"x-ringfence-[a-z]+")
 
 
 def _places(code: str, file: str) -> Iterator[str]:
-    """Such as 'permit gateway/pipeline.py:Pipeline.complete', for every call of what is in BEGINS.
-
-    A file that defines a class of such a name means its own.
-    """
+    """Such as 'permit gateway/pipeline.py:Pipeline.complete', for every call of what is in BEGINS."""
+    tree = ast.parse(code)
+    words = {
+        alias.asname or alias.name: BEGINS[f"{node.module}.{alias.name}"]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if f"{node.module}.{alias.name}" in BEGINS
+    }
+    last = {name.rpartition(".")[2]: word for name, word in BEGINS.items()}
 
     def visit(node: ast.AST, within: tuple[str, ...]) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             within = (*within, node.name)
         if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            if name in wanted:
-                yield f"{BEGINS[name]} {file}:{'.'.join(within)}"
+            named = isinstance(node.func, ast.Name)
+            word = words.get(node.func.id) if named else last.get(getattr(node.func, "attr", ""))
+            if word:
+                yield f"{word} {file}:{'.'.join(within)}"
         for child in ast.iter_child_nodes(node):
             yield from visit(child, within)
 
-    tree = ast.parse(code)
-    wanted = set(BEGINS) - {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     return visit(tree, ())
 
 
@@ -84,11 +93,12 @@ def test_names_of_ways_are_their_own() -> None:
 @pytest.mark.parametrize(
     ("code", "places"),
     [
-        ("class Judge:\n    async def ask(self): issue(1, 2, 3)", {"permit x.py:Judge.ask"}),
-        ("def title(call): return Call(call.id)", {"call x.py:title"}),
+        (f"{PERMIT} issue\nclass Judge:\n    async def ask(self): issue(1, 2, 3)", {"permit x.py:Judge.ask"}),
+        (f"{PERMIT} issue as allow\nasync def ask(self): allow(1, 2, 3)", {"permit x.py:ask"}),
+        ("from ringfence.gateway.call import Call\ndef title(call): return Call(call.id)", {"call x.py:title"}),
         ("permit = permit_module.Permit('probe', 1, 1)", {"permit x.py:"}),
         ("def issued(): return issuer", set()),
-        ("class Call: pass\ndef read(): return Call()", set()),
+        ("from ringfence.egress.journal_chain import Call\ndef read(): return Call()", set()),
     ],
 )
 def test_places_are_recognised(code: str, places: set[str]) -> None:
