@@ -114,6 +114,40 @@ def test_a_sink_that_is_blind_proves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_no_rights_are_needed(tmp_path: Path) -> None:
+    """As the user 'nobody', where the tests run as root; with an interpreter that anybody may start."""
+    system = Path("/usr/bin/python3")
+    if os.geteuid() != 0:
+        assert prove("private", "--way", "cloud-model").returncode == 0
+        return
+    tmp_path.chmod(0o777)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    config = tmp_path / "ringfence.yaml"
+    config.write_text(CONFIG.read_text(encoding="utf-8"), encoding="utf-8")
+    copied = plant(Leak("", "", ()), tmp_path / "source")
+    packages = tmp_path / "packages"
+    found = next(Path(folder) for folder in sys.path if folder.endswith("site-packages"))
+    packages.symlink_to(found)
+    same = subprocess.run([system, "-V"], capture_output=True, text=True, check=False).stdout.split(".")[:2]
+    assert same == f"Python {sys.version_info.major}.{sys.version_info.minor}".split("."), (
+        "no Python for everybody here"
+    )
+    done = subprocess.run(
+        [
+            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", system, "-m", "ringfence", "prove",
+            "private", "--way", "cloud-model", "--way", "retry", "--config", config,
+        ],
+        env={
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{copied}:{packages}", "TMPDIR": "/tmp",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing left for private: 3 ways" in done.stdout
+
+
 def test_a_name_that_is_not_there_is_told() -> None:
     for words in (("nobody",), ("--way", "teleport")):
         done = prove(*words)

@@ -143,7 +143,12 @@ def _cell(row: dict[str, Any]) -> Any:
 def _counted(proof: Proof) -> str:
     tried = sum(len(one.rows) for one in proof.profiles)
     beyond = sum(row["beyond_packets"] for one in proof.profiles for row in one.rows)
-    return f"{tried} attempts under {len(proof.profiles)} profiles; {beyond} packets went further than they may."
+    under = _several(len(proof.profiles), "profile")
+    return f"{tried} attempts under {under}; {_several(beyond, 'packet')} went further than they may."
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _check(named: Sequence[str], known: Any, what: str) -> None:
