@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-slow lint clients bench clean
+.PHONY: up test test-slow test-presidio lint clients bench clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
 
 test: $(VENV)/.dev
 	@echo "==> Tests"
-	@$(BIN)/python -m pytest -m "not slow and not clients and not browser" --durations=5 $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not clients and not browser and not presidio" --durations=5 $(ARGS)
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
@@ -25,6 +25,10 @@ lint: $(VENV)/.dev
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-cache
 
+test-presidio: .venv-presidio/.done
+	@echo "==> Tests with Presidio"
+	@.venv-presidio/bin/python -m pytest -m presidio tests/presidio --durations=5 $(ARGS)
+
 clients: $(VENV)/.dev
 	@sh tests/clients/install.sh
 	@$(BIN)/python -m pytest -m clients --timeout 300 --durations=5 $(ARGS)
@@ -33,7 +37,7 @@ bench: $(VENV)/.run
 	@$(BIN)/python bench/compare.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-presidio .venv-clients .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@echo "==> Python environment in $(VENV)"
@@ -53,3 +57,10 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 	@echo "==> Ringfence"
 	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $(VENV)/.run $@
+
+.venv-presidio/.done: requirements-presidio.lock pyproject.toml
+	@echo "==> Presidio in .venv-presidio (versions and hashes are in requirements-presidio.lock)"
+	@$(PYTHON) -m venv .venv-presidio
+	@.venv-presidio/bin/pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements-presidio.lock
+	@.venv-presidio/bin/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@

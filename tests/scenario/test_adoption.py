@@ -82,6 +82,24 @@ async def test_what_ollama_would_send_to_its_cloud_is_left_out(start_up: Any, ti
         await in_thread(up.stop)
 
 
+async def test_an_ollama_that_is_configured_as_something_else_is_recognised(start_up: Any, tiny_model: Path) -> None:
+    models = (FakeModel("here:8b"), FakeModel("alias:8b", remote_host="https://ollama.com"))
+    async with FakeEngine("ollama", models) as engine:
+        url = f"http://127.0.0.1:{engine.port}"
+        near, far = (
+            {"url": url, "engine": "openai_compatible", "engine_model": name} for name in ("here:8b", "alias:8b")
+        )
+        told = ("--set", f"models.near={json.dumps(near)}", "--set", f"models.far={json.dumps(far)}")
+        up = await in_thread(start_up, "--model", str(tiny_model), *_ports(), *told)
+        assert (await in_thread(chat, up, model="near")).status == 200
+        refused = await in_thread(chat, up, model="far")
+        assert (refused.status, refused.code) == (503, "target_unavailable")
+        [left] = (await in_thread(control, up, "/status"))["left_out"]
+        assert (left["name"], "cloud of its own" in left["reason"]) == ("alias:8b", True)
+        assert [call.body["model"] for call in engine.calls] == ["here:8b"]
+        await in_thread(up.stop)
+
+
 async def test_an_engine_comes_and_goes(start_up: Any, tiny_model: Path) -> None:
     engine, port = FakeEngine("vllm", (FakeModel("late"),)), free_port()
     up = await in_thread(start_up, "--model", str(tiny_model), *_ports(vllm=port), *QUICK)

@@ -89,6 +89,59 @@ def test_agents_and_profiles_that_are_not_listed_are_refused(up: Any, keys: dict
     assert (refused.status, refused.code) == (403, "profile_not_delegated")
 
 
+def test_a_key_of_an_agent_makes_its_calls_and_no_others(up: Any) -> None:
+    told = command("keys", "create", "coders", "--agent", "coder", "--json", folder=up.folder)
+    made = json.loads(told.stdout)
+    assert (made["profile"], made["agent"]) == ("", "coder")
+    assert chat(up, made["secret"]).headers["x-ringfence-target"] == "llamacpp/fast"  # the agent's chain
+    assert chat(up, made["secret"], {"x-ringfence-agent": "coder"}).status == 200
+    refused = chat(up, made["secret"], {"x-ringfence-agent": "other"})
+    assert (refused.status, refused.code) == (403, "agent_not_of_key")
+    assert "bound to the agent 'coder'" in refused.json["error"]["message"]
+    assert chat(up, made["secret"]).status == 200
+    shown = command("explain", "auto", "--key", made["secret"], folder=up.folder, env={"COLUMNS": "200"})
+    assert "as far as CLOUD (profile 'personal', agent 'coder')" in shown.stdout, shown.stdout + shown.stderr
+    refused_too = command("explain", "auto", "--key", made["secret"], "--agent", "other", folder=up.folder)
+    assert (refused_too.returncode, "makes no calls as 'other'" in refused_too.stderr) == (1, True)
+    rows = command("keys", "list", folder=up.folder, env={"COLUMNS": "200"}).stdout.splitlines()
+    assert any("coders" in row and "its agent's" in row and "coder " in row for row in rows), rows
+
+
+def test_a_key_is_not_bound_to_what_is_not_there(up: Any) -> None:
+    for option, message in (
+        ("--profile", "There is no profile 'nope'; the configuration has: "),
+        ("--agent", "There is no agent 'nope'; the configuration has: coder."),
+    ):
+        told = command("keys", "create", "x", option, "nope", folder=up.folder)
+        assert (told.returncode, message in told.stderr) == (1, True), told.stderr
+        outside = up.folder.parent / "no gateway here"
+        outside.mkdir(exist_ok=True, mode=0o700)
+        config = up.folder / "ringfence.yaml"
+        config.write_text(CONFIG)
+        told = command("keys", "create", "x", option, "nope", "--config", str(config), folder=outside)
+        assert (told.returncode, message in told.stderr) == (1, True), told.stderr
+
+
+def test_a_key_whose_agent_is_gone_is_refused_until_it_is_back(start_up: Any, tmp_path: Path) -> None:
+    file = tmp_path / "ringfence.yaml"
+    file.write_text(CONFIG)
+    fresh = start_up("--config", str(file))
+    secret = json.loads(command("keys", "create", "k", "--agent", "coder", "--json", folder=fresh.folder).stdout)[
+        "secret"
+    ]
+    statuses: list[int] = []
+    for text in (CONFIG, CONFIG.replace("coder:", "painter:"), CONFIG):
+        file.write_text(text)
+        assert control(fresh, "/config/reload", "POST")["ok"]
+        reply = chat(fresh, secret)
+        statuses.append(reply.status)
+        if reply.status != 200:
+            assert reply.code == "agent_unknown"
+            assert "'coder' that this key is bound to is not configured" in reply.json["error"]["message"]
+    assert statuses == [200, 403, 200]
+    fresh.stop()
+
+
 def test_a_tool_that_is_not_classified_keeps_the_call_here(up: Any) -> None:
     def allowed(*tools: Any) -> str:
         asked = {"model": "auto", "profile": "personal", "body": {**question("hi"), "tools": list(tools)}}

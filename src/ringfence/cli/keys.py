@@ -21,7 +21,11 @@ UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, such as 'laptop' or 'agent-7'.")],
-    profile: Annotated[str, typer.Option("--profile", help="What it is bound to, as configured.")] = "default",
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="What it is bound to, as configured; default: its agent's, else default."),
+    ] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Whose calls it makes, as configured.")] = None,
     rpm: Annotated[int | None, typer.Option("--rpm", min=1, help="Requests per minute.")] = None,
     tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens per minute.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="How long it is good for: 12h, 30d, 8w.")] = None,
@@ -30,7 +34,7 @@ def create(
 ) -> None:
     """Make a key. It is shown once."""
     body = {
-        "name": name, "profile": profile, "requests_per_minute": rpm, "tokens_per_minute": tpm,
+        "name": name, "profile": profile, "agent": agent, "requests_per_minute": rpm, "tokens_per_minute": tpm,
         "expires_s": _until(expires),
     }  # fmt: skip
     made = _ask(config, "POST", "/keys", body)
@@ -96,20 +100,25 @@ def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | Non
             return Gateway(folder).ask(method, path, body)
         except NotRunning:
             if body is not None:
-                _check_profile(config, body["profile"])
+                body |= _bound(config, body["profile"], body["agent"])
             return _directly(folder, method, path, body or {})
     except (ConfigError, Refused, StoreFailed, ValueError) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(1) from None
 
 
-def _check_profile(config: Path | None, profile: str) -> None:
+def _bound(config: Path | None, profile: str | None, agent: str | None) -> dict[str, str]:
+    """What a key made without a gateway is bound to; ValueError for what is not configured."""
     from ringfence.config.load import load
     from ringfence.config.places import find
+    from ringfence.config.problems import not_configured
 
-    profiles = load(find(config, Path.cwd()), check_secrets=False).profiles
-    if profile not in profiles:
-        raise ValueError(f"There is no profile '{profile}'; the configuration has: {', '.join(profiles)}.")
+    found = load(find(config, Path.cwd()), check_secrets=False)
+    bound = {"profile": profile or ("" if agent else "default"), "agent": agent or ""}
+    for what, known in (("profile", found.profiles), ("agent", found.agents)):
+        if bound[what] and bound[what] not in known:
+            raise ValueError(not_configured(what, bound[what], known))
+    return bound
 
 
 def _directly(folder: Path, method: str, path: str, body: dict[str, Any]) -> Any:

@@ -66,7 +66,7 @@ def models_page(found: dict[str, Any]) -> RenderableType:
 
 
 def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
-    table = _table("Id", "Name", "Ends in", "Profile", "Per minute", "Made", "Ends", "Requests", "Tokens")
+    table = _table("Id", "Name", "Ends in", "Profile", "Agent", "Per minute", "Made", "Ends", "Requests", "Tokens")
     for key in keys:
         limits = [
             f"{key[name]:,} {name.split('_')[0]}" for name in ("requests_per_minute", "tokens_per_minute") if key[name]
@@ -74,7 +74,8 @@ def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
         ended = "[red]revoked[/]" if key["revoked_s"] else _day(key["expires_s"]) if key["expires_s"] else "-"
         tokens = key["prompt_tokens"] + key["completion_tokens"]
         table.add_row(
-            key["id"], key["name"], f"…{key['hint']}", key["profile"], ", ".join(limits) or "-",
+            key["id"], key["name"], f"…{key['hint']}", key["profile"] or "its agent's", key["agent"] or "-",
+            ", ".join(limits) or "-",
             _day(key["created_s"]), ended,
             f"{key['requests']:,}", f"{tokens:,}",
         )  # fmt: skip
@@ -85,7 +86,8 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
     lines = [
         f"[bold]{found['model']}[/]: {found['reason']}",
         f"Rule      {found['rule']}",
-        f"Boundary  text may travel as far as {found['allowed']} (profile '{found['profile']}')",
+        f"Boundary  text may travel as far as {found['allowed']} (profile '{found['profile']}'"
+        + (f", agent '{found['agent']}')" if found["agent"] else ")"),
     ]
     for place, target in enumerate(found["chain"], 1):
         mark = "[green]ready[/]" if target["usable"] else "[yellow]not ready[/]"

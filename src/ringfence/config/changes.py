@@ -87,6 +87,8 @@ def show(config: Config) -> str:
 
 def scalar(value: Any) -> str:
     """A value on one line of YAML, quoted where YAML would read it as something else."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_none=True)
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, dict):

@@ -69,6 +69,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_folded[found[0]] if found else None
 
 
+def not_configured(what: str, name: str, known: Iterable[str]) -> str:
+    """Of a profile or an agent that was asked for and is not there."""
+    return f"There is no {what} '{name}'; the configuration has: {', '.join(known) or 'none'}."
+
+
 def dotted(path: KeyPath) -> str:
     """A path as people write it: `models.demo.window`, `mesh[0]`, `models."llama3.1".window`."""
     text = ""

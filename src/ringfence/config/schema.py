@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    Strict,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -272,6 +273,34 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
 """Where a model comes from, and the settings that only make sense there."""
 
 
+class PresidioSettings(Section):
+    """Microsoft Presidio as a further reader, in a process of its own; it needs the extra `ringfence[presidio]`."""
+
+    languages: tuple[Text, ...] = setting(("en",), "hot", "Languages whose recognisers read the text.")
+    entities: tuple[Text, ...] = setting(
+        (
+            "CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "MEDICAL_LICENSE", "PHONE_NUMBER", "UK_NHS",
+            "US_ITIN", "US_PASSPORT", "US_SSN",
+        ),
+        "hot", "What is looked for, by Presidio's names; names of persons and places need a model.",
+    )  # fmt: skip
+    models: dict[Text, Text] = setting(
+        {}, "hot", "By language, an installed spaCy pipeline or its folder; without one, patterns and checksums alone."
+    )
+    score: Annotated[float, Strict(), Field(ge=0, le=1)] = setting(0.4, "hot", "From which score on a find counts.")
+    wait_s: Seconds = setting(2, "hot", "Seconds that a request waits to be read; then it stays on this machine.")
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> PresidioSettings:
+        for name in ("languages", "entities"):
+            if not getattr(self, name):
+                raise refused("at least one is needed; to switch it off, write presidio: null", at=name)
+        for language in self.models:
+            if language not in self.languages:
+                raise refused(f"'{language}' is not among the languages", at=("models", language))
+        return self
+
+
 class SensitivitySettings(Section):
     """What keeps a request that could leave this machine from leaving it. It only ever tightens."""
 
@@ -281,15 +310,18 @@ class SensitivitySettings(Section):
     patterns: dict[Text, Text] = setting({}, "hot", "Own labels and the regular expressions that find them.")
     labels: tuple[Text, ...] = setting((), "hot", "Labels that callers may set in the header x-ringfence-label.")
     boundaries: dict[Text, Literal["host", "mesh"]] = setting(
-        {}, "hot", "How far text of a kind or label may travel; host where nothing is said."
+        {}, "hot", "How far text of a kind, a label or an entity may travel; host where nothing is said."
+    )
+    presidio: PresidioSettings | None = setting(
+        None, "hot", "Presidio as a further reader, with these settings ({} for the defaults); null: not used."
     )
 
     @model_validator(mode="after")
     def _can_be_used(self) -> SensitivitySettings:
-        known = {*self.kinds, *self.patterns, *self.labels}
+        known = {*self.kinds, *self.patterns, *self.labels, *(self.presidio.entities if self.presidio else ())}
         for name in self.boundaries:
             if name not in known:
-                raise refused(f"'{name}' is neither a kind, a pattern nor a label here", at=("boundaries", name))
+                raise refused(f"'{name}' is no kind, pattern, label or entity here", at=("boundaries", name))
         return self
 
 

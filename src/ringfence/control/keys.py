@@ -11,12 +11,16 @@ from ringfence.control.view import View
 
 
 class NewKey(BaseModel):
-    """What a key is made with. Limits are per minute and None is unlimited; `expires_s` is UTC seconds."""
+    """What a key is made with. Limits are per minute and None is unlimited; `expires_s` is UTC seconds.
+
+    Without a profile it has that of its agent, and without an agent the profile 'default'.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1, max_length=200)
-    profile: str = Field(default="default", min_length=1, max_length=200)
+    profile: str | None = Field(default=None, min_length=1, max_length=200)
+    agent: str | None = Field(default=None, min_length=1, max_length=200)
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     expires_s: int | None = Field(default=None, ge=1)
@@ -34,8 +38,9 @@ def routes(view: View) -> APIRouter:
     async def create(new: NewKey) -> dict[str, Any]:
         """A new key, with its secret."""
         return await view.create_key(
-            new.name, new.profile, new.requests_per_minute, new.tokens_per_minute, new.expires_s
-        )
+            new.name, new.profile or ("" if new.agent else "default"), new.agent or "", new.requests_per_minute,
+            new.tokens_per_minute, new.expires_s,
+        )  # fmt: skip
 
     @router.delete("/keys/{which}")
     async def revoke(which: str) -> dict[str, Any]:

@@ -25,18 +25,19 @@ class View(Protocol):
         self,
         name: str,
         profile: str,
+        agent: str,
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         expires_s: int | None,
     ) -> dict[str, Any]:
-        """A new key; `secret` stands in this answer and never again."""
+        """A new key; `secret` stands in this answer and never again. Profile or agent may be empty, not both."""
         ...
 
     async def revoke_key(self, which: str) -> dict[str, Any]:
         """The key with this id, name or hint, as it is after it was revoked."""
         ...
 
-    def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
+    async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
         """Where such a request would go, and why. Nothing is sent. `asker` may name a key (its secret) or a profile,
         and an agent: key, profile, agent."""
         ...

@@ -18,7 +18,7 @@
     ├── TargetUnavailable     503  no target can serve this now
     └── EngineTimedOut        504  the engine did not answer in time
 
-Each dialect renders them in its own envelope; the OpenAI one is `envelope()`. Messages never hold prompt or
+The OpenAI envelope is `envelope()`; gateway/refusal.py has that of Anthropic. Messages never hold prompt or
 answer text. TargetFailed is not in the tree: it never reaches a caller, it makes the walk try the next target.
 """
 

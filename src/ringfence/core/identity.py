@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One API key. Limits are per minute; None is unlimited. Times are UTC seconds since the epoch."""
+    """One API key. Limits are per minute; None is unlimited. Times are UTC seconds since the epoch.
+
+    With an `agent`, each call with it is a call of that agent; then `profile` may be empty, and is that of the agent.
+    """
 
     id: str
     name: str
@@ -18,6 +21,7 @@ class Key:
     expires_s: int | None = None
     revoked_s: int | None = None
     hint: str = ""
+    agent: str = ""
 
     def is_valid(self, now_s: float) -> bool:
         return self.revoked_s is None and (self.expires_s is None or now_s < self.expires_s)

@@ -5,8 +5,9 @@ there as tokens or activations. What a running server tells of it:
 
 - a router lists the arguments and the preset of each model in `/v1/models`: a peer that is not loopback is seen;
 - a server of one model tells nothing. Neither `/props` nor `/v1/models`, `/slots` or `/metrics` names its devices or
-  its arguments, and a router does not tell LLAMA_ARG_RPC of its environment. Who starts such a server with peers
-  beyond his networks must not list it for a model that has to stay home.
+  its arguments, and a router does not tell LLAMA_ARG_RPC of its environment. On this machine the kernel tells what it
+  was started with (`started_with_peers`), unless it runs as another user or in a container. Who starts such a server
+  with peers beyond his networks must not list it for a model that has to stay home.
 
 An engine that Ringfence starts has no peers: its start takes no such setting, and its environment is not handed on.
 """
@@ -14,6 +15,7 @@ An engine that Ringfence starts has no peers: its start takes no such setting, a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +36,7 @@ OVERFLOWS = (
 )
 
 RPC_ARGUMENT = "--rpc"
+RPC_VARIABLE = "LLAMA_ARG_RPC"
 RPC_PRESET = re.compile(r"^[ \t]*(?:-{0,2}rpc|LLAMA_ARG_RPC)[ \t]*=(.*)$", re.M | re.I)
 
 # It answers 500 to these, but they are the caller's to mend: trying again or elsewhere would not help.
@@ -112,6 +115,13 @@ def rpc_peers(status: Any) -> tuple[str, ...]:
     values += [arg.partition("=")[2] for arg in args if arg.startswith(f"{RPC_ARGUMENT}=")]
     values += RPC_PRESET.findall(preset) if isinstance(preset, str) else []
     return tuple(peer.strip() for value in values for peer in value.split(","))
+
+
+def started_with_peers(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """True for a server that was told to compute on other machines."""
+    told = environment.get(RPC_VARIABLE)
+    peers = rpc_peers({"args": list(arguments)}) + (tuple(told.split(",")) if told else ())
+    return any(not _is_here(peer.strip()) for peer in peers)
 
 
 def _is_here(peer: str) -> bool:

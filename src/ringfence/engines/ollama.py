@@ -13,7 +13,7 @@ What it says of that, and what is made of it:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ringfence.core.catalog import Ability
@@ -71,6 +71,37 @@ class Ollama:
 
     def failure(self, status: int, body: Any) -> Failure:
         return dialect.failure(status, body, OVERFLOWS)
+
+
+async def judged(offers: list[Offer], fetch: Fetch) -> list[Offer]:
+    """What a server offers by another dialect: where it is an Ollama in truth, only what that would keep here stays.
+
+    Its OpenAI routes say nothing of its cloud. Names such as gpt-oss:120b-cloud are taken at their word everywhere, as
+    a proxy may hide the rest. Raises ConnectionError when it does not answer, for then nobody knows.
+    """
+    near: set[str] | None = None
+    told = await _answered(fetch, "/api/version")
+    if isinstance(told, dict) and isinstance(told.get("version"), str):
+        await _answered(fetch, "/api/tags")
+        own = await ADAPTER.examine(fetch)
+        near = None if own is None else {offer.engine_model for offer in own if not offer.reaches_cloud}
+    return [
+        replace(offer, reaches_cloud=True)
+        if (near is not None and offer.engine_model not in near) or _has_cloud_tag(offer.engine_model)
+        else offer
+        for offer in offers
+    ]
+
+
+async def _answered(fetch: Fetch, path: str) -> Any:
+    answer = await fetch(path)
+    if answer.status == 0:
+        raise ConnectionError(path)
+    return answer.body
+
+
+def _has_cloud_tag(name: str) -> bool:
+    return ":" in name and is_cloud_name(name)
 
 
 def _name(entry: dict[str, Any]) -> str | None:

@@ -61,6 +61,14 @@ class Placing(Protocol):
     def failed(self, target: Target, reason: str) -> None: ...
 
 
+class Reader(Protocol):
+    """A further reading of what could leave, too slow for the event loop."""
+
+    async def read(self, body: dict[str, Any]) -> Boundary:
+        """How far a request may travel. Never raises: what cannot be read may go nowhere."""
+        ...
+
+
 @dataclass(slots=True)
 class Settings:
     """What a reload replaces; everything else of the pipeline lives on."""
@@ -71,17 +79,18 @@ class Settings:
     lease_wait_s: float = 30.0
     rules: tuple[Rule, ...] = RULES
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    reader: Reader | None = None
     decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""
 
     def profile_of(self, call: Call) -> Profile:
         """Under which profile a call is made; Forbidden when one that it rests on is not configured."""
-        return standing(self.house, call.key.profile, call.agent, call.named)
+        return standing(self.house, call.key.profile, call.agent, call.named, call.key.agent)
 
 
-Asked = tuple[str, str, str, str, Ability, Boundary]
-"""Model, the key's profile, agent, named profile, ability, and how far the text may travel at most."""
+Asked = tuple[str, str, str, str, str, Ability, Boundary]
+"""Model, the key's profile and agent, agent, named profile, ability, and how far the text may travel at most."""
 
 
 class Pipeline:
@@ -115,6 +124,8 @@ class Pipeline:
     async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
         decision = call.decision = self.decided(call)
+        if self.settings.reader is not None and decision.allowed is not Boundary.HOST:
+            decision = call.decision = await in_task(self.read_further(call, decision, self.settings.reader), id)
         output = call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
         self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0), held)
@@ -155,10 +166,16 @@ class Pipeline:
             return decision
         return self._decide(call, tightest(call, self.settings))
 
+    async def read_further(self, call: Call, decision: Decision, reader: Reader) -> Decision:
+        """The same decision, or a tighter one by what the further reader finds."""
+        reach = await reader.read(call.body)
+        return decision if decision.allowed <= reach else self._decide(call, reach)
+
     def _decide(self, call: Call, at_most: Boundary) -> Decision:
         """As long as no rule looks further than the model's name, each decision is made once."""
         settings = self.settings
-        asked = (call.model, call.key.profile, call.agent, call.named, call.dialect.ability, at_most)
+        key = call.key
+        asked = (call.model, key.profile, key.agent, call.agent, call.named, call.dialect.ability, at_most)
         decision = settings.decisions.get(asked)
         if decision is None:
             signals = read_signals(call, at_most)
@@ -207,7 +224,7 @@ class Pipeline:
             )
 
     def _failed(self, request: Request, call: Call | None, dialect: Dialect, call_id: str, failure: Failure) -> None:
-        request.fail(failure, b"x-request-id: %b\r\n" % call_id.encode())
+        request.fail(failure, call_id)
         if call is not None:
             self.record(call, None, failure.status, failure.code or "error", None, 0.0)
         else:

@@ -24,8 +24,9 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
-from ringfence.gateway.request import CHUNK, JSON_HEAD, Request
-from ringfence.gateway.sse import EventStream, MalformedStream, error_event, usage_event
+from ringfence.gateway.refusal import JSON_HEAD, told_midway
+from ringfence.gateway.request import CHUNK, Request
+from ringfence.gateway.sse import EventStream, MalformedStream, usage_event
 from ringfence.gateway.step import Waiter, in_task
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -201,7 +202,7 @@ class Stream:
             self._break(reason, EngineFailed("The engine broke off; the answer is not complete."))
 
     def _break(self, outcome: str, failure: Failure) -> None:
-        self._out.write(error_event(failure.envelope()))
+        self._out.write(told_midway(failure, self._out.head, self._call.id))
         self._close(outcome, self._events.usage or self._estimate())
 
     def _close(self, outcome: str, usage: Usage) -> None:

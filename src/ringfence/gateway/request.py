@@ -6,16 +6,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from ringfence.core.errors import Failure
 from ringfence.gateway.head import Head
+from ringfence.gateway.refusal import OVERLOADED, told
 
 if TYPE_CHECKING:
     from ringfence.gateway.http import Connection
 
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
-JSON_HEAD = b"content-type: application/json\r\n"
+STATUS_LINES[OVERLOADED] = b"HTTP/1.1 529 Overloaded\r\n"
 CHUNK = b"%x\r\n%b\r\n"
 
 
@@ -78,9 +77,9 @@ class Request:
         connection.write(b"".join((STATUS_LINES[status], connection.server.date, head, size % len(body), shown)))
         connection.finished(self)
 
-    def fail(self, failure: Failure, head: bytes = b"") -> None:
-        """An error answer in the OpenAI envelope."""
-        self.answer(failure.status, head + failure_head(failure), orjson.dumps(failure.envelope()))
+    def fail(self, failure: Failure, call_id: str = "") -> None:
+        """An error answer, in the shape that this caller reads."""
+        self.answer(*told(failure, self.head, call_id))
 
     def begin(self, status: int, head: bytes) -> None:
         """Start a streamed answer; the first `write` should follow at once."""
@@ -118,14 +117,3 @@ class Request:
     @property
     def is_gone(self) -> bool:
         return self.connection.is_gone
-
-
-def failure_head(failure: Failure) -> bytes:
-    """The header lines that go with an error."""
-    lines = [JSON_HEAD]
-    if failure.retry_after_s is not None:
-        lines.append(b"retry-after: %d\r\n" % max(1, -int(-failure.retry_after_s // 1)))
-    if failure.should_retry is not None:
-        lines.append(b"x-should-retry: %b\r\n" % (b"true" if failure.should_retry else b"false"))
-    lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in failure.headers]
-    return b"".join(lines)

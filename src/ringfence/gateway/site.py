@@ -18,7 +18,9 @@ from ringfence.gateway.asgi import AsgiApp, Visit
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.head import host_name
 from ringfence.gateway.pipeline import Pipeline
-from ringfence.gateway.request import JSON_HEAD, Request
+from ringfence.gateway.refusal import JSON_HEAD
+from ringfence.gateway.request import Request
+from ringfence.routing.standing import agent_of
 from ringfence.telemetry.events import Refused
 
 OPEN_KEY = Key("open", "keys are off")
@@ -126,6 +128,10 @@ class Front:
         key = keys.find(secret)
         if key is None:
             return NotAuthenticated("This API key is not known here, or no longer valid; see `ringfence keys list`.")
+        try:
+            request.head.agent = agent_of(key, request.head.agent)  # once a head: what it says is read but once
+        except Forbidden as refused:
+            return refused
         request.identity = key
         request.head.grant = Grant(keys.version, key, request.route)
         return _expired(key)

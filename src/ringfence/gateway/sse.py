@@ -154,11 +154,6 @@ def _parse(text: bytes) -> dict[str, Any]:
     return parsed  # type: ignore[no-any-return]
 
 
-def error_event(failure: dict[str, Any]) -> bytes:
-    """The event with which a broken stream ends."""
-    return b"data: " + orjson.dumps(failure) + b"\n\n"
-
-
 def usage_event(model: str, usage: Usage, call_id: str, created_s: int, kind: str) -> bytes:
     """A usage event for a caller who asked for one, when the engine sent none."""
     return b"data: " + orjson.dumps({

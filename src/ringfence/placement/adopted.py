@@ -114,7 +114,7 @@ class Adopted:
         now = self._clock()
         is_due = self._examined is None or now - self._examined >= self._examine_every_s
         if self.state is not State.READY or is_due:
-            self._found(await examine(self._adapter, self._fetch), now)
+            self._found(await examine(self._adapter, self._fetch, self.at), now)
         elif not await self._is_alive():
             self._found(None, now)
 

@@ -66,7 +66,7 @@ async def _identify(adapters: Mapping[str, Engine], fetch: Fetch, endpoint: Endp
     """The adapters whose usual port this is go first."""
     candidates = [adapter for adapter in adapters.values() if adapter.usual_ports]
     for adapter in sorted(candidates, key=lambda adapter: endpoint.port not in adapter.usual_ports):
-        offers = await examine(adapter, fetch)
+        offers = await examine(adapter, fetch, endpoint)
         if offers is not None:
             return Found(adapter.kind, endpoint, offers)
     return None

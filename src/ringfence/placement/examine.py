@@ -1,14 +1,37 @@
-"""Asking an adapter what answers, so that a fault of the adapter ends nobody's watch."""
+"""Asking an adapter what answers, so that a fault of it ends nobody's watch; and finding out what it cannot tell."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Endpoint
 from ringfence.core.ports import Engine, Fetch, Offer
+from ringfence.engines import ollama
+from ringfence.engines.llamacpp import started_with_peers
+from ringfence.placement.listener import listeners
+from ringfence.placement.way_out import WayOut
 
 
-async def examine(adapter: Engine, fetch: Fetch) -> tuple[Offer, ...] | None:
-    """What the engine offers; None when it is not of this kind, or when its answers confuse the adapter."""
+async def examine(adapter: Engine, fetch: Fetch, at: Endpoint | None = None) -> tuple[Offer, ...] | None:
+    """What the engine offers; None when it is not of this kind, or when its answers confuse the adapter.
+
+    Of whatever kind it is said to be: an Ollama is asked what an Ollama is asked. With `at`, where somebody else runs
+    it, a llama.cpp of this machine that computes on others is recognised by how it was started.
+    """
     try:
         offers = await adapter.examine(fetch)
+        if not offers or isinstance(adapter, WayOut):
+            return None if offers is None else tuple(offers)
+        if adapter.kind != ollama.ADAPTER.kind:
+            offers = await ollama.judged(offers, fetch)
+        if at is not None and at.boundary is Boundary.HOST and await asyncio.to_thread(_has_peers, at.port):
+            offers = [replace(offer, reaches_cloud=True) for offer in offers]
     except Exception:  # adapters come from outside packages too, and engines answer anything
         return None
-    return None if offers is None else tuple(offers)
+    return tuple(offers)
+
+
+def _has_peers(port: int) -> bool:
+    return any(started_with_peers(one.arguments, one.environment) for one in listeners(port))

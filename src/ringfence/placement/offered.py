@@ -10,7 +10,10 @@ from ringfence.core.catalog import Endpoint, Model, Target
 from ringfence.core.ports import Offer
 
 USUAL_SLOTS = 4
-REACHES_CLOUD = "this engine could send the text to a cloud of its own (an Ollama: start it with OLLAMA_NO_CLOUD=1)"
+REACHES_CLOUD = (
+    "this engine could send the text to a cloud of its own (an Ollama: start it with OLLAMA_NO_CLOUD=1) or to other "
+    "machines (a llama.cpp: start it without --rpc)"
+)
 
 
 @dataclass(frozen=True, slots=True)

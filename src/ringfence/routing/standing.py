@@ -1,4 +1,8 @@
-"""[pure] Under which profile a call is made: its key's, tightened by the agent and the profile the caller names."""
+"""[pure] Under which profile a call is made: its key's, tightened by the agent and the profile the caller names.
+
+A key that is bound to an agent speaks for that agent alone. Whoever merely names an agent in a header is not taken at
+its word for more than a key allows: naming one of tier T4 does not open the delegates of that agent.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +11,51 @@ from dataclasses import replace
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Forbidden
+from ringfence.core.identity import Key
 from ringfence.core.route import House, Profile, Tier
 
 
-def standing(house: House, bound_to: str, agent: str, named: str) -> Profile:
-    """The profile of one call. `bound_to` is its key's profile; `agent` and `named` are what the caller says of
-    itself, or empty.
+def agent_of(key: Key, named: str) -> str:
+    """The agent whose call it is: the one that the key is bound to, else the one that is named, if any.
+
+    Raises Forbidden when a key that is bound to one agent names another.
+    """
+    if key.agent and named and named != key.agent:
+        raise Forbidden(
+            f"This key is bound to the agent '{key.agent}' and makes no calls as '{named[:64]}'. Leave the header "
+            "x-ringfence-agent out, or use another key.",
+            code="agent_not_of_key",
+        )
+    return key.agent or named
+
+
+def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
+    """The profile of one call. `bound_to` is its key's profile, and `own` the agent that its key is bound to; without
+    a profile the key has that of its agent. `agent` and `named` are what the caller says of itself, or empty.
 
     Whoever names an agent or a profile can only tighten: the boundary is never wider than the key's. A key of tier T4
     is the exception that is written down: it may make calls under the profiles that its own one lists.
     Raises Forbidden for a profile, an agent or a delegate that is not configured.
     """
-    profile = _profile(house, bound_to, f"The profile '{bound_to}' of this key is not configured.")
-    if agent:
-        bound = house.agents.get(agent)
-        if bound is None:
-            raise Forbidden(
-                f"The agent '{agent[:64]}' is not classified. List it under agents, with a profile.",
-                code="agent_unknown",
-            )
-        profile = _within(profile, _profile(house, bound, f"The profile '{bound}' of agent '{agent}' is not known."))
+    gone = f"The agent '{own}' that this key is bound to is not configured. List it under agents, or use another key."
+    profile = of_key = (
+        _profile(house, bound_to, f"The profile '{bound_to}' of this key is not configured.")
+        if bound_to or not own
+        else _of_agent(house, own, gone)
+    )
+    if own and bound_to:
+        profile = _within(profile, _of_agent(house, own, gone))
+    if agent and agent != own:
+        unknown = f"The agent '{agent[:64]}' is not classified. List it under agents, with a profile."
+        profile = _within(profile, _of_agent(house, agent, unknown))
     if named and named != profile.name:
         other = _profile(house, named, f"There is no profile '{named[:64]}'.")
-        if profile.tier is Tier.COORDINATION:
-            if named not in profile.delegates:
+        if profile.tier is Tier.COORDINATION and of_key.tier is Tier.COORDINATION:
+            delegates = [name for name in of_key.delegates if name in profile.delegates]
+            if named not in delegates:
                 raise Forbidden(
                     f"Profile '{profile.name}' may not make calls under '{named}'; its delegates are: "
-                    f"{', '.join(profile.delegates) or 'none'}.",
+                    f"{', '.join(delegates) or 'none'}.",
                     code="profile_not_delegated",
                 )
             return other
@@ -48,6 +70,13 @@ def tools_reach(house: House, names: Iterable[str]) -> Boundary:
         profile = house.profiles.get(house.tools.get(name, ""))
         reach = min(reach, profile.boundary if profile is not None else Boundary.HOST)
     return reach
+
+
+def _of_agent(house: House, agent: str, otherwise: str) -> Profile:
+    bound = house.agents.get(agent)
+    if bound is None:
+        raise Forbidden(otherwise, code="agent_unknown")
+    return _profile(house, bound, f"The profile '{bound}' of agent '{agent}' is not known.")
 
 
 def _profile(house: House, name: str, otherwise: str) -> Profile:

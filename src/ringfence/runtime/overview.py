@@ -13,9 +13,11 @@ from typing import Any
 from ringfence import __version__
 from ringfence.accelerators.cpu import ADAPTER as CPU
 from ringfence.config.changes import show
+from ringfence.config.problems import not_configured
 from ringfence.console import pages
 from ringfence.control import app as control
 from ringfence.control.access import SESSION_COOKIE
+from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
 from ringfence.gateway.asgi import AsgiApp
@@ -25,6 +27,7 @@ from ringfence.gateway.pipeline import fit, read_signals, tightest
 from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
+from ringfence.routing.standing import agent_of
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_left import WhatLeft
@@ -157,16 +160,18 @@ class Overview:
         self,
         name: str,
         profile: str,
+        agent: str,
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         expires_s: int | None,
     ) -> dict[str, Any]:
-        if profile not in self._runtime.config.profiles:
-            known = ", ".join(self._runtime.config.profiles)
-            raise BadRequest(f"There is no profile '{profile}'; the configuration has: {known}.", param="profile")
+        config = self._runtime.config
+        for what, given, known in (("profile", profile, config.profiles), ("agent", agent, config.agents)):
+            if given and given not in known:
+                raise BadRequest(not_configured(what, given, known), param=what)
         try:
             key, secret = await self._runtime.create_key(
-                name=name, profile=profile, requests_per_minute=requests_per_minute,
+                name=name, profile=profile, agent=agent, requests_per_minute=requests_per_minute,
                 tokens_per_minute=tokens_per_minute, expires_s=expires_s,
             )  # fmt: skip
         except ValueError as error:
@@ -186,17 +191,20 @@ class Overview:
 
     # -- decisions and configuration --------------------------------------------------------------------------------
 
-    def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
+    async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
         runtime = self._runtime
         settings = runtime.pipeline.settings
         dialect = _dialect_of(body)
         asked = {"model": model, **body}
-        call = Call(
-            "explain", self._asker(asker), dialect, model, asked, len(str(body)), False, 0.0, asker.get("agent", "")
-        )  # fmt: skip
+        key = self._asker(asker)
+        agent = agent_of(key, asker.get("agent", ""))
+        call = Call("explain", key, dialect, model, asked, len(str(body)), False, 0.0, agent)
         if len(body) > 0:
             dialect.check(call.body)
-        signals = read_signals(call, tightest(call, settings))
+        at_most = tightest(call, settings)
+        if settings.reader is not None and at_most is not Boundary.HOST:
+            at_most = min(at_most, await settings.reader.read(call.body))
+        signals = read_signals(call, at_most)
         profile = settings.profile_of(call)
         decision = decide(settings.rules, settings.catalog, model, signals, profile)
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
@@ -212,7 +220,7 @@ class Overview:
         sent, state = fit(call, first, frozenset())
         return {
             "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
-            "profile": profile.name, "chain": chain, "ending": decision.chain.ending.value,
+            "profile": profile.name, "agent": agent, "chain": chain, "ending": decision.chain.ending.value,
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
             "window": {
                 "window": first.window, "asked": output_asked(call.body), "max_tokens": sent.get("max_tokens"),

@@ -38,6 +38,7 @@ from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChan
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime.instances import CLOUDS, Instances, NotServable
+from ringfence.runtime.presidio import Presidio, presidio
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
 from ringfence.store import keys as keystore
@@ -136,6 +137,7 @@ class Runtime:
         self._pepper = b""
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
+        self.reader: Presidio | None = None
 
     # -- start ------------------------------------------------------------------------------------------------------
 
@@ -148,6 +150,7 @@ class Runtime:
         self.admin = admin_token(self.folder)
         credentials = await self._first_key()
         step(f"State in {self.folder}")
+        self.reader = await _reader(config)  # before anything can be asked
         self._apply(config)
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
@@ -196,7 +199,7 @@ class Runtime:
                 fresh = await asyncio.to_thread(self._read_again)
                 changes = tuple(difference(self.config, fresh))
                 fresh = until_restart(fresh, self.config)
-                await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
+                former = await self._change_over(fresh)
             except ConfigInvalid as invalid:
                 return Outcome(False, problems=tuple(str(problem) for problem in invalid.problems))
             except (ConfigError, NotServable) as error:
@@ -205,9 +208,27 @@ class Runtime:
             self._apply(fresh)
             self._reopen_log(fresh)
             self._refresh()
+            if former is not None:
+                await former.close()
             self.events.emit(Reloaded(len(changes)))
             log.info("reloaded with %d changes", len(changes))
             return Outcome(True, changes)
+
+    async def _change_over(self, fresh: Config) -> Presidio | None:
+        """Bring up what `fresh` says; the reader that is of no more use. Raises before anything has changed."""
+        former = self.reader
+        if fresh.sensitivity == self.config.sensitivity:
+            await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
+            return None
+        reader = await _reader(fresh)
+        try:
+            await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
+        except BaseException:
+            if reader is not None:
+                await reader.close()
+            raise
+        self.reader = reader
+        return former
 
     def _reopen_log(self, config: Config) -> None:
         """Another file may be named now, or the old one may have been moved away to be packed."""
@@ -247,7 +268,7 @@ class Runtime:
             for name, provider in config.providers.items()
         }
         self.pipeline.settings = Settings(
-            catalog, _house(config), config.timeouts.retries, sensitivity=sensitivity(config)
+            catalog, _house(config), config.timeouts.retries, sensitivity=sensitivity(config), reader=self.reader
         )
 
     # -- stop -------------------------------------------------------------------------------------------------------
@@ -258,6 +279,8 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.drain(drain_s)
+        if self.reader is not None:
+            await self.reader.close()
         await self.placement.close(0)
         self.pool.close()
         self.events.flush()
@@ -347,6 +370,14 @@ def until_restart(fresh: Config, running: Config) -> Config:
         raise ConfigError(f"server.keys: off is refused while the gateway still listens on {host}; restart it")
     server = fresh.server.model_copy(update={"host": host, "port": running.server.port})
     return fresh.model_copy(update={"server": server, "state_dir": running.state_dir})
+
+
+async def _reader(config: Config) -> Presidio | None:
+    """The further reader of what could leave, ready; None where none is configured. ConfigError when it cannot read."""
+    reader = presidio(config)
+    if reader is not None:
+        await reader.start()
+    return reader
 
 
 def _house(config: Config) -> House:

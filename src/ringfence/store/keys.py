@@ -91,6 +91,7 @@ def create(
     name: str,
     created_s: int,
     profile: str = "default",
+    agent: str = "",
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
     expires_s: int | None = None,
@@ -100,6 +101,8 @@ def create(
         raise ValueError(f"a name has 1 to {MOST_NAME_CHARACTERS} printable characters, and no space at its ends")
     if any(limit is not None and limit < 1 for limit in (requests_per_minute, tokens_per_minute)):
         raise ValueError("a limit is 1 or more; leave it out for none")
+    if not profile and not agent:
+        raise ValueError("a key is bound to a profile, to an agent, or to both")
     if expires_s is not None and expires_s <= created_s:
         raise ValueError("a key cannot expire before it is created")
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -112,6 +115,7 @@ def create(
         created_s=created_s,
         expires_s=expires_s,
         hint=secret[-4:],
+        agent=agent,
     )
     values = {column.name: getattr(key, column.name) for column in KEY_COLUMNS}
     connection.execute(insert(api_keys).values(values | {"digest": digest_of(pepper, secret)}))

@@ -19,6 +19,7 @@ api_keys = Table(
     Column("created_s", BigInteger, nullable=False),
     Column("expires_s", BigInteger),
     Column("revoked_s", BigInteger),
+    Column("agent", String(100), nullable=False, server_default=""),
 )
 
 usage = Table(

@@ -45,17 +45,19 @@ class FakeView:
         self,
         name: str,
         profile: str,
+        agent: str,
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         expires_s: int | None,
     ) -> dict[str, Any]:
-        if profile != "default":
+        if profile not in ("default", ""):
             raise BadRequest(f"There is no profile '{profile}'.", param="profile")
         key = {
             "id": f"key_{len(self.known_keys):012x}",
             "name": name,
             "hint": "abcd",
             "profile": profile,
+            "agent": agent,
             "requests_per_minute": requests_per_minute,
             "tokens_per_minute": tokens_per_minute,
             "created_s": int(time.time()),
@@ -75,7 +77,7 @@ class FakeView:
         key["revoked_s"] = int(time.time())
         return dict(key)
 
-    def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
+    async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
         for known in self.sample["models"]:
             if model in (known["name"], *known["aliases"]):
                 break

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ringfence.core.ports import Fetch, Fetched
-from ringfence.engines import llamacpp, ollama
+from ringfence.engines import llamacpp, ollama, openai_compatible
+from ringfence.placement.examine import examine
 from ringfence.placement.launch import environment
 
 OFF = {"cloud": {"disabled": True, "source": "env"}}
@@ -76,6 +77,65 @@ class TestOllama:
     @pytest.mark.parametrize("name", ["a", "cloud:8b", "mycloud", "a:20b:local", "my-cloud-model", "a:cloudy"])
     def test_names_that_do_not(self, name: str) -> None:
         assert not ollama.is_cloud_name(name)
+
+
+class TestAnOllamaByAnotherName:
+    """It is configured as `openai_compatible`, or as a kind of some other package."""
+
+    async def kept(self, known: dict[str, Any], *names: str) -> list[str] | None:
+        listed = {"/v1/models": {"data": [{"id": name} for name in names]}}
+        offers = await examine(openai_compatible.ADAPTER, pages(listed | known))
+        return None if offers is None else [offer.engine_model for offer in offers if not offer.reaches_cloud]
+
+    def ollama(self, status: Any, *models: dict[str, Any]) -> dict[str, Any]:
+        return {"/api/version": {"version": "0.33.0"}, "/api/tags": {"models": list(models)}, "/api/status": status}
+
+    async def test_its_cloud_is_asked_for(self) -> None:
+        local = {"name": "llama3:8b"}
+        assert await self.kept(self.ollama(OFF, local), "llama3:8b") == ["llama3:8b"]
+        assert await self.kept(self.ollama(ON, local), "llama3:8b") == []
+        assert await self.kept(self.ollama(None, local), "llama3:8b") == []
+
+    async def test_a_model_that_is_remote_or_that_it_does_not_list_does_not_stay(self) -> None:
+        remote = {"name": "alias:8b", "remote_host": "https://ollama.example"}
+        known = self.ollama(OFF, {"name": "llama3:8b"}, remote)
+        assert await self.kept(known, "llama3:8b", "alias:8b", "never:listed") == ["llama3:8b"]
+
+    async def test_names_of_its_cloud_are_taken_at_their_word_behind_a_proxy(self) -> None:
+        assert await self.kept({}, "gpt-oss:120b-cloud", "glm:cloud", "my-cloud", "llama3:8b") == [
+            "my-cloud", "llama3:8b",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("silent", ["/api/version", "/api/tags"])
+    async def test_what_does_not_answer_is_not_taken_for_something_else(self, silent: str) -> None:
+        known = self.ollama(OFF, {"name": "a"}) | {"/v1/models": {"data": [{"id": "a"}]}}
+        fetch = pages(known)
+
+        async def stalls(path: str) -> Fetched:
+            return Fetched(0) if path == silent else await fetch(path)
+
+        assert await examine(openai_compatible.ADAPTER, stalls) is None
+
+    async def test_another_server_with_a_page_of_that_name_is_no_ollama(self) -> None:
+        assert await self.kept({"/api/version": {"version": "0.33.0"}}, "a") == ["a"]
+        assert await self.kept({"/api/version": ["0.33.0"], "/api/tags": {"models": []}}, "a") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "reaches"),
+    [
+        (["llama-server", "-m", "a.gguf", "--rpc", "192.0.2.7:50052"], None, True),
+        (["llama-server", "--rpc=gpu.example:50052"], None, True),
+        (["llama-server"], "127.0.0.1:50052, 10.0.0.7:50052", True),
+        (["llama-server", "--rpc"], None, True),
+        (["llama-server", "--rpc", "127.0.0.1:50052"], "[::1]:50052", False),
+        (["llama-server", "-m", "--rpc-like.gguf"], "", False),
+        ([], None, False),
+    ],
+)
+def test_a_server_was_started_with_peers(arguments: list[str], variable: str | None, reaches: bool) -> None:
+    environment = {"PATH": "/bin"} | ({} if variable is None else {"LLAMA_ARG_RPC": variable})
+    assert llamacpp.started_with_peers(arguments, environment) is reaches
 
 
 class TestLlamaCpp:

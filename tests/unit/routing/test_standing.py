@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Forbidden
+from ringfence.core.identity import Key
 from ringfence.core.route import Exact, House, Profile, Tier
-from ringfence.routing.standing import standing, tools_reach
+from ringfence.routing.standing import agent_of, standing, tools_reach
 
 HERE = Profile("here")
 ANY = Profile("any", Boundary.CLOUD, Tier.SPEED_OPTIONAL, chain=("fast", "rented"))
@@ -17,7 +18,7 @@ CLIENT = Profile("client", exact=Exact("fast", quantisation="Q8_0"))
 LEAD = Profile("lead", Boundary.MESH, Tier.COORDINATION, delegates=("any",))
 HOUSE = House(
     {profile.name: profile for profile in (HERE, ANY, CLIENT, LEAD)},
-    {"coder": "any", "notary": "here", "lost": "gone"},
+    {"coder": "any", "notary": "here", "lost": "gone", "boss": "lead"},
     {"search": "any", "files": "here", "odd": "gone"},
 )
 
@@ -58,17 +59,54 @@ def test_a_coordinator_calls_under_its_delegates_and_by_itself_stays_where_it_is
     assert standing(HOUSE, "lead", "", "").boundary is Boundary.MESH
 
 
+def test_a_key_of_an_agent_has_its_profile_or_less() -> None:
+    assert standing(HOUSE, "", "coder", "", "coder") is ANY
+    assert standing(HOUSE, "here", "coder", "", "coder").boundary is Boundary.HOST
+    assert standing(HOUSE, "any", "notary", "", "notary") is HERE
+    assert standing(HOUSE, "", "boss", "any", "boss") is ANY  # a key speaks for its agent, and so for its delegates
+
+
+def test_a_key_whose_agent_is_gone_is_refused() -> None:
+    for bound_to in ("", "any"):
+        with pytest.raises(Forbidden, match="'former' that this key is bound to is not configured") as refused:
+            standing(HOUSE, bound_to, "former", "", "former")
+        assert refused.value.code == "agent_unknown"
+
+
+def test_a_key_of_one_agent_is_no_other() -> None:
+    bound, free = Key("key_1", "k", agent="coder"), Key("key_2", "k")
+    assert [agent_of(bound, ""), agent_of(bound, "coder"), agent_of(free, "notary"), agent_of(free, "")] == [
+        "coder", "coder", "notary", "",
+    ]  # fmt: skip
+    with pytest.raises(Forbidden) as refused:
+        agent_of(bound, "notary")
+    assert refused.value.code == "agent_not_of_key"
+
+
+def test_to_name_a_coordinator_opens_none_of_its_delegates() -> None:
+    found = standing(HOUSE, "here", "boss", "any")
+    assert (found.name, found.boundary) == ("any", Boundary.HOST)
+    assert standing(HOUSE, "here", "coder", "", "coder").boundary is Boundary.HOST
+    assert standing(HOUSE, "here", "boss", "any", "boss").boundary is Boundary.HOST
+
+
 NAMES = st.sampled_from(["", "here", "any", "client", "lead"])
 
 
-@given(bound_to=NAMES.filter(bool), agent=st.sampled_from(["", "coder", "notary"]), named=NAMES)
-def test_nothing_that_a_caller_says_widens(bound_to: str, agent: str, named: str) -> None:
+AGENTS = st.sampled_from(["", "coder", "notary", "boss"])
+
+
+@given(bound_to=NAMES, own=AGENTS, agent=AGENTS, named=NAMES)
+def test_nothing_that_a_caller_says_widens(bound_to: str, own: str, agent: str, named: str) -> None:
+    if not bound_to and not own:
+        return
     try:
-        found = standing(HOUSE, bound_to, agent, named)
+        found = standing(HOUSE, bound_to, agent, named, own)
     except Forbidden:
         return
-    delegated = [HOUSE.profiles[name].boundary for name in HOUSE.profiles[bound_to].delegates]
-    assert found.boundary <= max([HOUSE.profiles[bound_to].boundary, *delegated])
+    of_key = HOUSE.profiles[bound_to or HOUSE.agents[own]]
+    delegated = [HOUSE.profiles[name].boundary for name in of_key.delegates]
+    assert found.boundary <= max([of_key.boundary, *delegated])
     if named and not delegated:
         assert found.boundary <= HOUSE.profiles[named].boundary
 

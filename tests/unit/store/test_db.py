@@ -16,6 +16,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -24,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from ringfence.store import db as db_module
+from ringfence.store import keys
 from ringfence.store.db import HEAD, REVISIONS, Database, changed
 from ringfence.store.failure import StoreFailed
 from ringfence.store.migrate import config
@@ -178,6 +180,21 @@ class TestMigration:
             return compare_metadata(context, metadata)
 
         assert db.call(differences) == []
+
+    def test_keys_of_the_first_schema_are_bound_to_no_agent(self, db: Database) -> None:
+        key, _ = db.call(lambda c: keys.create(c, bytes(32), name="laptop", created_s=1))
+
+        def back(connection: Connection) -> None:
+            settings = config()
+            settings.attributes["connection"] = connection
+            command.downgrade(settings, "0001")
+
+        db.call(back)
+        columns = "SELECT name FROM pragma_table_info('api_keys')"
+        assert "agent" not in db.call(lambda c: c.execute(text(columns)).scalars().all())
+        db.migrate()
+        assert db.call(keys.all_keys) == [key]
+        assert key.agent == ""
 
     def test_a_migrated_database_is_opened_without_alembic(self, db: Database, state_dir: Path) -> None:
         program = (

@@ -36,6 +36,7 @@ class TestTable:
                 name="laptop",
                 created_s=1000,
                 profile="work",
+                agent="coder",
                 requests_per_minute=60,
                 tokens_per_minute=10_000,
                 expires_s=9000,
@@ -43,11 +44,17 @@ class TestTable:
         )
         assert re.fullmatch(r"sk-rf-[A-Za-z0-9_-]{43}", secret)
         assert re.fullmatch(r"key_[0-9a-f]{12}", key.id)
-        assert key == Key(key.id, "laptop", "work", 60, 10_000, 1000, 9000, None, secret[-4:])
+        assert key == Key(key.id, "laptop", "work", 60, 10_000, 1000, 9000, None, secret[-4:], "coder")
         assert db.call(lambda c: keys.get(c, key.id)) == key
         assert db.call(keys.all_keys) == [key]
         digest = hmac.new(PEPPER, secret.encode(), hashlib.sha256).digest()
         assert db.call(keys.rows) == [(digest, key)]
+
+    def test_a_key_is_bound_to_something(self, db: Database) -> None:
+        with pytest.raises(ValueError, match="a profile, to an agent, or to both"):
+            db.call(lambda c: keys.create(c, PEPPER, name="a", created_s=1, profile=""))
+        key, _ = db.call(lambda c: keys.create(c, PEPPER, name="a", created_s=1, profile="", agent="coder"))
+        assert db.call(keys.all_keys) == [key]
 
     def test_keys_come_oldest_first(self, db: Database) -> None:
         for created_s, name in ((30, "c"), (10, "a"), (20, "b")):
