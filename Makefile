@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-slow test-presidio lint clients bench clean
+.PHONY: up test test-slow test-presidio lint clients bench bench-fence bench-against clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
@@ -35,6 +35,12 @@ clients: $(VENV)/.dev
 
 bench: $(VENV)/.run
 	@$(BIN)/python bench/compare.py $(ARGS)
+
+bench-fence: $(VENV)/.run
+	@$(BIN)/python bench/fence.py $(ARGS)
+
+bench-against: $(VENV)/.run
+	@$(BIN)/python bench/against.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-presidio .venv-clients .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis

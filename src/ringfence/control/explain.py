@@ -30,8 +30,7 @@ def routes(view: View) -> APIRouter:
     async def explain(question: Question) -> dict[str, Any]:
         """The rule, the chain, who was excluded, and what the window would do to the request."""
         asker = {"key": question.key, "profile": question.profile, "agent": question.agent}
-        return await view.explain(
-            question.model, question.body, {name: given for name, given in asker.items() if given}
-        )
+        given = {name: value for name, value in asker.items() if value}
+        return await view.explain(question.model, question.body, given)
 
     return router

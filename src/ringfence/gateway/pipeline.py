@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any, Protocol
@@ -39,9 +39,12 @@ log = logging.getLogger("ringfence.pipeline")
 BYTES_A_TOKEN = 4
 """About; with the output asked for, that is how many tokens a call can use."""
 BIG_BODY_BYTES = 256 * 1024
+LONG_TEXT_BYTES = 16 * 1024
+"""Longer ones are read in steps, with turns for others in between: a step takes about as long as this much."""
 MAX_JSON_ITEMS = 1_000_000
 MAX_KINDS = 4096
-
+TURNS_BETWEEN = 4
+"""A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
 
 Told = tuple[str, str, str, str, str, int, str, bool]
 """Key id, dialect, model, target, rule, status, outcome, stream."""
@@ -118,14 +121,13 @@ class Pipeline:
         self.ids = ids
         self.running: dict[str, Call] = {}
         self._kinds: dict[Told, Kind] = {}
+        self._reading = asyncio.Lock()
 
     # -- the path -----------------------------------------------------------------------------------------------
 
     async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
-        decision = call.decision = self.decided(call)
-        if self.settings.reader is not None and decision.allowed is not Boundary.HOST:
-            decision = call.decision = await in_task(self.read_further(call, decision, self.settings.reader), id)
+        decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
         output = call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
         self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0), held)
@@ -159,20 +161,45 @@ class Pipeline:
             f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S
         )
 
-    def decided(self, call: Call) -> Decision:
-        """Which chain, and why. What the text says is only looked at where it could leave this machine."""
+    def decided(self, call: Call) -> Decision | None:
+        """Which chain, and why. What the text says is only looked at where it could leave this machine; None where it
+        is too long to be read at one go."""
         decision = self._decide(call, Boundary.CLOUD)
         if decision.allowed is Boundary.HOST:
             return decision
-        return self._decide(call, tightest(call, self.settings))
+        if call.body_bytes > LONG_TEXT_BYTES or self.settings.reader is not None:
+            return None
+        reach = next(reach for reach in tightest(call, self.settings) if reach is not None)
+        return self._decide(call, reach)
 
-    async def read_further(self, call: Call, decision: Decision, reader: Reader) -> Decision:
-        """The same decision, or a tighter one by what the further reader finds."""
-        reach = await reader.read(call.body)
-        return decision if decision.allowed <= reach else self._decide(call, reach)
+    async def decided_in_turns(self, call: Call) -> Decision:
+        """The same for a long text; by settings that may be newer than those it was first looked at with."""
+        while True:
+            settings = self.settings
+            reach = await self.tightest_in_turns(call, settings)
+            if settings is self.settings:  # otherwise a kind may have been added, and the text is read again
+                return self._decide(call, reach)
+
+    async def tightest_in_turns(self, call: Call, settings: Settings) -> Boundary:
+        """`tightest`, and whoever else is served on this loop has turns before every step. Of all texts that are read
+        in this way one step is made at a time."""
+        reach: Boundary | None = None
+        steps = tightest(call, settings)
+        while reach is None:
+            async with self._reading:
+                for _ in range(TURNS_BETWEEN):
+                    await asyncio.sleep(0)
+                reach = next(steps)
+        if settings.reader is not None and reach is not Boundary.HOST:
+            reach = min(reach, await in_task(settings.reader.read(call.body), id))  # `id`: nothing to give back
+        return reach
 
     def _decide(self, call: Call, at_most: Boundary) -> Decision:
-        """As long as no rule looks further than the model's name, each decision is made once."""
+        """As long as no rule looks further than the model's name, each decision is made once.
+
+        It allows no more than its chain needs: with targets on this machine alone there is nothing to read a text for,
+        and neither a retry nor an engine that has moved can take it further.
+        """
         settings = self.settings
         key = call.key
         asked = (call.model, key.profile, key.agent, call.agent, call.named, call.dialect.ability, at_most)
@@ -180,6 +207,7 @@ class Pipeline:
         if decision is None:
             signals = read_signals(call, at_most)
             decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
+            decision.allowed = min(decision.allowed, max(target.boundary for target in decision.chain.targets))
             settings.decisions[asked] = decision
         return decision
 
@@ -320,14 +348,17 @@ def read_signals(call: Call, at_most: Boundary) -> Signals:
     return Signals(call.dialect.ability, call.body_bytes, call.stream, bool(call.body.get("tools")), at_most)
 
 
-def tightest(call: Call, settings: Settings) -> Boundary:
-    """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says."""
+def tightest(call: Call, settings: Settings) -> Iterator[Boundary | None]:
+    """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says. It is
+    found in steps: None after each, and the boundary in the end."""
     tools: list[Any] = call.body.get("tools") or []
     reach = tools_reach(settings.house, map(tool_name, tools)) if tools else Boundary.CLOUD
     if reach is Boundary.HOST:
-        return reach
+        yield reach
+        return
     labels = tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()
-    return min(reach, settings.sensitivity.read(call.body, labels).tightest)
+    for reading in settings.sensitivity.steps(call.body, labels):
+        yield None if reading is None else min(reach, reading.tightest)
 
 
 def tool_name(tool: Any) -> str:

@@ -17,13 +17,12 @@ from ringfence.config.problems import not_configured
 from ringfence.console import pages
 from ringfence.control import app as control
 from ringfence.control.access import SESSION_COOKIE
-from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.pipeline import fit, read_signals, tightest
+from ringfence.gateway.pipeline import fit, read_signals
 from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
@@ -201,10 +200,7 @@ class Overview:
         call = Call("explain", key, dialect, model, asked, len(str(body)), False, 0.0, agent)
         if len(body) > 0:
             dialect.check(call.body)
-        at_most = tightest(call, settings)
-        if settings.reader is not None and at_most is not Boundary.HOST:
-            at_most = min(at_most, await settings.reader.read(call.body))
-        signals = read_signals(call, at_most)
+        signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
         profile = settings.profile_of(call)
         decision = decide(settings.rules, settings.catalog, model, signals, profile)
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}

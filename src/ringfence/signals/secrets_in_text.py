@@ -7,7 +7,6 @@ found in a translation of the text by searching for one constant, and only they 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from itertools import pairwise
 from math import log2
 
@@ -38,6 +37,17 @@ NEIGHBOURS = (
 COMMON = frozenset(entry[0] + second for entry in NEIGHBOURS.split() for second in entry[2:])
 """The 300 commonest pairs of letters in source code and European prose: 98 in 100 there, 44 in 100 in random text."""
 
+JOINTS = b"-_+"
+PARTED = bytes(0x20 if mark in JOINTS else mark for mark in range(256))
+NEAR = frozenset(
+    (first, second)
+    for first in TOKEN_MARKS
+    for second in TOKEN_MARKS
+    if (first in DIGITS and second in DIGITS)
+    or ((chr(first) + chr(second)).lower() in COMMON and not (chr(first).islower() and chr(second).isupper()))
+)
+"""Marks that stand beside each other in words and numbers."""
+
 KNOWN = re.compile(
     rb"(?<![A-Za-z0-9])(?:"
     rb"sk-(?:ant|proj|svcacct|admin|or|rf|lf)-[A-Za-z0-9_\-]{16,}|sk-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
@@ -65,14 +75,21 @@ NAMED = re.compile(
     rb"(?:api.?key|access.?key|secret|token|passw|bearer|credential|private.?key|auth)[a-z_\-]{0,12}[^a-z0-9]{0,6}$"
 )
 
-ASSIGNED = re.compile(
-    rb":(?:(?<=[rw]d:)|(?<=rt:)|(?<=[ds]e:)|(?<=et:)|(?<=ss:)|(?<=[hn\xf1]a:)|(?<=lo:)|(?<=[\"' \]*`]:))"
+NAMED_STEMS = (b"key", b"secret", b"token", b"passw", b"bearer", b"credential", b"auth")
+
+MAY_ASSIGN = re.compile(
+    rb":(?:(?<=[rw]d:)|(?<=rt:)|(?<=[ds]e:)|(?<=et:)|(?<=ss:)|(?<=[hn\xf1]a:)|(?<=lo:)|(?<=[\"' \t*)\]`]:))"
 )
-"""An assignment after something that could end a word for a password."""
-PASSWORD_WORDS = (
-    b"password", b"passwd", b"passwort", b"passphrase", b"passcode", b"pwd", b"kennwort", b"mot de passe",
-    b"contrase\xf1a", b"contrasena", b"senha", b"wachtwoord", b"haslo", b"secret",
+"""An assignment after something that could end a word for a password: ahead of the closer look."""
+PASSWORD_NAMES = tuple(
+    (stem, re.compile(rb"%b%b[ \t\"'`\]*)]{0,24}+:" % (stem, ending)))
+    for stem, ending in (
+        (b"pass", rb"(?:word|wd|wort|phrase|code|e(?<=mot de passe)|(?<![a-z]pass))"),
+        (b"pwd", b""), (b"kennwort", b""), (b"contrase", rb"(?:\xf1|n)a"), (b"senha", b""), (b"wachtwoord", b""),
+        (b"haslo", b""), (b"secret", b""),
+    )
 )  # fmt: skip
+"""How a word for a password begins, and the whole of it with what assigns a value."""
 VALUE = re.compile(
     rb"[=:>]{0,2}[ \t*]{0,4}(?:\"([^\"\r\n]{4,200})\"|'([^'\r\n]{4,200})'|`([^`\r\n]{4,200})`|([^\s\"'`]{6,200}))"
 )
@@ -83,7 +100,7 @@ NOT_A_VALUE = re.compile(
 )
 """Placeholders, references to where the value stands, and code."""
 DOTTED_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
-LOGIN = re.compile(rb"://[^\s/:@\"'<>]{0,64}:([^\s/@\"'<>]{3,128})$")
+LOGIN = re.compile(rb"://[^\s/:@\"'<>]{0,64}+:([^\s/@\"'<>]{3,128}+)@")
 SHOWN_PASSWORDS = (b"pass", b"pwd", b"pw")
 FISCAL = re.compile(
     rb"(?<![A-Z0-9])[A-Z]{6}[0-9L-V]{2}[A-Z][0-9L-V]{2}[A-Z][0-9L-V]{3}[A-Z](?![A-Z0-9])", re.IGNORECASE
@@ -105,13 +122,17 @@ def kinds_in_tokens(data: bytes, wanted: frozenset[str]) -> set[str]:
             found.add("secret")
     runs = data.translate(RUNS)
     start = runs.find(LONG_RUN)
+    may_be_named: bool | None = None
     while start >= 0 and not wanted & {"secret", "id_number"} <= found:
         end = runs.find(b" ", start)
         end = len(data) if end < 0 else end
         run = data[start : min(end, start + BLOB_CHARS)]
         is_open = is_public(data, start)
-        if "secret" in wanted and "secret" not in found and not is_open and is_secret(data, start, end, run):
-            found.add("secret")
+        if "secret" in wanted and "secret" not in found and not is_open:
+            if may_be_named is None and run.translate(None, DIGITS) != run:
+                may_be_named = mentions(data.lower())
+            if is_secret(data, start, end, run, may_be_named is True):
+                found.add("secret")
         if end - start <= 64 and "id_number" in wanted and is_personal(run):
             found.add("id_number")
         blob = BLOB.match(data, end) if is_open or data[end : end + 1] == b"/" else None
@@ -121,12 +142,18 @@ def kinds_in_tokens(data: bytes, wanted: frozenset[str]) -> set[str]:
     return found
 
 
+def mentions(lowered: bytes) -> bool:
+    return any(stem in lowered for stem in NAMED_STEMS)
+
+
 def is_public(data: bytes, start: int) -> bool:
     """What begins here says of itself that it is a hash, a public key or a picture."""
     return data.startswith(HASH_HEADS, start) or data[max(0, start - 12) : start].endswith(PUBLIC_HEADS)
 
 
 def is_personal(run: bytes) -> bool:
+    if not any(len(part) in (15, 16) for part in run.translate(PARTED).split()):
+        return False
     if fiscal := FISCAL.search(run):
         return is_codice_fiscale(fiscal[0].decode().upper())
     if corsican := CORSICAN.search(run):
@@ -136,26 +163,27 @@ def is_personal(run: bytes) -> bool:
 
 def has_login(data: bytes) -> bool:
     """scheme://user:password@host"""
-    at = data.find(b"@")
-    while at >= 0:
-        scheme = data.rfind(b"://", max(0, at - 200), at)
-        found = LOGIN.match(data, scheme, at) if scheme >= 0 else None
-        is_placeholder = found is None or NOT_A_VALUE.fullmatch(found[1]) or found[1].lower() in SHOWN_PASSWORDS
-        if not is_placeholder:
+    if b"://" not in data:
+        return False
+    for found in LOGIN.finditer(data):
+        if not NOT_A_VALUE.fullmatch(found[1]) and found[1].lower() not in SHOWN_PASSWORDS:
             return True
-        at = data.find(b"@", at + 1)
     return False
 
 
 def has_password(data: bytes) -> bool:
     """A value assigned to a word for a password, in code, settings or prose."""
     lowered = data.translate(LOWERED)
-    for assigned in ASSIGNED.finditer(lowered):
-        at = assigned.start()
-        name = lowered[max(0, at - 32) : at].rstrip(b" \t\"'`]*)")
-        is_named = name.endswith(PASSWORD_WORDS) or (name.endswith(b"pass") and not name[-5:-4].isalpha())
-        if is_named and (value := VALUE.match(data, at + 1)) and is_password(value, name.endswith(b"secret")):
-            return True
+    if MAY_ASSIGN.search(lowered) is None:
+        return False
+    for stem, named in PASSWORD_NAMES:
+        at = lowered.find(stem)
+        while at >= 0:
+            assigned = named.match(lowered, at)
+            value = VALUE.match(data, assigned.end()) if assigned is not None else None
+            if value is not None and is_password(value, stem == b"secret"):
+                return True
+            at = lowered.find(stem, at + 1)
     return False
 
 
@@ -176,18 +204,18 @@ def is_password(value: re.Match[bytes], must_be_strong: bool) -> bool:
     return has_letter and (has_digit or any(mark in b"!@#$%^&*?~+" for mark in text)) and len(text) >= 6
 
 
-def is_secret(data: bytes, start: int, end: int, run: bytes) -> bool:
-    """`run` is data[start:end], cut off after BLOB_CHARS."""
+def is_secret(data: bytes, start: int, end: int, run: bytes, may_be_named: bool) -> bool:
+    """`run` is data[start:end], cut off after BLOB_CHARS. `may_be_named`: a word for a secret stands somewhere."""
     if len(run.translate(None, DIGITS)) == len(run):  # words; of random runs of 20 one in forty
         return run.startswith(b"hf_") and KNOWN.match(run) is not None
     if run.startswith(b"eyJ") and data.startswith(b".eyJ", end):
         return True  # a JSON web token
     before = data[max(0, start - 40) : start]
-    if before.endswith(DOTTED_HEADS) or KNOWN.search(run):
+    if before.endswith(DOTTED_HEADS) or (KNOWN.match(run) if run.isalnum() else KNOWN.search(run)):
         return True
     if run.isdigit():
         return False
-    if NAMED.search(before.lower()) and is_credential(run):
+    if may_be_named and NAMED.search(before.lower()) and is_credential(run):
         return True
     is_candidate = end - start in RANDOM_CHARS and not PUBLIC.fullmatch(run)
     return (
@@ -221,18 +249,16 @@ def wordlike(run: bytes) -> float:
     below, all of them example tokens or base64. Random runs of letters and digits lie below in 98 of 100 cases at 20
     marks, and nearly always at 32; those of one case in 94 and 98.
     """
-    text = run.decode()
-    pairs = near = 0
-    for first, second in pairwise(text):
-        if first in "-_+" or second in "-_+":
-            continue
-        pairs += 1
-        is_broken = first.islower() and second.isupper()
-        near += (first.isdigit() and second.isdigit()) or ((first + second).lower() in COMMON and not is_broken)
-    return near / pairs if pairs else 1.0
+    near = sum(map(NEAR.__contains__, pairwise(run)))
+    parts = 1 if run.isalnum() else len(run.translate(PARTED).split())
+    pairs = len(run.translate(None, JOINTS)) - parts
+    return near / pairs if pairs > 0 else 1.0
 
 
 def evenness(run: bytes) -> float:
     """Shannon entropy of the marks, as a share of the most that this many marks can have."""
     size = len(run)
-    return -sum(count / size * log2(count / size) for count in Counter(run).values()) / log2(size) if size > 1 else 0.0
+    if size < 2:
+        return 0.0
+    counts = map(run.count, set(run))
+    return 1 - sum(count * log2(count) for count in counts if count > 1) / (size * log2(size))

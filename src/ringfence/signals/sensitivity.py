@@ -7,14 +7,14 @@ docs/sensitivity.md says what is found and how sure that is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.signals.numbers_in_text import numbers_in
 from ringfence.signals.secrets_in_text import kinds_in_tokens
-from ringfence.signals.texts import BETWEEN, plain, texts_of
+from ringfence.signals.texts import BETWEEN, OVERLAP_CHARS, SLICE_CHARS, plain, slices_of, texts_of
 from ringfence.signals.user_patterns import PatternRefused, compiled
 
 KINDS = frozenset(("secret", "card", "iban", "id_number", "email", "phone"))
@@ -27,6 +27,9 @@ LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 MAX_PATTERNS = 100
 MAX_PATTERN_STEPS = 100_000_000
 """For one request and all patterns, in the worst case: about a second. Beyond, the request is unreadable."""
+STEP_STEPS = 400_000
+"""After so many, about 4 ms in the worst case, others have their turn."""
+LEAST_CHARS = 64
 
 EMAIL = re.compile(
     rb"@(?<=[A-Za-z0-9_%+\-\xc0-\xff]@)((?:[A-Za-z0-9\xc0-\xff](?:[A-Za-z0-9\-\xc0-\xff]{0,61})\.){1,6})([A-Za-z]{2,24})(?![A-Za-z0-9])"
@@ -82,15 +85,15 @@ class Sensitivity:
             raise ValueError(f"{len(settings.patterns)} patterns; there can be {MAX_PATTERNS}")
         self.wanted = settings.kinds
         self.labels = settings.labels
-        self.patterns: list[tuple[str, re.Pattern[str]]] = []
-        self.steps = 0
+        self.patterns: list[tuple[str, re.Pattern[str], int]] = []
         for label, pattern in settings.patterns:
             try:
                 matcher, steps = compiled(pattern)
             except PatternRefused as refused:
                 raise ValueError(f"the pattern of '{label}' is refused: {refused}") from None
-            self.patterns.append((label, matcher))
-            self.steps += steps
+            self.patterns.append((label, matcher, steps))
+        self.steps_each = sum(steps for _, _, steps in self.patterns)
+        self.overlap = max([OVERLAP_CHARS, *(steps for _, _, steps in self.patterns)])
         possible = {*settings.kinds, *settings.labels, *(label for label, _ in settings.patterns)}
         strange = settings.boundaries.keys() - possible - KINDS
         if strange:
@@ -99,46 +102,83 @@ class Sensitivity:
 
     def read(self, body: dict[str, Any], labels: Iterable[str] = ()) -> Reading:
         """The reading of a parsed request and of the labels its caller set. Never raises: what fails reads as HOST."""
+        return next(reading for reading in self.steps(body, labels) if reading is not None)
+
+    def steps(self, body: dict[str, Any], labels: Iterable[str] = ()) -> Iterator[Reading | None]:
+        """The same in steps of a few milliseconds each: None after every step, and in the end the reading."""
+        kinds: set[str] = set()
         try:
-            kinds = self.kinds_of(body)
             for label in labels:
                 kinds.add(label if label in self.labels else UNKNOWN_LABEL)
+            for _ in self.reads(body, kinds):
+                yield None
             if not kinds:
-                return CLEAR
-            return Reading(frozenset(kinds), min(self.boundaries.get(kind, Boundary.HOST) for kind in kinds))
+                reading = CLEAR
+            else:
+                reading = Reading(frozenset(kinds), min(self.boundaries.get(kind, Boundary.HOST) for kind in kinds))
         except Exception:  # whatever it is: its text could hold the request, so it is not looked at
-            return FAILED
+            reading = FAILED
+        yield reading
 
-    def kinds_of(self, body: dict[str, Any]) -> set[str]:
-        texts, seams = texts_of(body)
-        raw = BETWEEN.join(texts)
+    def reads(self, body: dict[str, Any], found: set[str]) -> Iterator[None]:
+        """Adds to `found` slice by slice. Short texts are read together."""
+        short: list[str] = []
+        size = read_chars = 0
+        for text in texts_of(body):
+            if not text:
+                yield
+            elif len(text) > SLICE_CHARS:
+                for piece in slices_of(text, self.overlap):
+                    read_chars = yield from self.reads_one(piece, found, read_chars)
+            else:
+                if size + len(text) > SLICE_CHARS:
+                    read_chars = yield from self.reads_one(BETWEEN.join(short), found, read_chars)
+                    short, size = [], 0
+                short.append(text)
+                size += len(text) + len(BETWEEN)
+        if short:
+            yield from self.reads_one(BETWEEN.join(short), found, read_chars)
+
+    def reads_one(self, raw: str, found: set[str], read_chars: int) -> Generator[None, None, int]:
+        """Reads one slice. Returns how many characters have been read for patterns so far."""
         text = plain(raw)
-        found = self.kinds_in(text)
-        if text != raw and self.patterns:
-            found |= self.labels_in(raw)
-        if seams:
-            found |= self.kinds_in(plain(BETWEEN.join(seams)))
-        return found
+        if self.patterns:
+            read_chars += max(len(text), len(raw))
+            if read_chars * self.steps_each > MAX_PATTERN_STEPS:
+                raise OverflowError
+            for spelling in (text, raw) if text != raw else (text,):
+                yield from self.labels_in(spelling, found)
+        if self.wanted:
+            self.kinds_in(text, found)
+        yield
+        return read_chars
 
-    def kinds_in(self, text: str) -> set[str]:
-        found = self.labels_in(text) if self.patterns else set[str]()
-        if not self.wanted:
-            return found
+    def kinds_in(self, text: str, found: set[str]) -> None:
+        wanted = self.wanted - found
+        if not wanted:
+            return
         data = text.encode("latin-1", "replace")
-        found |= kinds_in_tokens(data, self.wanted)
-        found.update(numbers_in(data, self.wanted))
-        if "email" in self.wanted and has_email(data):
+        found |= kinds_in_tokens(data, wanted)
+        found |= numbers_in(data, wanted)
+        if "email" in wanted and has_email(data):
             found.add("email")
-        return found
 
-    def labels_in(self, text: str) -> set[str]:
-        if len(text) * self.steps > MAX_PATTERN_STEPS:
-            raise OverflowError
-        found: set[str] = set()
-        for label, pattern in self.patterns:
-            if label not in found and pattern.search(text):
-                found.add(label)
-        return found
+    def labels_in(self, text: str, found: set[str]) -> Iterator[None]:
+        """Each pattern in pieces that take a known time at most: those matches that begin in a piece."""
+        done = 0
+        for label, pattern, steps in self.patterns:
+            if label in found:
+                continue
+            size = max(STEP_STEPS // steps, LEAST_CHARS)
+            for start in range(0, len(text), size):
+                match = pattern.search(text, start, start + size + steps)  # none is as wide as it has steps
+                if match is not None and match.start() < start + size:
+                    found.add(label)
+                    break
+                done += min(size, len(text) - start) * steps
+                if done > STEP_STEPS:
+                    done = 0
+                    yield
 
 
 def has_email(data: bytes) -> bool:
