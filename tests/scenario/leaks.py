@@ -110,8 +110,15 @@ LEAKS = (
     _leak(
         "secret", "personal",
         (
-            PIPELINE, "    return min(reach, settings.sensitivity.read(call.body, labels).tightest)\n",
-            "    return reach if not labels else Boundary.HOST\n",
+            PIPELINE, "        yield None if reading is None else min(reach, reading.tightest)\n",
+            "        yield None if reading is None else reach\n",
+        ),
+    ),
+    _leak(
+        "long-secret", "personal",
+        (
+            PIPELINE, "            reach = await self.tightest_in_turns(call, settings)\n",
+            "            reach = Boundary.CLOUD\n",
         ),
     ),
     _leak("tool", "private", _widened_for("signals.tools")),
@@ -145,9 +152,8 @@ LEAKS = (
     ),
     _leak(
         "explain", "private",
-        (
-            "runtime/overview.py", "        signals = read_signals(call, tightest(call, settings))\n",
-            f"        signals = read_signals(call, tightest(call, settings))\n        {CALL_HOME}\n",
+        _then(
+            "runtime/overview.py", "        profile = settings.profile_of(call)\n", f"        {CALL_HOME}\n",
         ),
     ),
     _leak(

@@ -24,6 +24,7 @@ ORDER = 1
 PRIVATE_KEY_TEXT = (
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n"
 )
+LINE = "The night watch walks from gate to gate.\n"
 AWAY = f"http://{ELSEWHERE_HOST}/picture.png"
 AWAY_BY_ADDRESS = f"https://{ELSEWHERE}/v1"
 STEERING: dict[str, Any] = {
@@ -86,6 +87,11 @@ async def _secret(house: House, text: str) -> Tried:
     return Tried.by(await house.chat(f"{text}\n{PRIVATE_KEY_TEXT}", CLOUD_MODEL))
 
 
+async def _long_secret(house: House, text: str) -> Tried:
+    """A long text is read in steps; this one ends with what must stay."""
+    return Tried.by(await house.chat(f"{LINE * 2000}{text}\n{PRIVATE_KEY_TEXT}", CLOUD_MODEL))
+
+
 async def _tool_of_another(house: House, text: str) -> Tried:
     return Tried.by(await house.chat(text, CLOUD_MODEL, tools=[_tool(OPEN_TOOL)]))
 
@@ -141,6 +147,7 @@ WAYS = (
     Way("profile-header", "names a profile that may reach clouds", _profile, ("header x-ringfence-profile",)),
     Way("label", "labels the text as one that stays", _label, ("header x-ringfence-label",), stays=True),
     Way("secret", "has a private key in the text", _secret, stays=True),
+    Way("long-secret", "has a private key at the end of a long text", _long_secret, stays=True),
     Way("tool", "offers a tool of a profile that may reach clouds", _tool_of_another),
     Way("unlisted-tool", "offers a tool that nobody listed", _unlisted_tool, stays=True),
     Way("remote-media", "names a picture elsewhere, with the text in its address", _remote_media, stays=True),
