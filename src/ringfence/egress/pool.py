@@ -341,7 +341,7 @@ class Pool:
                     await gathering.done
                 finally:
                     line.cancel()
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, BoundaryRefused):  # what lies too far is not even looked at
             return Fetched(0)
         return gathering.result()
 

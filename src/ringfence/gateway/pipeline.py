@@ -27,6 +27,7 @@ from ringfence.gateway.limits import Allowance, Hold, RateLimits
 from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, in_task
+from ringfence.gateway.tools import tool_names
 from ringfence.gateway.window import FIT, clamp, output_asked
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
@@ -351,21 +352,13 @@ def read_signals(call: Call, at_most: Boundary) -> Signals:
 def tightest(call: Call, settings: Settings) -> Iterator[Boundary | None]:
     """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says. It is
     found in steps: None after each, and the boundary in the end."""
-    tools: list[Any] = call.body.get("tools") or []
-    reach = tools_reach(settings.house, map(tool_name, tools)) if tools else Boundary.CLOUD
+    reach = tools_reach(settings.house, tool_names(call.body))
     if reach is Boundary.HOST:
         yield reach
         return
     labels = tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()
     for reading in settings.sensitivity.steps(call.body, labels):
         yield None if reading is None else min(reach, reading.tightest)
-
-
-def tool_name(tool: Any) -> str:
-    """What a tool is called, in the shape of chat completions; of any other shape, nothing that could be listed."""
-    function: Any = tool.get("function") if isinstance(tool, dict) else None  # type: ignore[misc]
-    name: Any = function.get("name") if isinstance(function, dict) else None  # type: ignore[misc]
-    return name if isinstance(name, str) else ""
 
 
 def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str, Any], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import TargetFailed, TargetUnavailable
@@ -22,7 +22,8 @@ ALIVE_TIMEOUT_S = 2.0
 class Adopted:
     """`endpoint` is None while it does not answer; `offers` is what it said last.
 
-    It is asked for life every `probe_every_s`, and for its models every `examine_every_s` and when it comes back.
+    It is asked for life every `probe_every_s`, and for its models every `examine_every_s` and when it comes back; with
+    `others`, also as they would ask.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Adopted:
         emit: Emit,
         *,
         offers: tuple[Offer, ...] = (),
+        others: Sequence[Engine] = (),
         alive_path: str = ALIVE_PATH,
         probe_every_s: float = 5.0,
         examine_every_s: float = 60.0,
@@ -47,6 +49,7 @@ class Adopted:
         self.endpoint: Endpoint | None = at if offers else None
         self.reason = ""
         self._adapter = adapter
+        self._others = others
         self._alive_path = alive_path
         self._fetch = fetch_at(at)
         self._emit = emit
@@ -114,7 +117,7 @@ class Adopted:
         now = self._clock()
         is_due = self._examined is None or now - self._examined >= self._examine_every_s
         if self.state is not State.READY or is_due:
-            self._found(await examine(self._adapter, self._fetch, self.at), now)
+            self._found(await examine(self._adapter, self._fetch, self.at, self._others), now)
         elif not await self._is_alive():
             self._found(None, now)
 

@@ -34,7 +34,8 @@ def standing(house: House, bound_to: str, agent: str, named: str, own: str = "")
     a profile the key has that of its agent. `agent` and `named` are what the caller says of itself, or empty.
 
     Whoever names an agent or a profile can only tighten: the boundary is never wider than the key's. A key of tier T4
-    is the exception that is written down: it may make calls under the profiles that its own one lists.
+    is the exception that is written down: it may make calls under the profiles that its own one lists, and where an
+    agent is named too, that one's profile must list them as well. An agent of tier T4 alone gives no such right.
     Raises Forbidden for a profile, an agent or a delegate that is not configured.
     """
     gone = f"The agent '{own}' that this key is bound to is not configured. List it under agents, or use another key."

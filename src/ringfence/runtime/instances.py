@@ -25,6 +25,7 @@ from ringfence.egress.pool import Pool
 from ringfence.egress.resolve import NameNotResolved, resolve
 from ringfence.placement.adopted import Adopted
 from ringfence.placement.discover import discover
+from ringfence.placement.examine import examine
 from ringfence.placement.instance import Placement
 from ringfence.placement.launch import llamacpp
 from ringfence.placement.lifecycle import State
@@ -152,7 +153,9 @@ class Instances:
             kind = settings.engine or await self._identify(endpoint)
             if kind not in self.adapters:
                 raise NotServable(f"models.{name}.engine: there is no engine kind '{kind}'")
-            keeper = Adopted(instance, self.adapters[kind], endpoint, self._fetch_at, self._emit)
+            adapter = self.adapters[kind]
+            others = () if adapter.usual_ports else self._tellers()
+            keeper = Adopted(instance, adapter, endpoint, self._fetch_at, self._emit, others=others)
         self.placement.add(keeper)
         return Configured(name, settings, instance, kind, endpoint, int(time()), path)
 
@@ -190,10 +193,14 @@ class Instances:
 
     async def _identify(self, endpoint: Endpoint) -> str:
         fetch = self._fetch_at(endpoint)
-        for adapter in self.adapters.values():
-            if adapter.usual_ports and await adapter.examine(fetch):
+        for adapter in self._tellers():
+            if await examine(adapter, fetch):
                 return adapter.kind
         return "openai_compatible"
+
+    def _tellers(self) -> tuple[Engine, ...]:
+        """The adapters whose engines can be told from others."""
+        return tuple(adapter for adapter in self.adapters.values() if adapter.usual_ports)
 
     async def _wait_ready(self, one: Configured, ready_s: float) -> None:
         if not await self.placement.is_ready(one.instance, ready_s):

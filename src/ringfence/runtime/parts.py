@@ -199,11 +199,15 @@ class Runtime:
                 fresh = await asyncio.to_thread(self._read_again)
                 changes = tuple(difference(self.config, fresh))
                 fresh = until_restart(fresh, self.config)
+                # What is new is looked at before it is served, and may lie in a network that is listed only now.
+                self.pool.mesh = (*self.config.mesh_networks, *fresh.mesh_networks)
                 former = await self._change_over(fresh)
             except ConfigInvalid as invalid:
                 return Outcome(False, problems=tuple(str(problem) for problem in invalid.problems))
             except (ConfigError, NotServable) as error:
                 return Outcome(False, problems=(str(error),))
+            finally:
+                self.pool.mesh = self.config.mesh_networks
             self.config = fresh
             self._apply(fresh)
             self._reopen_log(fresh)

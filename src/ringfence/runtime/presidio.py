@@ -19,7 +19,7 @@ from ringfence.config.problems import ConfigError
 from ringfence.config.schema import Config, PresidioSettings
 from ringfence.core.boundary import Boundary
 from ringfence.placement.launch import environment
-from ringfence.signals.texts import BETWEEN, plain, texts_of
+from ringfence.signals.texts import BETWEEN, is_media, plain, texts_of
 
 log = logging.getLogger("ringfence.presidio")
 COMMAND = (sys.executable, "-P", "-m", "ringfence.runtime.presidio_process")
@@ -86,8 +86,7 @@ class Presidio:
         return min((self.boundaries.get(entity, Boundary.HOST) for entity in found), default=Boundary.CLOUD)
 
     async def _asked(self, body: dict[str, Any]) -> set[str]:
-        texts, seams = texts_of(body)
-        line = json.dumps(plain(BETWEEN.join((*texts, *seams)))).encode() + b"\n"
+        line = await asyncio.to_thread(_line, body)
         async with self._turn:
             process = self._process
             if process is None:
@@ -172,3 +171,10 @@ async def _answer(process: Process, line: bytes) -> dict[str, Any]:
 def _end(process: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
+
+
+def _line(body: dict[str, Any]) -> bytes:
+    """All that a body says, as the process takes it."""
+    return (
+        json.dumps(plain(BETWEEN.join(text for text in texts_of(body) if text and not is_media(text)))).encode() + b"\n"
+    )

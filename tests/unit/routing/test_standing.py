@@ -16,9 +16,10 @@ HERE = Profile("here")
 ANY = Profile("any", Boundary.CLOUD, Tier.SPEED_OPTIONAL, chain=("fast", "rented"))
 CLIENT = Profile("client", exact=Exact("fast", quantisation="Q8_0"))
 LEAD = Profile("lead", Boundary.MESH, Tier.COORDINATION, delegates=("any",))
+SECOND = Profile("second", Boundary.MESH, Tier.COORDINATION, delegates=("here",))
 HOUSE = House(
-    {profile.name: profile for profile in (HERE, ANY, CLIENT, LEAD)},
-    {"coder": "any", "notary": "here", "lost": "gone", "boss": "lead"},
+    {profile.name: profile for profile in (HERE, ANY, CLIENT, LEAD, SECOND)},
+    {"coder": "any", "notary": "here", "lost": "gone", "boss": "lead", "deputy": "second"},
     {"search": "any", "files": "here", "odd": "gone"},
 )
 
@@ -90,10 +91,18 @@ def test_to_name_a_coordinator_opens_none_of_its_delegates() -> None:
     assert standing(HOUSE, "here", "boss", "any", "boss").boundary is Boundary.HOST
 
 
-NAMES = st.sampled_from(["", "here", "any", "client", "lead"])
+def test_of_two_coordinators_both_must_list_the_delegate() -> None:
+    assert standing(HOUSE, "lead", "boss", "any") is ANY
+    for bound_to, agent, named in (("lead", "deputy", "any"), ("second", "boss", "any"), ("lead", "deputy", "here")):
+        with pytest.raises(Forbidden, match="may not make calls under"):
+            standing(HOUSE, bound_to, agent, named)
+    assert standing(HOUSE, "lead", "coder", "here").boundary is Boundary.HOST  # no coordinator: it only tightens
 
 
-AGENTS = st.sampled_from(["", "coder", "notary", "boss"])
+NAMES = st.sampled_from(["", "here", "any", "client", "lead", "second"])
+
+
+AGENTS = st.sampled_from(["", "coder", "notary", "boss", "deputy"])
 
 
 @given(bound_to=NAMES, own=AGENTS, agent=AGENTS, named=NAMES)

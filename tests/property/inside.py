@@ -1,0 +1,262 @@
+"""One story in process: a house, requests to it, the house changed under way, more requests. All parts are real but
+the wires, the egress process, the database and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+import oracle
+from asks import Ask, draw_ask, key_of
+from callers import Caller, request
+from house import PROFILES, House, draw_house, mended, turned
+from wires import Loop, World, clocks, looking
+
+from ringfence import engines
+from ringfence.config.load import load
+from ringfence.config.problems import ConfigInvalid
+from ringfence.core.identity import Key
+from ringfence.core.registry import adapters
+from ringfence.egress.pool import Pool
+from ringfence.gateway.http import Connection
+from ringfence.placement.adopted import Adopted
+from ringfence.runtime.instances import NotServable
+from ringfence.runtime.parts import Origin, Runtime
+
+HOUSES = 3
+ASKS = 10
+PATIENCE_S = 1000.0
+LATE_S = 10.0
+LOOKED_AGAIN_S = 70.0
+"""An engine is asked for its models every 60 s."""
+ADAPTERS = adapters(engines)
+
+
+@dataclass
+class Tally:
+    """What was seen. `leaks` is what must stay empty."""
+
+    leaks: list[str] = field(default_factory=list[str])
+    count: Counter[str] = field(default_factory=Counter[str])
+    """loaded, refused, unserved: houses; asks, and how far they might and did go; statuses of answers."""
+
+    def add(self, other: Tally) -> None:
+        self.leaks += other.leaks
+        self.count += other.count
+
+
+class Keys:
+    """One key for each profile that there could be, and one whose profile is gone."""
+
+    version = 1
+
+    def __init__(self) -> None:
+        self._known = {key_of(name).encode(): Key(f"key_{name}", name, name) for name in (*PROFILES, "gone")}
+
+    def find(self, secret: bytes) -> Key | None:
+        return self._known.get(secret)
+
+
+@contextlib.contextmanager
+def virtual(loop: Loop) -> Iterator[None]:
+    """The product sees this loop's clock, and its looks at engines are told from calls."""
+    patched = list(clocks(sys.modules, "monotonic", time.monotonic))
+    told, fetch = Adopted.__init__.__kwdefaults__, Pool.fetch
+    for module in patched:
+        module.monotonic = loop.time
+    told["clock"] = loop.time
+    Pool.fetch = looking(fetch)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for module in patched:
+            module.monotonic = time.monotonic
+        told["clock"] = time.monotonic
+        Pool.fetch = fetch  # type: ignore[method-assign]
+
+
+def story(seed: int, folder: Path, *, houses: int = HOUSES, asks: int = ASKS) -> Tally:
+    """Live through one story; `folder` is for the configuration and the state."""
+    world = World()
+    loop = Loop(world)
+    with virtual(loop), contextlib.closing(loop):
+        asyncio.set_event_loop(loop)
+        try:
+            tally = loop.run_until_complete(_Story(Random(seed), folder, world).live(houses, asks))
+        finally:
+            asyncio.set_event_loop(None)
+    tally.leaks = [f"seed {seed}: {leak}" for leak in world.leaks] + tally.leaks
+    return tally
+
+
+class _Story:
+    def __init__(self, rng: Random, folder: Path, world: World) -> None:
+        self._rng = rng
+        self._folder = folder
+        self._world = world
+        self._tally = Tally()
+        self._runtime: Runtime | None = None
+        self._kept: tuple[Connection, Caller] | None = None
+        self._last: Ask | None = None
+        self._number = 0
+
+    async def live(self, houses: int, asks: int) -> Tally:
+        house: House | None = None
+        for _ in range(houses):
+            house = await self._changed(house) or house
+            if house is None:
+                continue
+            if self._rng.random() < 0.2:
+                house = await self._turned(house)
+            left = asks
+            while left > 0:
+                several = self._rng.choice((1,) * 8 + (3,))
+                drawn = [self._drawn(house) for _ in range(several)]
+                await (self._asked(drawn[0]) if several == 1 else self._at_once(drawn))
+                left -= several
+        if self._runtime is not None:
+            await self._runtime.placement.close(0)
+            self._runtime.pool.close()
+            self._runtime.events.flush()
+        assert not self._world.under_way
+        return self._tally
+
+    def _drawn(self, house: House) -> Ask:
+        """The next request; now and then it says of itself just what the one before it said."""
+        self._number += 1
+        ask, last = draw_ask(self._rng, house, self._number), self._last
+        if last is not None and self._rng.random() < 0.3:
+            ask = replace(ask, key=last.key, agent=last.agent, named=last.named, labels=last.labels)
+        self._last = ask
+        return ask
+
+    # -- houses ---------------------------------------------------------------------------------------------------
+
+    async def _changed(self, before: House | None) -> House | None:
+        """Bring up the next house, over the one before where there is one. None when it did not come up."""
+        house = mended(before, self._rng) if before is not None else draw_house(self._rng)
+        path = self._folder / "ringfence.yaml"
+        path.write_text(json.dumps(house.written))
+        must_not = [*oracle.faults(house)] or [*oracle.strays(house, is_first=self._runtime is None)]
+        self._world.into_force(house, may_serve=not must_not)
+        self._world.are_late_there = self._world.is_later = False
+        asyncio.get_running_loop().call_later(LATE_S, setattr, self._world, "are_late_there", True)
+        is_up = await (self._started(path, house) if self._runtime is None else self._reloaded(house))
+        if house.late:
+            await asyncio.sleep(LATE_S + LOOKED_AGAIN_S)
+        self._world.settled(house if is_up or before is None else before)
+        self._world.is_later = True
+        self._tally.count["houses up" if is_up else "houses refused" if must_not else "houses not served"] += 1
+        if is_up and must_not:
+            self._tally.leaks.append(f"came up although {must_not[0]}")
+        return house if is_up else None
+
+    async def _started(self, path: Path, house: House) -> bool:
+        try:
+            config = load(path, {}, kinds=ADAPTERS)
+        except ConfigInvalid as invalid:
+            if not list(oracle.faults(house)):
+                raise AssertionError(f"refused without need: {invalid.problems}") from None
+            return False
+        config = config.model_copy(update={"state_dir": str(self._folder)})
+        runtime = Runtime(config, Origin(path, {"state_dir": str(self._folder)}, self._folder / "log"))
+        runtime.keyring = Keys()  # type: ignore[assignment]
+        runtime._apply(config)
+        try:
+            await runtime.instances.bring_up(config)
+        except NotServable:
+            return False
+        await runtime.instances.look_around(config)
+        self._runtime = runtime
+        return True
+
+    async def _reloaded(self, house: House) -> bool:
+        """While a call is under way."""
+        assert self._runtime is not None
+        ask = self._drawn(self._world.houses[0])
+        asking = asyncio.ensure_future(self._asked(ask, "slow"))
+        await asyncio.sleep(0.01)
+        outcome = await self._runtime.reload()
+        await asking
+        await self._runtime.instances.look_around(self._runtime.config)
+        return outcome.ok
+
+    async def _turned(self, house: House) -> House:
+        """Every Ollama's cloud is switched on; then as long as it takes to be looked at again."""
+        house = turned(house)
+        self._world.settled(house)
+        await asyncio.sleep(LOOKED_AGAIN_S)
+        assert self._runtime is not None
+        await self._runtime.instances.look_around(self._runtime.config)
+        return house
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    async def _asked(self, ask: Ask, *first: str) -> None:
+        """One call by itself, on the connection of before where the caller keeps it. `first` goes wrong first."""
+        self._world.begin(ask)
+        self._world.troubles[:0] = first
+        connection, caller = self._kept or self._line()
+        self._kept = None
+        caller.await_answers(1)
+        connection.data_received(request(ask))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ask.leaves_after_s if ask.leaves_after_s is not None else PATIENCE_S):
+                await caller.is_answered.wait()
+        if not caller.is_answered.is_set():
+            assert ask.leaves_after_s is not None, "an answer never came"
+            connection.connection_lost(None)
+        elif not caller.is_closing() and self._rng.random() < 0.7:
+            self._kept = (connection, caller)
+        await self._over(ask, caller.statuses)
+
+    async def _at_once(self, asks: list[Ask]) -> None:
+        """Several calls at a time: one behind the other on one connection, or each on its own."""
+        asks = [replace(ask, leaves_after_s=None) for ask in asks]
+        if self._rng.random() < 0.5:
+            await asyncio.gather(*map(self._asked, asks))
+            return
+        for ask in asks:
+            self._world.begin(ask)
+        connection, caller = self._line()
+        caller.await_answers(len(asks))
+        connection.data_received(b"".join(map(request, asks)))
+        async with asyncio.timeout(PATIENCE_S):
+            await caller.is_answered.wait()
+        for place, ask in enumerate(asks):
+            await self._over(ask, caller.statuses[place:])
+
+    async def _over(self, ask: Ask, statuses: list[str]) -> None:
+        world, count = self._world, self._tally.count
+        await asyncio.sleep(0)
+        world.under_way.discard(ask.number)
+        may = max(oracle.widest(house, ask) for house in world.asks[ask.number][1])
+        went = world.reached.get(ask.number, oracle.NOWHERE)
+        count["asks"] += 1
+        count[f"status {statuses[0] if statuses else 'none'}"] += 1
+        count[f"might reach {oracle.WORDS[may]}"] += 1
+        count[f"went to {oracle.WORDS[went]}"] += 1
+
+    def _line(self) -> tuple[Connection, Caller]:
+        assert self._runtime is not None
+        caller, connection = Caller(), Connection(self._runtime.server)
+        connection.connection_made(caller)
+        return connection, caller
+
+
+def stories(seeds: Iterable[int], folder: Path, *, enough: int = 0) -> Tally:
+    """Many of them, one after another; no further than to `enough` requests, or to the first leak."""
+    tally = Tally()
+    for seed in seeds:
+        tally.add(story(seed, folder))
+        if tally.leaks or (enough and tally.count["asks"] >= enough):
+            break
+    return tally
