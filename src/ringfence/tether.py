@@ -20,12 +20,16 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
-def leave_when_input_ends(leave: Callable[[], object]) -> None:
-    """Call `leave` from a thread of its own when standard input ends: works where the kernel cannot be asked."""
+def leave_when_input_ends(leave: Callable[[], object], take: Callable[[str], object] | None = None) -> None:
+    """Call `leave` from a thread of its own when standard input ends: works where the kernel cannot be asked.
+
+    `take` is called from there with each line that the parent says meanwhile.
+    """
 
     def wait() -> None:
-        while sys.stdin.readline():
-            pass
+        while line := sys.stdin.readline():
+            if take is not None:
+                take(line)
         leave()
 
     threading.Thread(target=wait, daemon=True, name="tether").start()

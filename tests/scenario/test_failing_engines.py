@@ -13,6 +13,7 @@ from composed import CHAT, EVENTS, MIB, STREAM, Gateway, event, scripted, target
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint
 from ringfence.core.identity import Key
+from ringfence.egress.pool import Line
 from ringfence.gateway.relay import Timeouts
 from ringfence.telemetry.events import Retried
 from ringfence.testing.fake_dialects import FakeModel
@@ -54,6 +55,29 @@ async def test_one_failure_is_retried_without_a_trace(
     assert (reply.text if body is STREAM else reply.json["choices"][0]["message"]["content"]) == SAID
     assert len(engine.calls) == 2
     assert len(retried(gateway)) == 1
+
+
+async def test_a_connection_that_dies_as_it_is_made_is_a_failure_like_any_other(
+    gateway: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dial = gateway.pool.dial
+    dials: list[Endpoint] = []
+
+    async def dying_once(endpoint: Endpoint) -> Line:
+        line = await dial(endpoint)
+        dials.append(endpoint)
+        if len(dials) == 1:
+            line.transport.abort()
+            await asyncio.sleep(0)  # until it is closed
+        return line
+
+    monkeypatch.setattr(gateway.pool, "dial", dying_once)
+    client = await gateway.client()
+    assert (await client.ask(body=CHAT)).status == 200
+    assert (len(dials), len(engine.calls), retried(gateway)) == (2, 1, ["connect"])
+    dials.clear()
+    assert (await gateway.pool.fetch(engine.endpoint, "/v1/models")).status == 0
+    assert (await gateway.pool.fetch(engine.endpoint, "/v1/models")).status == 200
 
 
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["whole", "stream"])

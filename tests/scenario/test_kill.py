@@ -145,7 +145,7 @@ def test_ctrl_c_just_after_the_gateway_died(start_up, tiny_model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_gateway_that_dies_again_and_again_is_given_up(start_up, tiny_model: Path) -> None:
+def test_a_gateway_that_does_not_start_again_is_given_up(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     killed: set[int] = set()
     deadline = time.monotonic() + 40
@@ -201,7 +201,7 @@ def test_keys_and_ledger_survive_being_killed_at_any_moment(start_up, tiny_model
     answered = 0
     up = None
     for number in range(KILLS):
-        if number % 5 == 0:  # a parent forgives five deaths
+        if number % 5 == 0:  # now and then with a parent of its own
             if up is not None:
                 up.stop()
             up = start_up("--model", str(tiny_model), folder=folder)

@@ -63,7 +63,7 @@ def up(
     spec["log_file"] = None if log == "-" else log or IN_STATE_FOLDER
     spec["cloud_keys"] = cloud_keys_in(os.environ)
     parent = Parent(spec, wanted, as_json=as_json, open_console=open_console, console=Console())
-    raise typer.Exit(parent.run(_way_out(spec, parent)))
+    raise typer.Exit(parent.run(_outside(spec, parent)))
 
 
 @app.command()
@@ -79,6 +79,20 @@ def serve(
 
     spec, _wanted = _spec(config, model, host, port, overrides)
     raise typer.Exit(run(Spec(**spec), lambda row: print(json.dumps(_without_secrets(row)), flush=True)))  # noqa: T201
+
+
+@app.command()
+def egress(
+    config: ConfigOption = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Over the file: logging.level=debug.")] = None,
+) -> None:
+    """Run the egress process alone in the foreground, beside `serve`: it alone needs the providers' keys."""
+    from ringfence.cli.outside import run_alone
+    from ringfence.config.places import find
+
+    code = run_alone(find(config, Path.cwd()), _laid_over(overrides), lambda row: print(json.dumps(row), flush=True))  # noqa: T201
+    sys.stderr.flush()
+    os._exit(code)  # the resolver's threads must not hold up the end
 
 
 @app.command()
@@ -197,27 +211,20 @@ def version() -> None:
     typer.echo(f"ringfence {__version__}")
 
 
-def _way_out(spec: dict[str, Any], parent: Any) -> Any:
+def _outside(spec: dict[str, Any], parent: Any) -> Any:
     """The egress process, when the configuration names providers; without any, there is no way out at all."""
-    from ringfence.cli.settings import names_providers
-
-    path = Path(spec["config"]) if spec["config"] else None
-    if not names_providers(path, spec["overrides"]):
-        return None
-    from ringfence.cli.outside import configured, egress_settings, only_outside
+    from ringfence.cli.outside import Outside
     from ringfence.config.problems import ConfigError
-    from ringfence.egress.child import EgressProcess
     from ringfence.store.failure import StoreFailed
 
-    config = configured(path, spec["overrides"])
-    if config is None:
-        return None
-    parent.keep_from_gateway(only_outside(config))
+    outside = Outside(Path(spec["config"]) if spec["config"] else None, spec["overrides"], parent.warn)
     try:
-        return EgressProcess(egress_settings(config), tell=parent.warn)
+        outside.prepare()
     except (ConfigError, StoreFailed) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(2) from None
+    parent.keep_from_gateway(outside.names)
+    return outside
 
 
 def _spec(
@@ -228,13 +235,7 @@ def _spec(
     from ringfence.config.places import find
 
     path = find(config, Path.cwd())
-    laid_over: dict[str, str] = {}
-    for item in overrides or []:
-        name, _, value = item.partition("=")
-        laid_over[name] = value
-    if "" in laid_over or any("=" not in item for item in overrides or []):
-        typer.secho("--set takes NAME=VALUE, such as --set admission.queue=10", err=True, fg="red")
-        raise typer.Exit(2)
+    laid_over = _laid_over(overrides)
     if host is not None:
         laid_over["server.host"] = json.dumps(host)  # an override is YAML, where :: is none
     if port is not None:
@@ -248,6 +249,15 @@ def _spec(
         laid_over = made | laid_over  # what was set by hand counts
     spec: dict[str, Any] = {"config": str(path) if path else None, "overrides": laid_over}
     return spec, named_variables(path, laid_over)
+
+
+def _laid_over(overrides: list[str] | None) -> dict[str, str]:
+    """What `--set` says."""
+    found = {name: value for name, _, value in (item.partition("=") for item in overrides or [])}
+    if "" in found or any("=" not in item for item in overrides or []):
+        typer.secho("--set takes NAME=VALUE, such as --set admission.queue=10", err=True, fg="red")
+        raise typer.Exit(2)
+    return found
 
 
 def _asked(gateway: Any, method: str, path: str, body: Any = None) -> Any:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import webbrowser
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from ringfence.egress.child import EgressNotStarted, EgressProcess
+from ringfence.cli.outside import Outside
+from ringfence.egress.child import EgressNotStarted
 
 PASSED_ON = frozenset((
     "PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ", "TERM", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HF_TOKEN", "HF_ENDPOINT",
@@ -43,8 +45,11 @@ CLOUD_KEYS = (
 )  # fmt: skip
 STOP_S = 2.7
 IN_STATE_FOLDER = "*"  # for the log: the gateway knows where its state is
-MOST_RESTARTS = 5
-FORGIVEN_AFTER_S = 60.0
+MOST_FAILED_STARTS = 5
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 3.0
+LONG_START_S = 60.0
+"""A gateway that lived so long did start, although an engine of it was still loading."""
 TITLES = {"llamacpp": "llama.cpp", "vllm": "vLLM", "ollama": "Ollama", "lmstudio": "LM Studio"}
 
 
@@ -55,6 +60,11 @@ def scrubbed(source: Mapping[str, str], wanted: frozenset[str] = frozenset()) ->
         for name, value in source.items()
         if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES) or name in wanted
     }
+
+
+def wait_before_start_s(failed_starts: int) -> float:
+    """One that was ready begins again at once, however often it dies; one that does not start is given time."""
+    return min(FIRST_WAIT_S * 2**failed_starts, LONGEST_WAIT_S)
 
 
 class Parent:
@@ -69,8 +79,10 @@ class Parent:
         self._open_console = open_console
         self._console = console
         self._child: subprocess.Popen[str] | None = None
+        self._outside: Outside | None = None
         self._ending = False
         self._was_ready = False
+        self._is_ready = False
         self._gave_reason = False
         self._spinner: Status | None = None
         self._has_terminal = _has_terminal()
@@ -80,39 +92,42 @@ class Parent:
         self._wanted -= names
 
     def warn(self, line: str) -> None:
-        self._say(f"[yellow]![/] {escape(line)}")
+        """Also where only one line of JSON is wanted: on standard error then."""
+        out = Console(stderr=True) if self._as_json else self._console
+        out.print(f"[yellow]![/] {escape(line)}", highlight=False)
 
-    def run(self, way_out: EgressProcess | None = None) -> int:
-        """Until a signal comes or the gateway gives up; the exit status. `way_out` is there before it, and after it."""
+    def run(self, outside: Outside) -> int:
+        """Until a signal comes or the gateway gives up; the exit status. `outside` is there before it, and after it."""
         signal.signal(signal.SIGTERM, self._pass_on)
         signal.signal(signal.SIGINT, self._pass_on)
         signal.signal(signal.SIGHUP, self._reload)
-        if way_out is None:
-            return self._run()
+        self._outside = outside
         try:
-            way_out.start()
-            return self._run()
+            outside.start()
+            return self._run(outside)
         except EgressNotStarted as error:
             self._failed({"failed": f"the egress process: {error}", "problems": []})
             return 1
         finally:
-            way_out.stop()
+            signal.setitimer(signal.ITIMER_REAL, 0)  # the gateway is gone; at our own end nobody would take the signal
+            outside.stop()
 
-    def _run(self) -> int:
-        restarts = 0
+    def _run(self, outside: Outside) -> int:
+        failed_starts = 0
         while not self._ending:
-            began = time.monotonic()
+            began, self._is_ready = time.monotonic(), False
             code = self._live_once()
             if self._ending:
                 break
-            if time.monotonic() - began > FORGIVEN_AFTER_S:
-                restarts = 0
-            if not self._was_ready or self._gave_reason or restarts >= MOST_RESTARTS:
+            did_start = self._is_ready or time.monotonic() - began > LONG_START_S
+            failed_starts = 0 if did_start else failed_starts + 1
+            if not self._was_ready or self._gave_reason or failed_starts >= MOST_FAILED_STARTS:
                 self._gave_up(code)
                 return code if code > 0 else 1
-            restarts += 1
             self._say(f"[red]The gateway ended with status {code}; starting it again.[/]")
-            time.sleep(min(0.1 * 2**restarts, 3.0))
+            time.sleep(wait_before_start_s(failed_starts))
+            if reason := outside.catch_up():
+                self.warn(reason)
         return 0
 
     def _live_once(self) -> int:
@@ -153,6 +168,8 @@ class Parent:
             sys.exit(128 + number)
         if not self._ending:
             self._ending = True
+            if number == signal.SIGINT and self._outside is not None:  # side by side: both take their moment
+                threading.Thread(target=self._outside.stop, daemon=True).start()
             child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
             signal.signal(signal.SIGALRM, self._kill)
             signal.setitimer(signal.ITIMER_REAL, STOP_S if number == signal.SIGINT else 30.0)
@@ -183,14 +200,27 @@ class Parent:
             share = at["done"] / max(1, at["total"])
             bar = "━" * round(share * 30)
             self._spin(f"{at['model']} [cyan]{bar:<30}[/] {share:4.0%} of {at['total'] / 1e6:,.0f} MB")
+        elif "egress" in row:
+            self._answer(self._outside.asked(row["egress"]) if self._outside is not None else "")
         elif "failed" in row:
             self._failed(row)
         elif "ready" in row:
             self._ready(row["ready"])
 
+    def _answer(self, reason: str) -> None:
+        """The gateway waits for it: whether its providers may change, or why not."""
+        if reason:
+            self.warn(reason)
+        child = self._child
+        if child is not None and child.stdin is not None:
+            with suppress(OSError):
+                child.stdin.write(json.dumps({"egress": reason}) + "\n")
+                child.stdin.flush()
+
     def _ready(self, ready: dict[str, Any]) -> None:
         """Said in full once; a gateway that came back has the same address and key."""
         self._spin(None)
+        self._is_ready = True
         if self._was_ready:
             self._say(f"[green]✓[/] Ready again on {escape(ready['base_url'])}")
             return

@@ -14,6 +14,7 @@ from ringfence.config.problems import KeyPath, dotted
 from ringfence.config.schema import Config, Reload
 from ringfence.config.secret import SecretRef
 
+NAMED = ("profiles", "agents", "tools", "providers", "models")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -30,7 +31,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A setting, a model or a profile (by dotted path) that differs. Values are not told: they may be private."""
+    """A setting, or something with a name (by dotted path), that differs. Values are not told: they may be private."""
 
     path: str
     reload: Reload
@@ -51,7 +52,7 @@ def settings(section: BaseModel, path: KeyPath = ()) -> Iterator[Setting]:
 
 
 def difference(old: Config, new: Config) -> list[Change]:
-    """What a reload from `old` to `new` would change. A model or profile that comes or goes is one change."""
+    """What a reload from `old` to `new` would change. What has a name and comes or goes is one change."""
     before = {setting.path: setting for setting in settings(old)}
     after = {setting.path: setting for setting in settings(new)}
     changes = [Change(dotted(path), "hot") for path in _entries(new) if path not in _entries(old)]
@@ -65,7 +66,7 @@ def difference(old: Config, new: Config) -> list[Change]:
 
 
 def _entries(config: Config) -> list[KeyPath]:
-    return [*(("profiles", name) for name in config.profiles), *(("models", name) for name in config.models)]
+    return [(section, name) for section in NAMED for name in getattr(config, section)]
 
 
 def show(config: Config) -> str:

@@ -52,22 +52,31 @@ class Calls:
     def __init__(
         self, clouds: Mapping[str, Cloud], journal: Journal, timeouts: Timeouts, now_s: Callable[[], float]
     ) -> None:
-        self._clouds = clouds
+        self.clouds = clouds
         self._journal = journal
         self._timeouts = timeouts
         self._now_s = now_s
         self.running: set[asyncio.Task[None]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def serve(self, asked: Asked) -> None:
         """Start answering."""
         if asked.path == b"/v1/health":
-            asked.answer(200, {"status": "ok", "providers": sorted(self._clouds), "running": len(self.running)})
+            asked.answer(200, {"status": "ok", "providers": sorted(self.clouds), "running": len(self.running)})
         elif asked.path != b"/v1/calls" or asked.method != b"POST":
             asked.refuse(Refused(404, "not_found", "There is POST /v1/calls here, and GET /v1/health."))
         else:
             task = asyncio.create_task(self._run(asked))
             self.running.add(task)
             task.add_done_callback(self.running.discard)
+
+    def change(self, clouds: Mapping[str, Cloud]) -> None:
+        """For the calls that come from now on; those under way go on as they began."""
+        gone = [cloud for name, cloud in self.clouds.items() if clouds.get(name) is not cloud]
+        self.clouds = clouds
+        task = asyncio.create_task(_retire(gone, tuple(self.running)))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _run(self, asked: Asked) -> None:
         try:
@@ -82,7 +91,7 @@ class Calls:
     async def answer(self, asked: Asked) -> None:
         """One call, from its permit to its last byte. Refused when nothing of an answer has been passed on."""
         claim = read_permit(asked.permit)
-        cloud = self._clouds.get(claim.provider)
+        cloud = self.clouds.get(claim.provider)
         if cloud is None:
             raise Refused(403, "unknown_provider", "No provider of this name is switched on. Nothing was sent.")
         if claim.ability not in cloud.heads:
@@ -180,6 +189,14 @@ class Calls:
             self._journal.ended(line, status=status, bytes_in=bytes_in, sha256_in=digest, outcome=noted)
         except StoreFailed:
             log.exception("the journal is closed; the end of call %s is missing in it", claim.call)
+
+
+async def _retire(clouds: list[Cloud], running: tuple[asyncio.Task[None], ...]) -> None:
+    """Close their lines once nobody can be using one any more."""
+    if running:
+        await asyncio.wait(running)
+    for cloud in clouds:
+        cloud.pool.close()
 
 
 async def _dialled(asked: Asked, cloud: Cloud, address: str) -> HeadedLine | None:

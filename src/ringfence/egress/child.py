@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 PASSED_ON = frozenset((
@@ -26,17 +25,17 @@ COMMAND = (sys.executable, "-P", "-m", "ringfence.egress.process")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds. A process that was ready for `forgiven_after_s` begins anew with the shortest wait."""
+    """Seconds. After a life that was ready the first wait, after each that never was twice as long as before."""
 
     start_s: float = 15.0
+    change_s: float = 5.0
     first_wait_s: float = 0.1
     longest_wait_s: float = 5.0
-    forgiven_after_s: float = 30.0
     stop_grace_s: float = 2.5
 
 
 class EgressNotStarted(Exception):
-    """It ended, or said why it cannot serve, before it was ready. The text is for people."""
+    """It ended, or said why it cannot serve so, before it did. The text is for people."""
 
 
 def environment(source: Mapping[str, str]) -> dict[str, str]:
@@ -64,6 +63,8 @@ class EgressProcess:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._decided = threading.Event()
+        self._answered = threading.Event()
+        self._refusal = ""
         self._was_ready = False
         self.is_ready = False
         self.starts = 0
@@ -84,6 +85,20 @@ class EgressProcess:
             reason = self.reason or f"it was not ready within {self._pace.start_s:.0f} s"
             self.stop()
             raise EgressNotStarted(reason)
+
+    def change(self, settings: Mapping[str, Any]) -> None:
+        """Put other providers to work; calls under way go on as they began. Raises EgressNotStarted: then nothing has
+        changed. A process that dies meanwhile is started again with the new ones."""
+        with self._lock:
+            before, self._settings = self._settings, dict(settings)
+            self._answered.clear()
+            self._refusal = ""
+            if self.is_ready:
+                self._say(self._child)
+        if not self._answered.wait(self._pace.change_s) or self._refusal:
+            with self._lock:
+                self._settings = before
+            raise EgressNotStarted(self._refusal or self.reason or "it does not answer")
 
     def stop(self) -> None:
         """SIGTERM, SIGKILL after the grace; returns when no process is left. May be called twice."""
@@ -106,38 +121,39 @@ class EgressProcess:
         """The thread that starts a child must outlive it: the kernel's tether is to the thread."""
         wait_s, pace = self._pace.first_wait_s, self._pace
         while True:
-            ready_at = self._live_once()
+            was_ready = self._live_once()
             if self._stopping.is_set() or not self._decided.is_set():
                 self._decided.set()
                 return
-            if ready_at and monotonic() - ready_at > pace.forgiven_after_s:
+            if was_ready:
                 wait_s = pace.first_wait_s
             self._tell(f"The egress process ended ({self.reason}); it is started again.")
             if self._stopping.wait(wait_s):
                 return
             wait_s = min(wait_s * 2, pace.longest_wait_s)
 
-    def _live_once(self) -> float:
-        """One life; the monotonic time since when it was ready, 0 if it never was. Sets `reason`."""
+    def _live_once(self) -> bool:
+        """One life; whether it was ever ready. Sets `reason`."""
         with self._lock:
             if self._stopping.is_set():
-                return 0.0
+                return False
             child = self._child = subprocess.Popen(
                 COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self._environment,
                 start_new_session=True,
             )  # fmt: skip
             self.starts += 1
+            begun_with = self._settings
+            self._say(child)
         assert child.stdin is not None and child.stdout is not None
-        ready_at, self.reason = 0.0, ""
-        with suppress(BrokenPipeError):
-            child.stdin.write(json.dumps({**self._settings, "parent_pid": os.getpid()}) + "\n")
-            child.stdin.flush()
+        was_ready, self.reason = False, ""
         for line in child.stdout:
             row = _parsed(line)
             if "ready" in row:
-                ready_at = monotonic()
-                self.is_ready = self._was_ready = True
-                self._decided.set()
+                was_ready = True
+                self._became_ready(begun_with, child)
+            elif "changed" in row or "refused" in row:
+                self._refusal = str(row.get("refused", ""))
+                self._answered.set()
             elif isinstance(row.get("failed"), str):
                 self.reason = row["failed"]
         code = child.wait()
@@ -146,7 +162,24 @@ class EgressProcess:
         with suppress(OSError):
             child.stdin.close()
         child.stdout.close()
-        return ready_at
+        return was_ready
+
+    def _became_ready(self, begun_with: Mapping[str, Any], child: subprocess.Popen[str]) -> None:
+        """The providers may have changed since it was told of them."""
+        with self._lock:
+            self.is_ready = self._was_ready = True
+            if begun_with is self._settings:
+                self._answered.set()
+            else:
+                self._say(child)
+        self._decided.set()
+
+    def _say(self, child: subprocess.Popen[str] | None) -> None:
+        """The settings as they are now; with the lock held, so that lines come in their order."""
+        if child is not None and child.stdin is not None:
+            with suppress(OSError):
+                child.stdin.write(json.dumps({**self._settings, "parent_pid": os.getpid()}) + "\n")
+                child.stdin.flush()
 
 
 def _parsed(line: str) -> dict[str, Any]:

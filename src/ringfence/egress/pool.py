@@ -333,6 +333,8 @@ class Pool:
             async with asyncio.timeout(timeout_s):
                 line = await self.dial(endpoint)
                 try:
+                    if line.transport.is_closing():  # it died as soon as it was made: nobody would tell us
+                        return Fetched(0)
                     start = f"GET {endpoint.prefix}{path} HTTP/1.1\r\n".encode("ascii")
                     head = start + endpoint.head + b"accept: application/json\r\nconnection: close\r\n\r\n"
                     permit = Permit("probe", endpoint.boundary, endpoint.boundary)

@@ -1,7 +1,10 @@
 """The egress process: `python -m ringfence.egress.process`, the only one that holds cloud keys and dials clouds.
 
 It reads its settings, keys included, as one line of JSON from standard input, says on standard output `ready` or
-`failed`, serves gateways of this user on a Unix socket, and lives no longer than its parent.
+`failed`, serves gateways of this user on a Unix socket, and lives no longer than its parent. A further line has other
+providers in it; they are put to work while calls under way go on as they began, and it says `changed` or `refused`.
+
+`ringfence egress` runs the same without a parent.
 """
 
 from __future__ import annotations
@@ -19,8 +22,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import uvloop
@@ -41,6 +47,10 @@ PR_SET_DUMPABLE = 4
 DRAIN_S = 1.0
 log = logging.getLogger("ringfence.egress.process")
 Tell = Callable[[dict[str, Any]], None]
+Change = Callable[[Callable[[], Settings]], object]
+"""Reads the settings anew and puts their providers to work; may be called from any thread."""
+Feed = Callable[[Change], None]
+"""Is handed a Change once this process serves, and calls it whenever there is something new."""
 
 
 def main() -> None:
@@ -51,19 +61,18 @@ def main() -> None:
         _tell({"failed": str(invalid)})
         sys.exit(2)
     die_with_parent(settings.parent_pid)
-    leave_when_input_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    _keep_memory_private()
-    code = run(settings, _tell)
+    code = run(settings, _tell, _from_parent)
     sys.stderr.flush()
     os._exit(code)  # the resolver's threads must not hold up the end
 
 
-def run(settings: Settings, tell: Tell) -> int:
-    """Serve until a signal ends it; the exit status."""
+def run(settings: Settings, tell: Tell, feed: Feed) -> int:
+    """Serve until a signal ends it; the exit status. Whoever runs it should leave by os._exit."""
     try:
+        _keep_memory_private()
         _raise_file_limit()
         configure(settings.log_level, settings.log_file)
-        uvloop.run(_serve(settings, tell))
+        uvloop.run(_serve(settings, tell, feed))
     except (StoreFailed, SettingsInvalid) as error:
         tell({"failed": str(error)})
         return 1
@@ -73,26 +82,47 @@ def run(settings: Settings, tell: Tell) -> int:
     return 0
 
 
-async def _serve(settings: Settings, tell: Tell) -> None:
+def _from_parent(change: Change) -> None:
+    leave_when_input_ends(
+        lambda: os.kill(os.getpid(), signal.SIGTERM), lambda line: change(lambda: read_settings(line))
+    )
+
+
+async def _serve(settings: Settings, tell: Tell, feed: Feed) -> None:
     _check_folder(settings.socket.parent)
     _claim = claimed(settings.socket)  # held as long as this name is
     clouds = made_clouds(settings, adapters(import_module("ringfence.providers")))
     journal = Journal.open(settings.journal)
     calls = Calls(clouds, journal, settings.timeouts, time.time)
     server = SocketServer(calls.serve)
-    ending = asyncio.Event()
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+        loop.add_signal_handler(number, ending.set)
     try:
         await server.listen(settings.socket)
         tell({"ready": {"socket": str(settings.socket), "pid": os.getpid(), "providers": sorted(clouds)}})
         log.info("ready for %d providers", len(clouds))
+        feed(partial(loop.call_soon_threadsafe, partial(_change, settings, calls, tell)))
         await ending.wait()
     finally:
         await _stop(server, calls)
         with suppress(OSError):
             settings.socket.unlink()
         journal.close()
+
+
+def _change(settings: Settings, calls: Calls, tell: Tell, read: Callable[[], Settings]) -> None:
+    """What cannot be used changes nothing. Where the socket and the journal lie stays as it was at the start."""
+    try:
+        fresh = replace(settings, providers=read().providers)
+        clouds = made_clouds(fresh, adapters(import_module("ringfence.providers")), calls.clouds)
+    except SettingsInvalid as error:
+        log.warning("the providers stay as they were: %s", error)
+        tell({"refused": str(error)})
+        return
+    calls.change(clouds)
+    log.info("changed to %d providers", len(clouds))
+    tell({"changed": {"providers": sorted(clouds)}})
 
 
 async def _stop(server: SocketServer, calls: Calls) -> None:
@@ -105,8 +135,13 @@ async def _stop(server: SocketServer, calls: Calls) -> None:
         await asyncio.wait(calls.running, timeout=DRAIN_S)
 
 
-def made_clouds(settings: Settings, known: Mapping[str, Adapter]) -> dict[str, Cloud]:
-    """The providers by name. SettingsInvalid for a dialect that nobody speaks, or authorities that cannot be read."""
+def made_clouds(
+    settings: Settings, known: Mapping[str, Adapter], kept: Mapping[str, Cloud] = MappingProxyType({})
+) -> dict[str, Cloud]:
+    """The providers by name; those that are the same among `kept` are taken from there, with their lines.
+
+    SettingsInvalid for a dialect that nobody speaks, or authorities that cannot be read.
+    """
     try:
         trusted = tls.context(settings.ca_file)
     except OSError:
@@ -116,13 +151,11 @@ def made_clouds(settings: Settings, known: Mapping[str, Adapter]) -> dict[str, C
         adapter = known.get(provider.dialect)
         if adapter is None:
             raise SettingsInvalid(f"'{name}' speaks a dialect that is not known; known are: {', '.join(sorted(known))}")
-        clouds[name] = Cloud(
-            provider,
-            adapter,
-            trusted,
-            settings.timeouts.connect_s,
+        old = kept.get(name)
+        clouds[name] = old if old is not None and old.provider == provider else Cloud(
+            provider, adapter, trusted, settings.timeouts.connect_s,
             is_loopback_allowed=settings.allow_insecure_loopback,
-        )
+        )  # fmt: skip
     return clouds
 
 

@@ -295,9 +295,12 @@ class Relay:
 
     async def _dial(self, target: Target, endpoint: Endpoint) -> Line:
         try:
-            return await in_task(self.pool.dial(endpoint), Line.cancel)
+            line = await in_task(self.pool.dial(endpoint), Line.cancel)
+            if line.transport.is_closing():  # it died as soon as it was made: nobody would tell us
+                raise ConnectionResetError
         except (OSError, TimeoutError):
             raise TargetFailed(target.name, "connect", _failure_for("connect", target)) from None
+        return line
 
     def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None, cloud: Cloud | None) -> Answer:
         parts = reading.parts

@@ -24,6 +24,7 @@ class Adopted:
 
     It is asked for life every `probe_every_s`, and for its models every `examine_every_s` and when it comes back; with
     `others`, also as they would ask.
+    `absent` is what to say when nothing answers.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Adopted:
         offers: tuple[Offer, ...] = (),
         others: Sequence[Engine] = (),
         alive_path: str = ALIVE_PATH,
+        absent: str = "",
         probe_every_s: float = 5.0,
         examine_every_s: float = 60.0,
         clock: Clock = time.monotonic,
@@ -51,6 +53,7 @@ class Adopted:
         self._adapter = adapter
         self._others = others
         self._alive_path = alive_path
+        self._absent = absent or f"nothing answers as {adapter.title} at {at.url}"
         self._fetch = fetch_at(at)
         self._emit = emit
         self._probe_every_s = probe_every_s
@@ -127,7 +130,7 @@ class Adopted:
         if offers is None:
             self._examined, self.endpoint = None, None
             if self.state is not State.FAILED:
-                self.reason = f"nothing answers as {self._adapter.title} at {self.at.url}"
+                self.reason = self._absent
                 self._enter(State.FAILED)
                 self._emit(InstanceFailed(self.name, self.reason, self._probe_every_s))
             return

@@ -63,10 +63,14 @@ def after(state: State, cause: Cause) -> State:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How patient a supervisor is, in seconds. `same_error_limit` equal failures to start in a row are final."""
+    """How patient a supervisor is, in seconds. `same_error_limit` equal failures to start in a row are final.
+
+    One that was ready is started again within `longest_served_delay_s`, however often it dies: callers wait for it.
+    """
 
     first_delay_s: float = 0.1
     longest_delay_s: float = 30.0
+    longest_served_delay_s: float = 0.5
     healthy_after_s: float = 60.0
     given_up_delay_s: float = 300.0
     same_error_limit: int = 3
@@ -84,26 +88,32 @@ class Pace:
 
 
 class Backoff:
-    """Counts failures in a row and says how long to wait: doubling, with jitter, forgotten after good health."""
+    """Counts failures in a row and says how long to wait: doubling, with jitter. A failure to start is forgotten once
+    it was ready, the short lives after good health."""
 
     def __init__(self, pace: Pace, chance: Callable[[], float]) -> None:
         self._pace = pace
         self._chance = chance
         self._failures = 0
+        self._short_lives = 0
         self._last_reason = ""
         self._same_reason = 0
 
     def broke(self, reason: str, healthy_s: float | None) -> tuple[float, bool]:
         """(delay in seconds, whether it is final for now). `healthy_s`: how long it was ready, None if it never was."""
+        pace = self._pace
         if healthy_s is not None:
-            self._same_reason, self._last_reason = 0, ""
-            if healthy_s >= self._pace.healthy_after_s:
-                self._failures = 0
+            self._same_reason, self._last_reason, self._failures = 0, "", 0
+            before = 0 if healthy_s >= pace.healthy_after_s else self._short_lives
+            self._short_lives = before + 1
+            longest_s = pace.longest_served_delay_s
         else:
             self._same_reason = self._same_reason + 1 if reason == self._last_reason else 1
             self._last_reason = reason
-        if self._same_reason >= self._pace.same_error_limit:
-            return self._pace.given_up_delay_s, True
-        delay = min(self._pace.longest_delay_s, self._pace.first_delay_s * 2 ** min(self._failures, 20))
-        self._failures += 1
-        return delay * (0.5 + 0.5 * self._chance()), False
+            if self._same_reason >= pace.same_error_limit:
+                return pace.given_up_delay_s, True
+            before = self._failures
+            self._failures += 1
+            longest_s = pace.longest_delay_s
+        delay_s = min(longest_s, pace.first_delay_s * 2 ** min(before, 20))
+        return delay_s * (0.5 + 0.5 * self._chance()), False

@@ -59,7 +59,8 @@ class EngineProcess:
             raise NotStarted(f"cannot run {launch.command[0]}: {error.strerror or error}") from None
         started = cls(process, launch, api_key, output)
         if process.stdin is not None:
-            process.stdin.write(launch.spec_line(api_key))
+            with contextlib.suppress(OSError, RuntimeError):  # it is dead already: its end is told like any other
+                process.stdin.write(launch.spec_line(api_key))
         return started
 
     @property

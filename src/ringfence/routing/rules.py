@@ -85,6 +85,8 @@ def _asked(catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
         targets = dict.fromkeys(target for model in found for target in model.targets)
         return Model(AUTO, tuple(targets)), f"the chain of profile '{profile.name}': {', '.join(profile.chain)}"
     model = catalog.names.get(name)
+    if model is None and not catalog.names:  # a configuration has a model at least: it has not been put to work yet
+        raise TargetUnavailable("The gateway is starting its models; try again shortly.", retry_after_s=1.0)
     if model is None:
         raise ModelNotFound(_unknown(name, catalog), param="model")
     return model, "named by the caller" if name == model.name else f"'{name}' is another name for it"

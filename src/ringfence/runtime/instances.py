@@ -68,8 +68,9 @@ class Instances:
     """Keeps `placement` in line with the configuration and with what is found; knows which models there are."""
 
     def __init__(
-        self, placement: Placement, pool: Pool, emit: Emit, state_dir: Path, changed: Callable[[], None]
-    ) -> None:
+        self, placement: Placement, pool: Pool, emit: Emit, state_dir: Path, changed: Callable[[], None], *,
+        has_parent: bool = False,
+    ) -> None:  # fmt: skip
         self.on_progress: Callable[[str, int, int], None] = lambda _model, _done, _all: None
         self.placement = placement
         self.adapters: dict[str, Engine] = adapters(engines)
@@ -79,6 +80,7 @@ class Instances:
         self._emit = emit
         self._state_dir = state_dir
         self._changed = changed
+        self._has_parent = has_parent
         self._configured: dict[str, Configured] = {}
         self._found: dict[str, Adopted] = {}
         self._found_s = int(time())
@@ -91,7 +93,6 @@ class Instances:
         With `ready_s`, new engines must be ready within that time. Raises NotServable, and then nothing has changed.
         """
         fresh: dict[str, Configured] = {}
-        self._open_way_out(config)
         try:
             for name, settings in config.models.items():
                 if settings.provider is not None:
@@ -118,17 +119,32 @@ class Instances:
             one = self._configured.get(profile.exact.model) if profile.exact and profile.exact.digest else None
             if one is not None and one.path is not None and not one.digest:
                 one.digest = await asyncio.to_thread(_sha256, one.path)
+        await self._look_for_egress(config)
         self._changed()
         for one in gone:
             task = asyncio.create_task(self.placement.remove(one.instance, DRAIN_S), name=f"drain {one.instance}")
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    def _open_way_out(self, config: Config) -> None:
-        """Once a model of a provider is configured, the egress process is looked for; it is never started from here."""
-        if any(model.provider for model in config.models.values()) and not self.placement.has(WAY_OUT):
-            way_out = WayOut()
-            at = egress_endpoint(egress_socket(self._state_dir))
-            self.placement.add(Adopted(WAY_OUT, way_out, at, self._fetch_at, self._emit, alive_path=way_out.alive_path))
+    async def _look_for_egress(self, config: Config) -> None:
+        """While a model of a provider is configured, egress is looked for; it is never started from here."""
+        is_looked_for, is_wanted = self.placement.has(WAY_OUT), any(model.provider for model in config.models.values())
+        if is_looked_for and not is_wanted:
+            await self.placement.remove(WAY_OUT, 0)
+        elif is_wanted and not is_looked_for:
+            way_out, at = WayOut(), egress_endpoint(egress_socket(self._state_dir))
+            starts = "`ringfence up` starts it again" if self._has_parent else "start `ringfence egress` beside this"
+            self.placement.add(
+                Adopted(
+                    WAY_OUT, way_out, at, self._fetch_at, self._emit, alive_path=way_out.alive_path,
+                    absent=f"no egress process answers, so no provider is reached; {starts}",
+                )
+            )  # fmt: skip
+
+    async def closed_way_out(self) -> str:
+        """Why no provider can be reached; empty when they can be, or none is configured. Looks at once."""
+        if not self.placement.has(WAY_OUT) or await self.placement.is_ready(WAY_OUT, FIRST_LOOK_S):
+            return ""
+        return next(status.reason for status in self.placement.status() if status.name == WAY_OUT)
 
     async def _start(self, name: str, settings: ModelSettings, config: Config) -> Configured:
         instance, path = name, None

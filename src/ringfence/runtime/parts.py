@@ -38,6 +38,7 @@ from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChan
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime.instances import CLOUDS, Instances, NotServable
+from ringfence.runtime.parent import Parent
 from ringfence.runtime.presidio import Presidio, presidio
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
@@ -79,9 +80,10 @@ class Outcome:
 class Runtime:
     """Constructed in order of dependence; nothing runs before `start`."""
 
-    def __init__(self, config: Config, origin: Origin) -> None:
+    def __init__(self, config: Config, origin: Origin, parent: Parent | None = None) -> None:
         self.config = config
         self.origin = origin
+        self.parent = parent
         self.folder = state_dir(config)
         self.started_s = time()
         self.base_url = ""
@@ -109,7 +111,7 @@ class Runtime:
         self.pid = os.getpid()
         self.pool = Pool(config.timeouts.connect_s, config.mesh_networks)
         self.placement = Placement()
-        self.instances = Instances(self.placement, self.pool, emit, self.folder, self._refresh)
+        self.instances = Instances(self.placement, self.pool, emit, self.folder, self._refresh, has_parent=bool(parent))
         self.health = Health(monotonic)
         self.admission = Admission(config.admission.queue, config.admission.wait_s)
         self.relay = Relay(self.pool, _timeouts(config), self.instances.adapters)
@@ -199,6 +201,9 @@ class Runtime:
                 fresh = await asyncio.to_thread(self._read_again)
                 changes = tuple(difference(self.config, fresh))
                 fresh = until_restart(fresh, self.config)
+                told = self.parent if fresh.providers or self.config.providers else None  # a key may be another one now
+                if told is not None:
+                    await told.check()
                 # What is new is looked at before it is served, and may lie in a network that is listed only now.
                 self.pool.mesh = (*self.config.mesh_networks, *fresh.mesh_networks)
                 former = await self._change_over(fresh)
@@ -208,6 +213,7 @@ class Runtime:
                 return Outcome(False, problems=(str(error),))
             finally:
                 self.pool.mesh = self.config.mesh_networks
+            problems = await self._open_clouds(told)
             self.config = fresh
             self._apply(fresh)
             self._reopen_log(fresh)
@@ -216,7 +222,19 @@ class Runtime:
                 await former.close()
             self.events.emit(Reloaded(len(changes)))
             log.info("reloaded with %d changes", len(changes))
-            return Outcome(True, changes)
+            return Outcome(not problems, changes, problems)
+
+    async def _open_clouds(self, parent: Parent | None) -> tuple[str, ...]:
+        """Before their models are offered. What goes wrong here, after the check, is as if egress had died."""
+        if parent is None:
+            return ()
+        try:
+            await parent.change()
+        except NotServable as error:
+            log.error("the providers are as they were: %s", error)
+            return (f"{error}; everything but the providers is in force",)
+        await self.instances.closed_way_out()
+        return ()
 
     async def _change_over(self, fresh: Config) -> Presidio | None:
         """Bring up what `fresh` says; the reader that is of no more use. Raises before anything has changed."""

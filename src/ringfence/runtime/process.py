@@ -30,6 +30,7 @@ from ringfence.config.schema import Config, state_dir
 from ringfence.core.registry import adapters
 from ringfence.runtime.claim import claim
 from ringfence.runtime.instances import NotServable
+from ringfence.runtime.parent import Parent
 from ringfence.runtime.parts import Origin, Outcome, Runtime
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.store.failure import StoreFailed
@@ -58,17 +59,18 @@ def main() -> None:
     """Run as a child of `ringfence up`."""
     spec = Spec(**json.loads(sys.stdin.readline()))
     die_with_parent(spec.parent_pid)
-    leave_when_input_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    code = run(spec, _tell)
+    parent = Parent(_tell)
+    leave_when_input_ends(lambda: os.kill(os.getpid(), signal.SIGTERM), parent.said)
+    code = run(spec, _tell, parent)
     sys.stderr.flush()
     os._exit(code)  # a download in a thread of its own must not hold up the end
 
 
-def run(spec: Spec, tell: Tell) -> int:
+def run(spec: Spec, tell: Tell, parent: Parent | None = None) -> int:
     """Serve until a signal ends it; the exit status."""
     _raise_file_limit()
     try:
-        uvloop.run(_serve(spec, tell))
+        uvloop.run(_serve(spec, tell, parent))
     except ConfigInvalid as invalid:
         tell({"failed": "the configuration is not valid", "problems": [str(problem) for problem in invalid.problems]})
         return 2
@@ -81,7 +83,7 @@ def run(spec: Spec, tell: Tell) -> int:
     return 0
 
 
-async def _serve(spec: Spec, tell: Tell) -> None:
+async def _serve(spec: Spec, tell: Tell, parent: Parent | None) -> None:
     began = monotonic()
     path = Path(spec.config) if spec.config else None
     config = load(path, overrides=spec.overrides, kinds=adapters(engines))
@@ -92,7 +94,7 @@ async def _serve(spec: Spec, tell: Tell) -> None:
     folder = state_dir(config)
     make_private_folder(folder)
     _claim = claim(folder)  # held as long as this name is
-    runtime = Runtime(config, origin)
+    runtime = Runtime(config, origin, parent)
     runtime.cloud_keys = spec.cloud_keys
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     drain = [PATIENT_DRAIN_S]
@@ -136,6 +138,8 @@ async def _bring_up(runtime: Runtime, tell: Tell, began: float) -> None:
     credentials = await runtime.start(lambda text: tell({"step": text}))
     _write_run_file(runtime)
     await _until_ready(runtime, tell)
+    if reason := await runtime.instances.closed_way_out():
+        tell({"warning": reason})
     tell({"ready": _ready(runtime, credentials.api_key if credentials else None, monotonic() - began)})
 
 

@@ -24,6 +24,11 @@ BASE = "models:\n  a: {source: demo}\n"
             BASE + "profiles: {p: {}}\nlogging: {level: debug}\n",
             [Change("logging.level", "hot"), Change("profiles.p", "hot")],
         ),
+        (
+            BASE + "providers: {c: {url: 'https://c.example', api_key: 'env:K', calls_per_day: 1, max_tokens: 1}}\n"
+            "agents: {x: {profile: default}}\ntools: {y: {profile: default}}\n",
+            [Change("agents.x", "hot"), Change("providers.c", "hot"), Change("tools.y", "hot")],
+        ),
         ("models:\n  a: {source: demo, window: 512}\n", [Change("models.a.window", "drain")]),
         ("models:\n  b: {source: demo}\n", [Change("models.a", "drain"), Change("models.b", "hot")]),
     ],

@@ -86,6 +86,13 @@ def test_an_unknown_model_names_those_that_are_known() -> None:
     assert len(refused.value.message) < 400
 
 
+def test_before_there_is_any_model_none_is_unknown() -> None:
+    """A gateway that starts again must not tell its callers that their model is gone."""
+    with pytest.raises(TargetUnavailable) as refused:
+        decide(RULES, Catalog.of([]), "m", Signals(Ability.CHAT, 10), Profile("p", Boundary.CLOUD))
+    assert refused.value.retry_after_s == 1.0
+
+
 def test_another_name_is_said_to_be_one() -> None:
     catalog = Catalog.of([Model("m", (target(),), aliases=("other",))])
     assert "another name" in decide(RULES, catalog, "other", Signals(Ability.CHAT, 1), Profile("p")).reason
