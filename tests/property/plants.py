@@ -22,7 +22,6 @@ from ringfence.gateway.relay import Relay
 from ringfence.placement import offered
 from ringfence.routing import rules
 from ringfence.runtime.instances import Instances
-from ringfence.signals.sensitivity import CLEAR
 
 
 def open_walk(patch: MonkeyPatch) -> None:
@@ -62,8 +61,8 @@ def wide_agents(patch: MonkeyPatch) -> None:
     """An agent's profile counts instead of its key's."""
     real = pipeline.standing
 
-    def standing(house: House, bound_to: str, agent: str, named: str) -> Profile:
-        return real(house, house.agents.get(agent, bound_to) if agent else bound_to, "", named)
+    def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
+        return real(house, house.agents.get(agent, bound_to) if agent else bound_to, "", named, own)
 
     patch.setattr(pipeline, "standing", standing)
 
@@ -72,8 +71,8 @@ def wide_names(patch: MonkeyPatch) -> None:
     """The profile that is named is the one."""
     real = pipeline.standing
 
-    def standing(house: House, bound_to: str, agent: str, named: str) -> Profile:
-        found = real(house, bound_to, agent, named)
+    def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
+        found = real(house, bound_to, agent, named, own)
         return replace(found, boundary=house.profiles[named].boundary) if named else found
 
     patch.setattr(pipeline, "standing", standing)
@@ -83,22 +82,22 @@ def free_delegates(patch: MonkeyPatch) -> None:
     """Who coordinates may make calls under any profile."""
     real = pipeline.standing
 
-    def standing(house: House, bound_to: str, agent: str, named: str) -> Profile:
-        own = house.profiles.get(bound_to)
-        if own is not None and own.tier == "T4" and named in house.profiles:
+    def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
+        of_key = house.profiles.get(bound_to)
+        if of_key is not None and of_key.tier == "T4" and named in house.profiles:
             return house.profiles[named]
-        return real(house, bound_to, agent, named)
+        return real(house, bound_to, agent, named, own)
 
     patch.setattr(pipeline, "standing", standing)
 
 
 def unread_text(patch: MonkeyPatch) -> None:
-    patch.setattr("ringfence.signals.sensitivity.Sensitivity.kinds_of", lambda _self, _body: set[str]())
+    patch.setattr(pipeline.Sensitivity, "reads", lambda _self, _body, _found: iter(()))
 
 
 def unread_labels(patch: MonkeyPatch) -> None:
-    real = pipeline.Sensitivity.read
-    patch.setattr(pipeline.Sensitivity, "read", lambda self, body, _labels=(): real(self, body) or CLEAR)
+    real = pipeline.Sensitivity.steps
+    patch.setattr(pipeline.Sensitivity, "steps", lambda self, body, _labels=(): real(self, body))
 
 
 def free_tools(patch: MonkeyPatch) -> None:

@@ -41,10 +41,10 @@ def test_a_few(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_self: Sensitivity, _body: object) -> set[str]:
+    def fails(_self: Sensitivity, _body: object, _found: set[str]) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(Sensitivity, "kinds_of", fails)
+    monkeypatch.setattr(Sensitivity, "reads", fails)
     tally = stories(itertools.count(FIRST), tmp_path, enough=300)
     assert tally.leaks == []
     assert tally.count["went to host"] and not tally.count["went to mesh"] and not tally.count["went to cloud"]
