@@ -7,9 +7,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -33,3 +36,22 @@ def leave_when_input_ends(leave: Callable[[], object], take: Callable[[str], obj
         leave()
 
     threading.Thread(target=wait, daemon=True, name="tether").start()
+
+
+def adopt_orphans() -> None:
+    """Whatever a child of ours leaves behind becomes a child of ours, so that it can be ended, and is not left as a
+    zombie. Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def bury_orphans(spare: Collection[int] = (), *, alive: bool = False) -> None:
+    """Take note of the end of children that nobody waits for; with `alive`, end those that still live as well."""
+    listed = (
+        [file.read_text() for file in Path("/proc/self/task").glob("*/children")] if sys.platform == "linux" else []
+    )
+    for pid in {int(word) for line in listed for word in line.split()}.difference(spare):
+        with suppress(ProcessLookupError, ChildProcessError):
+            if alive:
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0 if alive else os.WNOHANG)

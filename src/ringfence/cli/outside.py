@@ -49,6 +49,12 @@ class Outside:
             self._settings = egress_settings(config)
             self._process = EgressProcess(self._settings, tell=self._tell)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the process, where it runs."""
+        pid = self._process.pid if self._process is not None else None
+        return (pid,) if pid is not None else ()
+
     def start(self) -> None:
         """Raises EgressNotStarted."""
         if self._process is not None:

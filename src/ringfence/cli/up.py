@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,7 @@ from rich.status import Status
 
 from ringfence.cli.outside import Outside
 from ringfence.egress.child import EgressNotStarted
+from ringfence.tether import adopt_orphans, bury_orphans
 
 PASSED_ON = frozenset((
     "PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ", "TERM", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HF_TOKEN", "HF_ENDPOINT",
@@ -67,6 +68,10 @@ def wait_before_start_s(failed_starts: int) -> float:
     return min(FIRST_WAIT_S * 2**failed_starts, LONGEST_WAIT_S)
 
 
+class _Killed(Exception):
+    """The gateway was given its moment to end, and is gone now."""
+
+
 class Parent:
     """Starts the gateway, follows what it tells, starts it again when it dies, ends it with us."""
 
@@ -84,6 +89,7 @@ class Parent:
         self._was_ready = False
         self._is_ready = False
         self._gave_reason = False
+        self._is_listening = False
         self._spinner: Status | None = None
         self._has_terminal = _has_terminal()
 
@@ -102,6 +108,7 @@ class Parent:
         signal.signal(signal.SIGINT, self._pass_on)
         signal.signal(signal.SIGHUP, self._reload)
         self._outside = outside
+        adopt_orphans()
         try:
             outside.start()
             return self._run(outside)
@@ -111,6 +118,7 @@ class Parent:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)  # the gateway is gone; at our own end nobody would take the signal
             outside.stop()
+            bury_orphans(alive=True)
 
     def _run(self, outside: Outside) -> int:
         failed_starts = 0
@@ -126,6 +134,7 @@ class Parent:
                 return code if code > 0 else 1
             self._say(f"[red]The gateway ended with status {code}; starting it again.[/]")
             time.sleep(wait_before_start_s(failed_starts))
+            bury_orphans(spare=outside.pids)
             if reason := outside.catch_up():
                 self.warn(reason)
         return 0
@@ -145,14 +154,23 @@ class Parent:
             child.stdin.write(json.dumps(self._spec) + "\n")
             child.stdin.flush()
         self._spin("Starting")
-        for line in child.stdout:
-            with suppress(ValueError):
-                self._told(json.loads(line))
+        with suppress(_Killed):
+            self._listen(child.stdout)
         self._spin(None)
         code = self._wait(child)
         with suppress(OSError):
             child.stdin.close()
         return code
+
+    def _listen(self, lines: Iterable[str]) -> None:
+        """To the end of what the gateway tells; _Killed when that was waited for long enough."""
+        self._is_listening = True
+        try:
+            for line in lines:
+                with suppress(ValueError):
+                    self._told(json.loads(line))
+        finally:
+            self._is_listening = False
 
     def _wait(self, child: subprocess.Popen[str]) -> int:
         try:
@@ -179,6 +197,8 @@ class Parent:
     def _kill(self, _number: int, _frame: object) -> None:
         if self._child is not None:
             _kill_all_of(self._child)
+        if self._is_listening:  # an engine that was about to start may hold the other end of the pipe
+            raise _Killed
 
     def _reload(self, number: int, frame: object) -> None:
         """SIGHUP means two things: the terminal was closed, or somebody wants the configuration read again."""

@@ -1,0 +1,30 @@
+"""What a child leaves behind is found and ended, also where it is in a session of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import os, subprocess, sys, time
+from ringfence.tether import adopt_orphans, bury_orphans
+adopt_orphans()
+spared = subprocess.Popen(["sleep", "60"])
+forks = "import subprocess; print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3).pid)"
+left = int(subprocess.run([sys.executable, "-c", forks], capture_output=True, check=True).stdout)
+assert int(open(f"/proc/{left}/stat").read().split()[3]) == os.getpid(), "not ours"
+bury_orphans(spare=(spared.pid,))
+assert spared.poll() is None and os.path.exists(f"/proc/{left}"), "only the dead are buried"
+bury_orphans(spare=(spared.pid,), alive=True)
+assert spared.poll() is None and not os.path.exists(f"/proc/{left}")
+spared.kill()
+time.sleep(0.05)
+bury_orphans()
+print(os.path.exists(f"/proc/{spared.pid}"))
+"""
+
+
+def test_orphans_become_ours_and_are_ended(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
