@@ -11,7 +11,7 @@ import os, subprocess, sys, time
 from ringfence.tether import adopt_orphans, bury_orphans
 adopt_orphans()
 spared = subprocess.Popen(["sleep", "60"])
-forks = "import subprocess; print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3).pid)"
+forks = "import subprocess; print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3, stderr=-3).pid)"
 left = int(subprocess.run([sys.executable, "-c", forks], capture_output=True, check=True).stdout)
 assert int(open(f"/proc/{left}/stat").read().split()[3]) == os.getpid(), "not ours"
 bury_orphans(spare=(spared.pid,))
