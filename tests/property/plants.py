@@ -11,7 +11,7 @@ from pytest import MonkeyPatch
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Model, Target
 from ringfence.core.errors import TargetFailed
-from ringfence.core.route import Chain, House, Profile, Signals
+from ringfence.core.route import Chain, House, Kept, Profile, Signals
 from ringfence.egress import pool, resolve
 from ringfence.egress.permit import Permit
 from ringfence.engines import ollama
@@ -101,7 +101,7 @@ def unread_labels(patch: MonkeyPatch) -> None:
 
 
 def free_tools(patch: MonkeyPatch) -> None:
-    patch.setattr(pipeline, "tools_reach", lambda _house, _names: Boundary.CLOUD)
+    patch.setattr(pipeline, "tools_reach", lambda _house, _names: Kept(Boundary.CLOUD))
 
 
 def mixed_decisions(patch: MonkeyPatch) -> None:

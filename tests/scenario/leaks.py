@@ -110,15 +110,15 @@ LEAKS = (
     _leak(
         "secret", "personal",
         (
-            PIPELINE, "        yield None if reading is None else min(reach, reading.tightest)\n",
-            "        yield None if reading is None else reach\n",
+            PIPELINE, "        elif reading.tightest < tools.reach:\n",
+            "        elif not labels and False:\n",
         ),
     ),
     _leak(
         "long-secret", "personal",
         (
-            PIPELINE, "            reach = await self.tightest_in_turns(call, settings)\n",
-            "            reach = Boundary.CLOUD\n",
+            PIPELINE, "            kept = await self.tightest_in_turns(call, settings)\n",
+            "            kept = Kept(Boundary.CLOUD)\n",
         ),
     ),
     _leak("tool", "private", _widened_for("signals.tools")),

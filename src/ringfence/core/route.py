@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Target
@@ -53,6 +54,15 @@ class Signals:
     stream: bool = False
     tools: bool = False
     tightest: Boundary = Boundary.CLOUD
+    kept_by: str = ""
+    """What makes `tightest` tighter than CLOUD, in words of the configuration; never of the request."""
+
+
+class Kept(NamedTuple):
+    """How far a text may travel, and what keeps it from going further, in words of the configuration."""
+
+    reach: Boundary
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,8 @@ class Decision:
     allowed: Boundary
     excluded: tuple[Excluded, ...] = ()
     profile: str = ""
+    told: str = ""
+    """The rule, and what narrowed it, as the caller is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,8 @@ class Profile:
     exact: Exact | None = None
     delegates: tuple[str, ...] = ()
     """T4 only: the profiles under which it may make calls."""
+    held_by: str = ""
+    """The profile that keeps this one from reaching as far as it would by itself; empty when none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ringfence.core.catalog import Ability, Catalog, Target
 from ringfence.core.errors import BadRequest, Failure, TargetFailed, TargetUnavailable
 from ringfence.core.identity import Key
 from ringfence.core.ports import Emit, Leased
-from ringfence.core.route import Decision, Ending, House, Profile, Signals
+from ringfence.core.route import Decision, Ending, House, Kept, Profile, Signals
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import issue
 from ringfence.gateway.admission import Admission, Lane
@@ -93,8 +93,8 @@ class Settings:
         return standing(self.house, call.key.profile, call.agent, call.named, call.key.agent)
 
 
-Asked = tuple[str, str, str, str, str, Ability, Boundary]
-"""Model, the key's profile and agent, agent, named profile, ability, and how far the text may travel at most."""
+Asked = tuple[str, str, str, str, str, Ability, Boundary, str]
+"""Model, the key's profile and agent, agent, named profile, ability, and how far the text may travel at most and why."""
 
 
 class Pipeline:
@@ -151,7 +151,7 @@ class Pipeline:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    return reply, reply_head(heads, call.id, target, decision.rule, window, held.allowance)
+                    return reply, reply_head(heads, call.id, target, decision.told, window, held.allowance)
         except BaseException:
             held.release(None)
             raise
@@ -170,32 +170,34 @@ class Pipeline:
             return decision
         if call.body_bytes > LONG_TEXT_BYTES or self.settings.reader is not None:
             return None
-        reach = next(reach for reach in tightest(call, self.settings) if reach is not None)
-        return self._decide(call, reach)
+        kept = next(kept for kept in tightest(call, self.settings) if kept is not None)
+        return self._decide(call, *kept)
 
     async def decided_in_turns(self, call: Call) -> Decision:
         """The same for a long text; by settings that may be newer than those it was first looked at with."""
         while True:
             settings = self.settings
-            reach = await self.tightest_in_turns(call, settings)
+            kept = await self.tightest_in_turns(call, settings)
             if settings is self.settings:  # otherwise a kind may have been added, and the text is read again
-                return self._decide(call, reach)
+                return self._decide(call, *kept)
 
-    async def tightest_in_turns(self, call: Call, settings: Settings) -> Boundary:
+    async def tightest_in_turns(self, call: Call, settings: Settings) -> Kept:
         """`tightest`, and whoever else is served on this loop has turns before every step. Of all texts that are read
         in this way one step is made at a time."""
-        reach: Boundary | None = None
+        kept: Kept | None = None
         steps = tightest(call, settings)
-        while reach is None:
+        while kept is None:
             async with self._reading:
                 for _ in range(TURNS_BETWEEN):
                     await asyncio.sleep(0)
-                reach = next(steps)
-        if settings.reader is not None and reach is not Boundary.HOST:
-            reach = min(reach, await in_task(settings.reader.read(call.body), id))  # `id`: nothing to give back
-        return reach
+                kept = next(steps)
+        if settings.reader is not None and kept.reach is not Boundary.HOST:
+            reach = await in_task(settings.reader.read(call.body), id)  # `id`: nothing to give back
+            if reach < kept.reach:
+                return Kept(reach, "what Presidio found, or could not read")
+        return kept
 
-    def _decide(self, call: Call, at_most: Boundary) -> Decision:
+    def _decide(self, call: Call, at_most: Boundary, why: str = "") -> Decision:
         """As long as no rule looks further than the model's name, each decision is made once.
 
         It allows no more than its chain needs: with targets on this machine alone there is nothing to read a text for,
@@ -203,10 +205,10 @@ class Pipeline:
         """
         settings = self.settings
         key = call.key
-        asked = (call.model, key.profile, key.agent, call.agent, call.named, call.dialect.ability, at_most)
+        asked = (call.model, key.profile, key.agent, call.agent, call.named, call.dialect.ability, at_most, why)
         decision = settings.decisions.get(asked)
         if decision is None:
-            signals = read_signals(call, at_most)
+            signals = read_signals(call, Kept(at_most, why))
             decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
             decision.allowed = min(decision.allowed, max(target.boundary for target in decision.chain.targets))
             settings.decisions[asked] = decision
@@ -344,21 +346,27 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
     )  # fmt: skip
 
 
-def read_signals(call: Call, at_most: Boundary) -> Signals:
+def read_signals(call: Call, kept: Kept) -> Signals:
     """What the request looks like."""
-    return Signals(call.dialect.ability, call.body_bytes, call.stream, bool(call.body.get("tools")), at_most)
+    has_tools = bool(call.body.get("tools"))
+    return Signals(call.dialect.ability, call.body_bytes, call.stream, has_tools, kept.reach, kept.why)
 
 
-def tightest(call: Call, settings: Settings) -> Iterator[Boundary | None]:
+def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
     """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says. It is
-    found in steps: None after each, and the boundary in the end."""
-    reach = tools_reach(settings.house, tool_names(call.body))
-    if reach is Boundary.HOST:
-        yield reach
+    found in steps: None after each, and how far in the end."""
+    tools = tools_reach(settings.house, tool_names(call.body))
+    if tools.reach is Boundary.HOST:
+        yield tools
         return
     labels = tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()
     for reading in settings.sensitivity.steps(call.body, labels):
-        yield None if reading is None else min(reach, reading.tightest)
+        if reading is None:
+            yield None
+        elif reading.tightest < tools.reach:
+            yield Kept(reading.tightest, ", ".join(sorted(reading.kinds)))
+        else:
+            yield tools
 
 
 def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str, Any], str]:

@@ -63,7 +63,16 @@ def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signal
     if not taken:
         raise _nothing_left(model, signals, allowed, profile, excluded)
     chain = Chain(model.name, taken, profile.ending)
-    return Decision(model.name, rule.name, reason, chain, allowed, excluded, profile.name)
+    name = _rule_name(rule, model, profile)
+    told = f"{name}; kept near by {signals.kept_by}" if signals.kept_by and allowed < profile.boundary else name
+    return Decision(model.name, name, reason, chain, allowed, excluded, profile.name, told)
+
+
+def _rule_name(rule: Rule, model: Model, profile: Profile) -> str:
+    """What made the choice, where the profile did rather than the caller."""
+    if profile.exact is not None:
+        return "exact-target"
+    return "profile-chain" if model.name == AUTO and rule is REQUESTED_MODEL else rule.name
 
 
 def _asked(catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
@@ -84,6 +93,11 @@ def _asked(catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
         found = [catalog.names[one] for one in profile.chain if one in catalog.names]
         targets = dict.fromkeys(target for model in found for target in model.targets)
         return Model(AUTO, tuple(targets)), f"the chain of profile '{profile.name}': {', '.join(profile.chain)}"
+    if name == AUTO and AUTO not in catalog.names and catalog.models:
+        own = [target for model in catalog.models.values() for target in model.targets if not target.provider]
+        return Model(
+            AUTO, tuple(dict.fromkeys(own))
+        ), f"profile '{profile.name}' has no chain: your own models, in order"
     model = catalog.names.get(name)
     if model is None and not catalog.names:  # a configuration has a model at least: it has not been put to work yet
         raise TargetUnavailable("The gateway is starting its models; try again shortly.", retry_after_s=1.0)
@@ -141,12 +155,12 @@ def _nothing_left(
     model: Model, signals: Signals, allowed: Boundary, profile: Profile, excluded: tuple[Excluded, ...]
 ) -> Failure:
     if any(signals.ability in target.abilities for target in model.targets):
-        if profile.ending is Ending.PARK:
+        if profile.ending is Ending.PARK and model.name == AUTO:  # a nearer one of the chain may come back
             return _unavailable(model, profile)
         needed = min(target.boundary for target in model.targets if signals.ability in target.abilities)
         return BoundaryRefused(
-            f"Profile '{profile.name}' stops at {allowed.name}{_tightened(profile, allowed)}, and every target of "
-            f"'{model.name}' lies beyond it: it would have to reach {needed.name}. Nothing was sent."
+            f"{_stops(profile, allowed, signals)}, and every target of '{model.name}' lies beyond it: it would have to "
+            f"reach {needed.name}. Nothing was sent."
         )
     able = sorted({ability.value for target in model.targets for ability in target.abilities})
     return BadRequest(
@@ -156,8 +170,15 @@ def _nothing_left(
     )
 
 
-def _tightened(profile: Profile, allowed: Boundary) -> str:
-    return "" if allowed is profile.boundary else f" for this request ({profile.boundary.name} otherwise)"
+def _stops(profile: Profile, allowed: Boundary, signals: Signals) -> str:
+    """Who stops this call where, and what would be otherwise."""
+    if allowed < profile.boundary:
+        why = f", kept there by {signals.kept_by}" if signals.kept_by else ""
+        otherwise = f"({profile.boundary.name} otherwise){why}"
+        return f"Profile '{profile.name}' stops at {allowed.name} for this request {otherwise}"
+    if profile.held_by:
+        return f"Profile '{profile.held_by}' stops at {allowed.name}, also for calls under profile '{profile.name}'"
+    return f"Profile '{profile.name}' stops at {allowed.name}"
 
 
 def _unknown(name: str, catalog: Catalog) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Forbidden
 from ringfence.core.identity import Key
-from ringfence.core.route import House, Profile, Tier
+from ringfence.core.route import House, Kept, Profile, Tier
 
 
 def agent_of(key: Key, named: str) -> str:
@@ -64,13 +64,17 @@ def standing(house: House, bound_to: str, agent: str, named: str, own: str = "")
     return profile
 
 
-def tools_reach(house: House, names: Iterable[str]) -> Boundary:
-    """How far the text of a call that offers these tools may travel. A tool that is not classified keeps it here."""
-    reach = Boundary.CLOUD
+def tools_reach(house: House, names: Iterable[str]) -> Kept:
+    """How far the text of a call that offers these tools may travel, and what keeps it from going further. A tool that
+    is not classified keeps it here."""
+    reach, why = Boundary.CLOUD, ""
     for name in names:
         profile = house.profiles.get(house.tools.get(name, ""))
-        reach = min(reach, profile.boundary if profile is not None else Boundary.HOST)
-    return reach
+        if profile is None:
+            return Kept(Boundary.HOST, "a tool that is not listed under tools")
+        if profile.boundary < reach:
+            reach, why = profile.boundary, f"tool '{name}' of profile '{profile.name}'"
+    return Kept(reach, why)
 
 
 def _of_agent(house: House, agent: str, otherwise: str) -> Profile:
@@ -92,4 +96,5 @@ def _within(outer: Profile, inner: Profile) -> Profile:
     boundary, exact = min(inner.boundary, outer.boundary), outer.exact or inner.exact
     if (boundary, exact) == (inner.boundary, inner.exact):
         return inner
-    return replace(inner, boundary=boundary, exact=exact)
+    held_by = outer.held_by or outer.name if boundary < inner.boundary else inner.held_by
+    return replace(inner, boundary=boundary, exact=exact, held_by=held_by)

@@ -216,6 +216,7 @@ class Overview:
         sent, state = fit(call, first, frozenset())
         return {
             "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
+            "kept_by": signals.kept_by, "held_by": profile.held_by,
             "profile": profile.name, "agent": agent, "chain": chain, "ending": decision.chain.ending.value,
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
             "window": {

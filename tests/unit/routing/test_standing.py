@@ -121,6 +121,13 @@ def test_nothing_that_a_caller_says_widens(bound_to: str, own: str, agent: str, 
 
 
 def test_a_tool_that_is_not_classified_keeps_the_call_here() -> None:
-    assert tools_reach(HOUSE, ["search"]) is Boundary.CLOUD
-    for names in (["search", "files"], ["search", "never heard of"], ["odd"], [""]):
-        assert tools_reach(HOUSE, names) is Boundary.HOST
+    assert tools_reach(HOUSE, ["search"]) == (Boundary.CLOUD, "")
+    for names in (["search", "never heard of"], ["odd"], [""]):
+        assert tools_reach(HOUSE, names) == (Boundary.HOST, "a tool that is not listed under tools")
+    assert tools_reach(HOUSE, ["search", "files"]) == (Boundary.HOST, "tool 'files' of profile 'here'")
+
+
+def test_who_keeps_a_profile_from_reaching_further_is_known() -> None:
+    assert standing(HOUSE, "here", "coder", "").held_by == "here"
+    assert standing(HOUSE, "any", "notary", "any").held_by == "here"
+    assert standing(HOUSE, "any", "notary", "").held_by == standing(HOUSE, "any", "", "").held_by == ""
