@@ -59,10 +59,10 @@ def up(
 
     from ringfence.cli.up import IN_STATE_FOLDER, Parent, cloud_keys_in
 
-    spec, wanted = _spec(config, model, host, port, overrides)
+    spec = _spec(config, model, host, port, overrides)
     spec["log_file"] = None if log == "-" else log or IN_STATE_FOLDER
     spec["cloud_keys"] = cloud_keys_in(os.environ)
-    parent = Parent(spec, wanted, as_json=as_json, open_console=open_console, console=Console())
+    parent = Parent(spec, as_json=as_json, open_console=open_console, console=Console())
     raise typer.Exit(parent.run(_outside(spec, parent)))
 
 
@@ -77,7 +77,7 @@ def serve(
     """Run the gateway alone in the foreground, as a service manager wants it: logs on stderr, no banner."""
     from ringfence.runtime.process import Spec, run
 
-    spec, _wanted = _spec(config, model, host, port, overrides)
+    spec = _spec(config, model, host, port, overrides)
     raise typer.Exit(run(Spec(**spec), lambda row: print(json.dumps(_without_secrets(row)), flush=True)))  # noqa: T201
 
 
@@ -223,15 +223,14 @@ def _outside(spec: dict[str, Any], parent: Any) -> Any:
     except (ConfigError, StoreFailed) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(2) from None
-    parent.keep_from_gateway(outside.names)
     return outside
 
 
 def _spec(
     config: Path | None, model: str | None, host: str | None, port: int | None, overrides: list[str] | None
-) -> tuple[dict[str, Any], frozenset[str]]:
-    """What the gateway process is told, and the environment variables that the configuration refers to."""
-    from ringfence.cli.settings import model_overrides, named_variables, serves_only_demo, writes_demo
+) -> dict[str, Any]:
+    """What the gateway process is told."""
+    from ringfence.cli.settings import model_overrides, serves_only_demo, writes_demo
     from ringfence.config.places import find
 
     path = find(config, Path.cwd())
@@ -247,8 +246,7 @@ def _spec(
         replaces = serves_only_demo(path)
         made = model_overrides(model, replaces_demo=replaces, demo_is_written=replaces and writes_demo(path))
         laid_over = made | laid_over  # what was set by hand counts
-    spec: dict[str, Any] = {"config": str(path) if path else None, "overrides": laid_over}
-    return spec, named_variables(path, laid_over)
+    return {"config": str(path) if path else None, "overrides": laid_over}
 
 
 def _laid_over(overrides: list[str] | None) -> dict[str, str]:

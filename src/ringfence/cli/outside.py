@@ -30,8 +30,6 @@ class Outside:
         self._settings: dict[str, Any] | None = None
         self._process: EgressProcess | None = None
         self._read_at = _changed_at(path)
-        self.names = frozenset[str]()
-        """Environment variables that hold keys of providers, and nothing that the gateway needs."""
 
     def prepare(self) -> None:
         """Read what is configured. Raises ConfigError for a key that cannot be read, and StoreFailed.
@@ -45,7 +43,6 @@ class Outside:
         except ConfigInvalid:
             return
         if config is not None:
-            self.names = only_outside(config)
             self._settings = egress_settings(config)
             self._process = EgressProcess(self._settings, tell=self._tell)
 
@@ -173,13 +170,6 @@ def egress_settings(config: Config) -> dict[str, Any]:
             for name, provider in config.providers.items()
         ],
     }  # fmt: skip
-
-
-def only_outside(config: Config) -> frozenset[str]:
-    """Environment variables that hold keys of providers and nothing that the gateway needs."""
-    outside = {provider.api_key.reference for provider in config.providers.values()}
-    inside = {model.api_key.reference for model in config.models.values() if model.api_key is not None}
-    return frozenset(ref.removeprefix("env:") for ref in outside - inside if ref.startswith("env:"))
 
 
 def _changed_at(path: Path | None) -> tuple[int, int, int]:

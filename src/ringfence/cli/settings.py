@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+_ENV = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
+
 
 def model_overrides(source: str, *, replaces_demo: bool, demo_is_written: bool = False) -> dict[str, str]:
     """Settings that serve `source` (a file, or hf:owner/repo[:quant]) under a name made from it."""
@@ -45,20 +47,32 @@ def writes_demo(path: Path | None) -> bool:
     return load(path, check_secrets=False).origin(("models", "demo", "source")) is not None
 
 
-def named_variables(path: Path | None, overrides: Mapping[str, str]) -> frozenset[str]:
-    """Environment variables that the settings refer to as env:NAME: these alone are handed on besides the usual."""
+def variables(path: Path | None, overrides: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Environment variables that hold keys of engines, which the gateway gets, and those that hold keys of providers,
+    which it must not get, whatever else they are for. Nothing is handed on by a configuration that cannot be read."""
+    named = frozenset(_ENV.findall("\n".join((_text(path), *overrides.values()))))
+    if not named:
+        return named, named
+    from ringfence.config.load import load
+    from ringfence.config.problems import ConfigError
+
     try:
-        text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
-    except OSError:
-        return frozenset()
-    text = "\n".join((text, *overrides.values()))
-    return frozenset(re.findall(r"\benv:([A-Za-z_][A-Za-z0-9_]*)", text))
+        config = load(path, overrides=overrides, check_secrets=False)
+    except ConfigError:
+        return frozenset(), named
+    engines = {model.api_key.reference for model in config.models.values() if model.api_key is not None}
+    providers = {provider.api_key.reference for provider in config.providers.values()}
+    kept_out = frozenset(ref.removeprefix("env:") for ref in providers if ref.startswith("env:"))
+    return frozenset(ref.removeprefix("env:") for ref in engines if ref.startswith("env:")) - kept_out, kept_out
 
 
 def names_providers(path: Path | None, overrides: Mapping[str, str]) -> bool:
     """Whether the settings may name a rented cloud. Only then is anything loaded that could lead to one."""
+    return "providers" in _text(path) or any(name.startswith("providers") for name in overrides)
+
+
+def _text(path: Path | None) -> str:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
+        return path.read_text(encoding="utf-8", errors="replace") if path is not None else ""
     except OSError:
-        return False
-    return "providers" in text or any(name.startswith("providers") for name in overrides)
+        return ""

@@ -12,6 +12,7 @@ import time
 import webbrowser
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from ringfence.cli.outside import Outside
+from ringfence.cli.settings import variables
 from ringfence.egress.child import EgressNotStarted
 from ringfence.tether import adopt_orphans, bury_orphans
 
@@ -54,13 +56,13 @@ LONG_START_S = 60.0
 TITLES = {"llamacpp": "llama.cpp", "vllm": "vLLM", "ollama": "Ollama", "lmstudio": "LM Studio"}
 
 
-def scrubbed(source: Mapping[str, str], wanted: frozenset[str] = frozenset()) -> dict[str, str]:
-    """What the gateway needs of our environment, and what the configuration refers to by name. Never a cloud key."""
-    return {
-        name: value
-        for name, value in source.items()
-        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES) or name in wanted
-    }
+def scrubbed(
+    source: Mapping[str, str], wanted: frozenset[str] = frozenset(), kept_out: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """What the gateway needs of our environment, and `wanted`. Never what holds a provider's key, even where the
+    gateway would use it otherwise, and no cloud key that no engine of ours asks for."""
+    usual = {name for name in source if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)}
+    return {name: source[name] for name in sorted((usual - {*CLOUD_KEYS} | wanted) - kept_out) if name in source}
 
 
 def wait_before_start_s(failed_starts: int) -> float:
@@ -75,11 +77,8 @@ class _Killed(Exception):
 class Parent:
     """Starts the gateway, follows what it tells, starts it again when it dies, ends it with us."""
 
-    def __init__(
-        self, spec: dict[str, Any], wanted: frozenset[str], *, as_json: bool, open_console: bool, console: Console
-    ) -> None:
+    def __init__(self, spec: dict[str, Any], *, as_json: bool, open_console: bool, console: Console) -> None:
         self._spec = spec
-        self._wanted = wanted
         self._as_json = as_json
         self._open_console = open_console
         self._console = console
@@ -92,10 +91,6 @@ class Parent:
         self._is_listening = False
         self._spinner: Status | None = None
         self._has_terminal = _has_terminal()
-
-    def keep_from_gateway(self, names: frozenset[str]) -> None:
-        """These variables hold keys that the gateway has no business with."""
-        self._wanted -= names
 
     def warn(self, line: str) -> None:
         """Also where only one line of JSON is wanted: on standard error then."""
@@ -141,7 +136,8 @@ class Parent:
 
     def _live_once(self) -> int:
         """One life of the gateway; its exit status."""
-        env = scrubbed(os.environ, self._wanted)
+        path = Path(self._spec["config"]) if self._spec["config"] else None
+        env = scrubbed(os.environ, *variables(path, self._spec["overrides"]))  # anew: a reload may name other keys
         command = [sys.executable, "-P", "-m", "ringfence.runtime.process"]
         child = self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True

@@ -30,6 +30,11 @@ def breaches(config: Config) -> Iterator[Breach]:
     for name, settings in config.models.items():
         if settings.provider is not None:
             yield from _exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
+    for name, settings in config.models.items():
+        users = [one for one, provider in config.providers.items() if provider.api_key == settings.api_key]
+        if settings.api_key is not None and users:
+            told = f"is also the key of provider '{users[0]}', which never reaches the gateway; give each its own"
+            yield ("models", name, "api_key"), told
     for kind, bound in (("agents", config.agents), ("tools", config.tools)):
         for name, settings in bound.items():
             yield from _exists(config.profiles, settings.profile, "profile", (kind, name, "profile"))

@@ -94,7 +94,7 @@ class Settings:
 
 
 Asked = tuple[str, str, str, str, str, Ability, Boundary, str]
-"""Model, the key's profile and agent, agent, named profile, ability, and how far the text may travel at most and why."""
+"""Model, the key's profile and agent, agent, named profile, ability, how far the text may travel at most, and why."""
 
 
 class Pipeline:
@@ -133,7 +133,7 @@ class Pipeline:
         held = Held(self, call)
         self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0), held)
         relay, allowed = self.relay, decision.allowed
-        heads = self.settings.heads  # of the settings that chose the targets: a reload may come before the answer
+        settings = self.settings  # that chose the targets: a reload may come before the answer
         failure: Failure | None = None
         try:
             for target in walk(decision.chain, allowed, self.health.is_usable, self.settings.retries):
@@ -141,6 +141,8 @@ class Pipeline:
                 try:
                     held.place = self.admission.take(target) or await self.admission.place(target)
                     lease = held.lease = self.placement.take(target) or await in_task(self.leased(target), give_back)
+                    if self.settings is not settings:  # a reload: what is under way is tightened as well
+                        allowed = min(allowed, self.settings.profile_of(call).boundary)
                     permit = issue(call.id, allowed, lease.endpoint)
                     reply = await relay.open(call, target, lease.endpoint, body, permit)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
@@ -151,7 +153,7 @@ class Pipeline:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    return reply, reply_head(heads, call.id, target, decision.told, window, held.allowance)
+                    return reply, reply_head(settings.heads, call.id, target, decision.told, window, held.allowance)
         except BaseException:
             held.release(None)
             raise

@@ -19,8 +19,8 @@ class Scripted(Parent):
     """Its gateways live as they are told to, in no time; after the last one it is asked to end."""
 
     def __init__(self, *lives: bool) -> None:
-        spec = {"overrides": {}, "log_file": "the log", "cloud_keys": []}
-        super().__init__(spec, frozenset(), as_json=True, open_console=False, console=Console())
+        spec = {"config": None, "overrides": {}, "log_file": "the log", "cloud_keys": []}
+        super().__init__(spec, as_json=True, open_console=False, console=Console())
         self._lives = iter(lives)
         self.lived = 0
 

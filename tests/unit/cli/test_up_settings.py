@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.cli.settings import model_overrides, named_variables, serves_only_demo, writes_demo
+from ringfence.cli.settings import model_overrides, serves_only_demo, variables, writes_demo
 from ringfence.cli.up import cloud_keys_in, scrubbed
 from ringfence.config.load import load
+from ringfence.config.problems import ConfigInvalid
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,14 @@ def test_the_environment_is_scrubbed() -> None:
     kept = {"PATH", "HOME", "LC_ALL", "RINGFENCE_STATE_DIR", "CUDA_VISIBLE_DEVICES"}
     assert set(scrubbed(source)) == kept
     assert set(scrubbed(source, frozenset({"ENGINE_KEY"}))) == kept | {"ENGINE_KEY"}
+    more = source | {"HF_TOKEN": "s", "RINGFENCE_CLOUD_KEY": "s"}
+    out = frozenset({"HF_TOKEN", "RINGFENCE_CLOUD_KEY", "ENGINE_KEY"})
+    assert set(scrubbed(more, frozenset({"ENGINE_KEY"}), out)) == kept
+    assert set(scrubbed(more, frozenset({"OPENAI_API_KEY"}))) == kept | {
+        "OPENAI_API_KEY",
+        "HF_TOKEN",
+        "RINGFENCE_CLOUD_KEY",
+    }
 
 
 def test_cloud_keys_are_named_and_empty_ones_are_none() -> None:
@@ -57,10 +66,27 @@ def test_cloud_keys_are_named_and_empty_ones_are_none() -> None:
 def test_variables_that_settings_refer_to(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("models: {a: {url: 'http://127.0.0.1:9', api_key: env:ONE_KEY}}")
-    laid_over = {"models.b.api_key": "env:TWO_KEY", "server.port": "0"}
-    assert named_variables(file, laid_over) == {"ONE_KEY", "TWO_KEY"}
-    assert named_variables(None, {}) == frozenset()
-    assert named_variables(tmp_path / "nowhere.yaml", {}) == frozenset()
+    laid_over = {"models.b.url": "http://127.0.0.1:8", "models.b.api_key": "env:TWO_KEY", "server.port": "0"}
+    assert variables(file, laid_over) == ({"ONE_KEY", "TWO_KEY"}, set())
+    assert variables(None, {}) == variables(tmp_path / "nowhere.yaml", {}) == (frozenset(), frozenset())
+
+
+def test_keys_of_providers_are_kept_out_whatever_else_is_said_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    provider = "{url: 'https://a.example', api_key: env:HF_TOKEN, calls_per_day: 1, max_tokens: 1}"
+    file.write_text(f"# env:OPENAI_API_KEY\nproviders: {{a: {provider}}}\nmodels: {{m: {{provider: a}}}}\n")
+    assert variables(file, {}) == (frozenset(), {"HF_TOKEN"})
+    file.write_text(f"providers: {{a: {provider}}}\nmodels: {{m: {{provider: nobody}}}}\n")
+    assert variables(file, {}) == (frozenset(), {"HF_TOKEN"}), "of what cannot be read, nothing is handed on"
+
+
+def test_a_key_is_an_engines_or_a_providers(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    provider = "{url: 'https://a.example', api_key: env:ONE, calls_per_day: 1, max_tokens: 1}"
+    engine = "{url: 'http://127.0.0.1:9', api_key: env:ONE}"
+    file.write_text(f"providers: {{a: {provider}}}\nmodels: {{m: {engine}}}\n")
+    with pytest.raises(ConfigInvalid, match=r"models\.m\.api_key: is also the key of provider 'a'"):
+        load(file, check_secrets=False)
 
 
 @pytest.mark.parametrize(
