@@ -169,7 +169,7 @@ def test_a_key_that_is_not_there_changes_nothing(
         rented["other"].api_key = "sk-another"
         assert house.chat("personal", model="wise").code == "provider_key_refused"
         key.write_text("sk-another")
-        assert _reloaded(house)["changes"] == []
+        assert _reloaded(house)["changes"] == [{"path": "providers.other.api_key", "reload": "drain"}]
         assert house.chat("personal", model="wise").status == 200
 
 

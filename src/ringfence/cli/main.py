@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ringfence import __version__
-from ringfence.cli import config, journal, keys
+from ringfence.cli import config, journal, keys, secrets
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(journal.app, name="journal")
+app.add_typer(secrets.app, name="secrets")
 
 
 @app.callback(invoke_without_command=True)

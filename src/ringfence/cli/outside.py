@@ -16,7 +16,7 @@ from ringfence.cli.settings import names_providers
 from ringfence.egress.child import EgressNotStarted, EgressProcess
 
 if TYPE_CHECKING:
-    from ringfence.config.schema import Config
+    from ringfence.config.schema import Config, ProviderSettings
 
 
 class Outside:
@@ -30,6 +30,8 @@ class Outside:
         self._settings: dict[str, Any] | None = None
         self._process: EgressProcess | None = None
         self._read_at = _changed_at(path)
+        self.renewed: list[str] = []
+        """Providers that the last change gave another key, behind the reference that they had before."""
 
     def prepare(self) -> None:
         """Read what is configured. Raises ConfigError for a key that cannot be read, and StoreFailed.
@@ -68,6 +70,7 @@ class Outside:
         from ringfence.config.problems import ConfigError
         from ringfence.store.failure import StoreFailed
 
+        self.renewed = []
         try:
             self._read_at = _changed_at(self._path)
             config = self._configured()
@@ -100,6 +103,7 @@ class Outside:
             except EgressNotStarted:
                 self._process = None
                 raise
+        self.renewed = _other_keys(self._settings, settings)
         self._settings = settings
 
     def _configured(self) -> Config | None:
@@ -110,6 +114,12 @@ class Outside:
 
         config = load(self._path, overrides=self._overrides, check_secrets=False)
         return config if config.providers else None
+
+
+def _other_keys(old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[str]:
+    before = {provider["name"]: provider["key"] for provider in (old or {}).get("providers", ())}
+    after = {provider["name"]: provider["key"] for provider in (new or {}).get("providers", ())}
+    return [name for name, key in after.items() if before.get(name, key) != key]
 
 
 def run_alone(path: Path | None, overrides: Mapping[str, str], tell: Callable[[dict[str, Any]], None]) -> int:
@@ -165,11 +175,17 @@ def egress_settings(config: Config) -> dict[str, Any]:
             {
                 "name": name, "dialect": provider.dialect, "url": provider.url,
                 "key": provider.api_key.resolve(os.environ), "calls_per_day": provider.calls_per_day,
-                "max_tokens": provider.max_tokens,
+                "max_tokens": provider.max_tokens, **_file_of_key(provider),
             }
             for name, provider in config.providers.items()
         ],
     }  # fmt: skip
+
+
+def _file_of_key(provider: ProviderSettings) -> dict[str, str]:
+    """The egress process may read it again when the key is refused. A credential of systemd stays as it was."""
+    kind, _, name = provider.api_key.reference.partition(":")
+    return {"key_file": name} if kind == "file" else {}
 
 
 def _changed_at(path: Path | None) -> tuple[int, int, int]:

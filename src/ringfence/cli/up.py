@@ -217,20 +217,22 @@ class Parent:
             bar = "━" * round(share * 30)
             self._spin(f"{at['model']} [cyan]{bar:<30}[/] {share:4.0%} of {at['total'] / 1e6:,.0f} MB")
         elif "egress" in row:
-            self._answer(self._outside.asked(row["egress"]) if self._outside is not None else "")
+            outside = self._outside
+            if outside is not None:
+                self._answer(outside.asked(row["egress"]), outside.renewed)
         elif "failed" in row:
             self._failed(row)
         elif "ready" in row:
             self._ready(row["ready"])
 
-    def _answer(self, reason: str) -> None:
-        """The gateway waits for it: whether its providers may change, or why not."""
+    def _answer(self, reason: str, renewed: list[str]) -> None:
+        """The gateway waits for it: whether its providers may change, or why not, and whose key did."""
         if reason:
             self.warn(reason)
         child = self._child
         if child is not None and child.stdin is not None:
             with suppress(OSError):
-                child.stdin.write(json.dumps({"egress": reason}) + "\n")
+                child.stdin.write(json.dumps({"egress": reason, "renewed": renewed}) + "\n")
                 child.stdin.flush()
 
     def _ready(self, ready: dict[str, Any]) -> None:

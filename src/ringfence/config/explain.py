@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from ringfence.config.problems import KeyPath, dotted, nearest
 from ringfence.config.schema import Config
+from ringfence.config.secret import looks_like_a_key
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -77,7 +78,7 @@ def _shown(given: Any, may_repeat: bool = True) -> str:
         return str(given)
     if isinstance(given, str):
         is_short = len(given) <= _SHOWABLE_CHARACTERS and given.isprintable()
-        return f"the text '{given}'" if may_repeat and is_short and not given.startswith("sk-") else "text"
+        return f"the text '{given}'" if may_repeat and is_short and not looks_like_a_key(given) else "text"
     return "a list" if isinstance(given, list | tuple) else "a mapping"
 
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ringfence.config.document import Document, read_document, read_value
 from ringfence.config.explain import explain
-from ringfence.config.problems import OVERRIDE, ConfigError, ConfigInvalid, KeyPath, Origin, Problem, dotted, nearest
+from ringfence.config.problems import OVERRIDE, ConfigInvalid, KeyPath, Origin, Problem, dotted, nearest
+from ringfence.config.references import references
 from ringfence.config.schema import Config, demo_model, name_clashes, state_folder
 
 _PART = re.compile(r'"([^"]+)"|([^."]+)')
@@ -162,23 +163,16 @@ def _aliases(data: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _unreadable_secrets(config: Config, env: Mapping[str, str]) -> list[Problem]:
-    problems: list[Problem] = []
-    for name, model in config.models.items():
-        if model.api_key is None:
-            continue
-        path: KeyPath = ("models", name, "api_key")
-        try:
-            model.api_key.resolve(env)
-        except ConfigError as error:
-            problems.append(_problem_at(config, path, str(error)))
-    return problems
+    """Those that the gateway needs: a key of a provider is for the egress process alone to read."""
+    looks = [(one.path, one.secret.look(env)) for one in references(config) if one.needed_by == "gateway"]
+    return [_problem_at(config, path, look.problem) for path, look in looks if look.problem]
 
 
 def _place_secrets(config: Config) -> None:
-    for name, model in config.models.items():
-        where = config.origin(("models", name, "api_key"))
-        if model.api_key is not None and where is not None:
-            model.api_key.found_at(str(where))
+    for path, secret, _needed_by in references(config):
+        where = config.origin(path)
+        if where is not None:
+            secret.found_at(str(where))
 
 
 def _origins(document: Document, overridden: set[KeyPath]) -> dict[KeyPath, Origin]:

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,36 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ringfence.config.problems import ConfigError
+from ringfence.config.secret_file import Unusable, checked, read
 from ringfence.config.values import refused
 
 EXPECTED = "a secret is given by reference: env:NAME, file:/path or credential:NAME"
+INSTEAD = (
+    "this looks like a key itself: put it into a file that only its reader can read (chmod 600) and write file:/path "
+    "here; if others may have seen it, replace it where it was issued"
+)
 _PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|credential:[A-Za-z0-9_][A-Za-z0-9._-]*)$"
 _REFERENCE = re.compile(_PATTERN)
-_SENDABLE = re.compile(r"[\x21-\x7e]+")
-_LARGEST_BYTES = 64 * 1024
+_ISSUED = re.compile(r"(sk|gsk|csk|xai|pplx|nvapi|hf|r8|fw|ghp)[-_][A-Za-z0-9_-]{6,}|AIza[A-Za-z0-9_-]{6,}")
+"""How keys begin that are issued by clouds, and our own."""
+_UNSPEAKABLE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_+/=-]{24,}")
+"""So long a word of letters and digits is hardly one that a person wrote."""
+
+
+def looks_like_a_key(text: str) -> bool:
+    """Whether `text` may be a secret itself, and is better not repeated."""
+    return bool(_ISSUED.match(text) or _UNSPEAKABLE.fullmatch(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a secret is kept. Of its value there is nothing here but the length; 0 while there is a `problem`."""
+
+    file: Path | None = None
+    mode: int | None = None
+    owner: int | None = None
+    length: int = 0
+    problem: str = ""
 
 
 class SecretRef:
@@ -53,51 +77,51 @@ class SecretRef:
 
     def resolve(self, env: Mapping[str, str] = os.environ) -> str:
         """The secret. Raises ConfigError, naming the place of the reference, when it is missing or badly kept."""
+        try:
+            return self._value(env)
+        except Unusable as error:
+            raise ConfigError(f"{self._where}: {error}" if self._where else str(error)) from None
+
+    def look(self, env: Mapping[str, str] = os.environ) -> Look:
+        """How it is kept, and what is wrong with that, if anything."""
+        file, mode, owner = self._file(env), None, None
+        if file is not None:
+            try:
+                found = file.stat()
+                mode, owner = stat.S_IMODE(found.st_mode), found.st_uid
+            except OSError:
+                pass  # the problem says it
+        try:
+            return Look(file, mode, owner, len(self._value(env)))
+        except Unusable as error:
+            return Look(file, mode, owner, problem=str(error))
+
+    def _file(self, env: Mapping[str, str]) -> Path | None:
+        """None for one that stands in no file, or in no file that can be found."""
+        kind, _, name = self.reference.partition(":")
+        if kind == "file":
+            return Path(name)
+        directory = env.get("CREDENTIALS_DIRECTORY")
+        return Path(directory) / name if kind == "credential" and directory else None
+
+    def _value(self, env: Mapping[str, str]) -> str:
         kind, _, name = self.reference.partition(":")
         if kind == "env":
-            return self._checked(env.get(name), f"environment variable {name}")
-        if kind == "file":
-            return self._checked(self._read(Path(name), is_private=True), f"file {name}")
-        directory = env.get("CREDENTIALS_DIRECTORY")
-        if not directory:
-            raise self._error("$CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential=")
+            return checked(env.get(name), f"environment variable {name}")
+        file = self._file(env)
+        if file is None:
+            raise Unusable("$CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential=")
         # systemd keeps others out by the directory, and may show a group bit that stands for an access list.
-        return self._checked(self._read(Path(directory) / name, is_private=False), f"credential {name}")
-
-    def _read(self, path: Path, *, is_private: bool) -> str:
-        try:
-            # Without O_NONBLOCK, opening a pipe would wait for someone to write into it.
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                held = os.fstat(file.fileno())
-                if not stat.S_ISREG(held.st_mode):
-                    raise self._error(f"{path} is not a file")
-                if is_private and held.st_mode & 0o077:
-                    raise self._error(f"{path} can be read or written by others; run: chmod 600 {path}")
-                content = file.read(_LARGEST_BYTES + 1)
-        except OSError as error:
-            raise self._error(f"{path}: {error.strerror or 'cannot be read'}") from None
-        if len(content) > _LARGEST_BYTES:
-            raise self._error(f"{path} is too large for a secret")
-        # Undecodable bytes turn into characters that the check for sendable ones refuses.
-        return content.decode("ascii", "replace").strip()
-
-    def _checked(self, secret: str | None, origin: str) -> str:
-        if secret is None:
-            raise self._error(f"{origin} is not set")
-        if not secret:
-            raise self._error(f"{origin} is empty")
-        if not _SENDABLE.fullmatch(secret):
-            raise self._error(f"{origin} holds spaces or characters that cannot be sent in a header")
-        return secret
-
-    def _error(self, message: str) -> ConfigError:
-        return ConfigError(f"{self._where}: {message}" if self._where else message)
+        return checked(read(file, is_private=kind == "file"), f"{kind} {name}")
 
     @classmethod
     def _validate(cls, given: Any) -> SecretRef:
         if isinstance(given, SecretRef):
             return given
-        if not isinstance(given, str) or not _REFERENCE.fullmatch(given):
+        is_reference = isinstance(given, str) and _REFERENCE.fullmatch(given) is not None
+        if isinstance(given, str) and _is_a_key(given, is_reference):
+            raise refused(f"{INSTEAD}; it was not kept")
+        if not is_reference:
             raise refused(f"{EXPECTED}; what stands here was not kept")
         return cls(given)
 
@@ -110,3 +134,11 @@ class SecretRef:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "pattern": _PATTERN}
+
+
+def _is_a_key(given: str, is_reference: bool) -> bool:
+    """Also one with `env:` before it, as somebody writes who has not understood; a name may be long, too."""
+    if not is_reference:
+        return looks_like_a_key(given.removeprefix("env:").removeprefix("credential:"))
+    name = given.partition(":")[2]
+    return _ISSUED.match(name) is not None and _UNSPEAKABLE.fullmatch(name) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from time import monotonic
 from typing import NamedTuple
@@ -102,11 +103,25 @@ class Calls:
         outcome = await self._tried(asked, cloud, order, is_fresh=False)
         if outcome == "stale":  # a line that had waited was dead: once more, on a new one
             outcome = await self._tried(asked, cloud, order, is_fresh=True)
+        if outcome == "key_refused":  # the file of the key holds another one by now: once more, with that
+            outcome = await self._tried(
+                asked, self.clouds.get(claim.provider, cloud), order, is_fresh=True, is_last=True
+            )
         if outcome in REASONS:
             status, message = REASONS[outcome]
             asked.refuse(Refused(status, outcome, message, RETRY_S))
 
-    async def _tried(self, asked: Asked, cloud: Cloud, order: Order, *, is_fresh: bool) -> str:
+    def _has_other_key(self, cloud: Cloud) -> bool:
+        """After a refusal. Whoever is refused first puts the other key to work for all."""
+        name = cloud.provider.name
+        if (now := self.clouds.get(name)) is not cloud:
+            return now is not None and now.provider.key != cloud.provider.key
+        renewed = cloud.with_new_key()
+        if renewed is not None:
+            self.change({**self.clouds, name: renewed})
+        return renewed is not None
+
+    async def _tried(self, asked: Asked, cloud: Cloud, order: Order, *, is_fresh: bool, is_last: bool = False) -> str:
         """The outcome. Every try is counted and written down before it is made."""
         try:
             addresses = await cloud.addresses(is_fresh=is_fresh)
@@ -121,7 +136,7 @@ class Calls:
             check_day(self._journal.today(order.claim.provider), cloud.provider.cap, self._now_s())
             line = await self._written(order, address)
             began = monotonic()
-            outcome, exchange = await self._sent(asked, cloud, order, address, is_fresh=is_fresh)
+            outcome, exchange = await self._sent(asked, cloud, order, address, is_fresh=is_fresh, is_last=is_last)
             self._ended(line, order.claim, outcome, exchange, monotonic() - began)
             if outcome != "connect":
                 break
@@ -142,7 +157,7 @@ class Calls:
             raise Refused(503, "journal_failed", message, RETRY_S) from None
 
     async def _sent(
-        self, asked: Asked, cloud: Cloud, order: Order, address: str, *, is_fresh: bool
+        self, asked: Asked, cloud: Cloud, order: Order, address: str, *, is_fresh: bool, is_last: bool
     ) -> tuple[str, Exchange | None]:
         """The outcome, and the exchange when there was a line to have one on."""
         if asked.is_gone:
@@ -160,7 +175,7 @@ class Calls:
             return "connect", None
         claim, body = order.claim, order.body
         timeouts = self._timeouts
-        exchange = Exchange(asked, line)
+        exchange = Exchange(asked, line, None if is_last else partial(self._has_other_key, cloud))
         line.ask(
             exchange,
             issue(claim.call, claim.allowed, line.endpoint),

@@ -6,11 +6,14 @@ What goes there is fixed when the process starts: host, path and headers. A call
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from ringfence.config.secret_file import Unusable, checked, read
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint
 from ringfence.egress.pool import HeadedLine, Pool
@@ -19,6 +22,7 @@ from ringfence.egress.settings import Provider, loopback_of
 
 IDLE_S = 30.0
 """Load balancers close an idle connection after 60 s or more; one that is closed while we write costs a call."""
+log = logging.getLogger("ringfence.egress.cloud")
 MAX_TRIED = 2
 """Addresses of one name that are tried for one call: the second mends a host whose IPv6, or IPv4, leads nowhere."""
 
@@ -52,10 +56,30 @@ class Cloud:
         self.heads: Mapping[Ability, bytes] = {
             ability: _head(provider, adapter, ability) for ability in adapter.abilities
         }
+        self._adapter = adapter
+        self._trusted = tls
         self._tls = tls if provider.is_tls else None
         self._is_loopback_allowed = is_loopback_allowed
         self._look_up = look_up
         self._last = ""  # the address that was dialled last
+
+    def with_new_key(self) -> Cloud | None:
+        """The same provider with the key that its file holds now; None when that is no other one."""
+        provider = self.provider
+        if provider.key_file is None:
+            return None
+        try:
+            key = checked(read(provider.key_file, is_private=True), f"file {provider.key_file}")
+        except Unusable as error:
+            log.warning("the key of '%s' is refused, and no other one can be read: %s", provider.name, error)
+            return None
+        if key == provider.key:
+            return None
+        log.info("the key of '%s' is refused, and its file holds another one: that is used from now on", provider.name)
+        return Cloud(
+            replace(provider, key=key), self._adapter, self._trusted, self.pool.connect_s,
+            is_loopback_allowed=self._is_loopback_allowed, look_up=self._look_up,
+        )  # fmt: skip
 
     async def addresses(self, *, is_fresh: bool) -> tuple[str, ...]:
         """Where to send: the address of a line that waits for work, else what the name leads to now, each judged.

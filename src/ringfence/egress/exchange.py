@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from hashlib import sha256
 
 from ringfence.egress.pool import HeadedLine
@@ -18,11 +19,13 @@ SHOWN = frozenset(range(0x20, 0x7F))
 
 class Exchange:
     """The receiver of one line. `outcome` is set once, last: answered, client_gone, redirected, too_long, or what
-    became of the line (stale, lost, first_byte_timeout, stalled, malformed)."""
+    became of the line (stale, lost, first_byte_timeout, stalled, malformed); and key_refused when `has_other_key`,
+    asked after a 401, says that it is worth another try, of whose answer nothing was passed on."""
 
-    def __init__(self, asked: Asked, line: HeadedLine) -> None:
+    def __init__(self, asked: Asked, line: HeadedLine, has_other_key: Callable[[], bool] | None = None) -> None:
         self._asked = asked
         self._line = line
+        self._has_other_key = has_other_key
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.is_begun = False
         self.status = 0
@@ -69,6 +72,8 @@ class Exchange:
             self.give_up("redirected")
         elif not 200 <= status < 600 or line.header(b"content-encoding") not in (None, b"identity"):
             self.give_up("malformed")
+        elif status == 401 and self._has_other_key is not None and self._has_other_key():
+            self.give_up("key_refused")
         else:
             self.is_begun = True
             self._asked.begin(status, [row for row in line.headers if _is_passed_on(*row)][:MAX_HEADERS])

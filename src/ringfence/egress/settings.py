@@ -46,6 +46,8 @@ class Provider:
     url: str
     key: str = field(repr=False)
     cap: Cap
+    key_file: Path | None = None
+    """Where the key stands, if in a file: another one may stand there by now."""
 
     @property
     def authority(self) -> str:
@@ -108,7 +110,7 @@ def read_settings(line: str) -> Settings:
 def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     if not isinstance(row, dict):
         raise SettingsInvalid("a provider is not an object")
-    _only(row, {"name", "dialect", "url", "key", "calls_per_day", "max_tokens"}, "a provider")
+    _only(row, {"name", "dialect", "url", "key", "key_file", "calls_per_day", "max_tokens"}, "a provider")
     name = _text(row, "name")
     if not _NAME.fullmatch(name):
         raise SettingsInvalid("the name of a provider holds other characters than letters, digits and ._-")
@@ -118,7 +120,7 @@ def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     url = _text(row, "url")
     host, port, is_tls = _split(url, name, allow_insecure=allow_insecure)
     cap = Cap(_count(row, "calls_per_day"), _count(row, "max_tokens"))
-    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, key, cap)
+    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, key, cap, _path(row, "key_file"))
 
 
 def _split(url: str, name: str, *, allow_insecure: bool) -> tuple[str, int, bool]:

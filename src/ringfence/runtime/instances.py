@@ -98,7 +98,12 @@ class Instances:
                 if settings.provider is not None:
                     continue
                 old = self._configured.get(name)
-                if old is None or _restarts(old.settings, settings) or _has_moved(old.endpoint, config):
+                if (
+                    old is None
+                    or _restarts(old.settings, settings)
+                    or _has_moved(old.endpoint, config)
+                    or _has_other_key(old.endpoint, settings)
+                ):
                     fresh[name] = await self._start(name, settings, config)
             adopted = [one.instance for one in fresh.values() if one.endpoint is not None]
             await asyncio.gather(*(self.placement.is_ready(instance, FIRST_LOOK_S) for instance in adopted))
@@ -124,6 +129,16 @@ class Instances:
         for one in gone:
             task = asyncio.create_task(self.placement.remove(one.instance, DRAIN_S), name=f"drain {one.instance}")
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def renewed(self, config: Config) -> list[str]:
+        """Models whose engine is asked with another key than stands behind the same reference now. ConfigError."""
+        return [
+            name
+            for name, one in self._configured.items()
+            if name in config.models
+            and one.settings.api_key == config.models[name].api_key
+            and _has_other_key(one.endpoint, config.models[name])
+        ]
 
     async def _look_for_egress(self, config: Config) -> None:
         """While a model of a provider is configured, egress is looked for; it is never started from here."""
@@ -204,8 +219,7 @@ class Instances:
                 f"models.{name}.url: {url.host} is neither this machine nor in a network listed under mesh; "
                 "list its network if it is yours"
             ) from None
-        secret = settings.api_key.resolve(os.environ) if settings.api_key is not None else None
-        return Endpoint(at.address, url.port, at.boundary, url.prefix, secret)
+        return Endpoint(at.address, url.port, at.boundary, url.prefix, _engine_key(settings))
 
     async def _identify(self, endpoint: Endpoint) -> str:
         fetch = self._fetch_at(endpoint)
@@ -360,6 +374,16 @@ def _sha256(path: Path) -> str:
 def _restarts(old: ModelSettings, new: ModelSettings) -> bool:
     """True when the engine must be started anew: everything but the names of a model is part of its engine."""
     return old.model_copy(update={"aliases": ()}) != new.model_copy(update={"aliases": ()})
+
+
+def _engine_key(settings: ModelSettings) -> str | None:
+    """As it stands behind the reference now. Raises ConfigError."""
+    return settings.api_key.resolve(os.environ) if settings.api_key is not None else None
+
+
+def _has_other_key(endpoint: Endpoint | None, settings: ModelSettings) -> bool:
+    """True when the file of the key holds another one than before."""
+    return endpoint is not None and settings.api_key is not None and _engine_key(settings) != endpoint.api_key
 
 
 def _has_moved(endpoint: Endpoint | None, config: Config) -> bool:

@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from ringfence.config.changes import Change, difference
 from ringfence.config.load import load
-from ringfence.config.problems import ConfigError, ConfigInvalid
+from ringfence.config.problems import ConfigError, ConfigInvalid, dotted
 from ringfence.config.schema import Config, state_dir
 from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Catalog
@@ -199,7 +199,8 @@ class Runtime:
         async with self._reloading:
             try:
                 fresh = await asyncio.to_thread(self._read_again)
-                changes = tuple(difference(self.config, fresh))
+                renewed = _renewed("models", self.instances.renewed(fresh))
+                changes = (*difference(self.config, fresh), *renewed)
                 fresh = until_restart(fresh, self.config)
                 told = self.parent if fresh.providers or self.config.providers else None  # a key may be another one now
                 if told is not None:
@@ -213,7 +214,8 @@ class Runtime:
                 return Outcome(False, problems=(str(error),))
             finally:
                 self.pool.mesh = self.config.mesh_networks
-            problems = await self._open_clouds(told)
+            problems, rented = await self._open_clouds(told)
+            changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented))))
             self.config = fresh
             self._apply(fresh)
             self._reopen_log(fresh)
@@ -224,17 +226,18 @@ class Runtime:
             log.info("reloaded with %d changes", len(changes))
             return Outcome(not problems, changes, problems)
 
-    async def _open_clouds(self, parent: Parent | None) -> tuple[str, ...]:
-        """Before their models are offered. What goes wrong here, after the check, is as if egress had died."""
+    async def _open_clouds(self, parent: Parent | None) -> tuple[tuple[str, ...], list[str]]:
+        """Before their models are offered; problems, and providers that have another key now. What goes wrong here,
+        after the check, is as if egress had died."""
         if parent is None:
-            return ()
+            return (), []
         try:
-            await parent.change()
+            renewed = await parent.change()
         except NotServable as error:
             log.error("the providers are as they were: %s", error)
-            return (f"{error}; everything but the providers is in force",)
+            return (f"{error}; everything but the providers is in force",), []
         await self.instances.closed_way_out()
-        return ()
+        return (), renewed
 
     async def _change_over(self, fresh: Config) -> Presidio | None:
         """Bring up what `fresh` says; the reader that is of no more use. Raises before anything has changed."""
@@ -392,6 +395,11 @@ def until_restart(fresh: Config, running: Config) -> Config:
         raise ConfigError(f"server.keys: off is refused while the gateway still listens on {host}; restart it")
     server = fresh.server.model_copy(update={"host": host, "port": running.server.port})
     return fresh.model_copy(update={"server": server, "state_dir": running.state_dir})
+
+
+def _renewed(section: str, names: Iterable[str]) -> tuple[Change, ...]:
+    """Keys that stand behind the same reference as before, and are other ones."""
+    return tuple(Change(dotted((section, name, "api_key")), "drain") for name in names)
 
 
 async def _reader(config: Config) -> Presidio | None:

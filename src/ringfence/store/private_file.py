@@ -30,16 +30,23 @@ def read_private(path: Path, most_bytes: int) -> bytes | None:
         return None
     except OSError as error:
         raise StoreFailed.of(path, error) from error
-    if found.st_mode & OTHERS:
-        mode = f"{stat.S_IMODE(found.st_mode):04o}"
-        raise StoreFailed(
-            path, f"can be read by others (mode {mode})", f"replace the secret if need be, then: chmod 600 {path}"
-        )
-    if found.st_uid not in (os.geteuid(), 0):
-        raise StoreFailed(path, "belongs to another user", "give it to the user that runs Ringfence (chown)")
+    if (fault := badly_kept(path, found, os.geteuid())) is not None:
+        raise fault
     if len(content) > most_bytes:
         raise StoreFailed(path, "is longer than it can be", "restore it from a backup, or move it away")
     return content
+
+
+def badly_kept(path: Path, found: os.stat_result, owner: int) -> StoreFailed | None:
+    """What is wrong with how a secret of `owner` is kept; None when nothing is."""
+    if found.st_mode & OTHERS:
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        return StoreFailed(
+            path, f"can be read by others (mode {mode})", f"replace the secret if need be, then: chmod 600 {path}"
+        )
+    if found.st_uid not in (owner, 0):
+        return StoreFailed(path, "belongs to another user", "give it to the user that runs Ringfence (chown)")
+    return None
 
 
 def create_private(path: Path, content: bytes) -> bool:

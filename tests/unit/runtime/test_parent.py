@@ -35,6 +35,13 @@ async def test_it_is_asked_and_agrees() -> None:
     assert asked == [{"egress": "check"}, {"egress": "change"}]
 
 
+async def test_it_says_whose_key_is_another_one_now() -> None:
+    parent, _asked = _answering('{"egress": "", "renewed": ["rented", "other"]}')
+    assert await parent.change() == ["rented", "other"]
+    parent, _asked = _answering('{"egress": "", "renewed": 1}', '{"egress": ""}')
+    assert await parent.change() == []
+
+
 async def test_what_is_in_the_way_is_passed_on() -> None:
     parent, _asked = _answering("no JSON", "[]", '{"other": 1}', '{"egress": "the key is missing"}', '{"egress": ""}')
     with pytest.raises(NotServable, match="the key is missing"):

@@ -1,0 +1,33 @@
+"""Every secret that a configuration refers to, and which process needs it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from ringfence.config.problems import KeyPath
+from ringfence.config.schema import Config
+from ringfence.config.secret import SecretRef
+
+Process = Literal["gateway", "egress"]
+
+
+class Reference(NamedTuple):
+    """A reference at `path`; `needed_by` alone reads what it refers to."""
+
+    path: KeyPath
+    secret: SecretRef
+    needed_by: Process
+
+
+def references(config: Config) -> list[Reference]:
+    """Those of the providers, then those of the models."""
+    found = [
+        Reference(("providers", name, "api_key"), provider.api_key, "egress")
+        for name, provider in config.providers.items()
+    ]
+    found += [
+        Reference(("models", name, "api_key"), model.api_key, "gateway")
+        for name, model in config.models.items()
+        if model.api_key is not None
+    ]
+    return found
