@@ -36,6 +36,7 @@ def test_the_page_shows_what_runs_on_what_and_how_busy_it_is(page: Page) -> None
     for part in ("adopted", "Backing off", "Left out", "no model is loaded", "pid 4250", "6.0 GiB"):
         assert part in engines
     assert "OPENAI_API_KEY, ANTHROPIC_API_KEY" in page.text("#cloud-keys")
+    assert "Nothing leaves this machine until" in page.text("#cloud-keys")
     assert len(page.driver.find_elements("css selector", "#requests tr")) == 40
     page.until("return document.querySelectorAll('.spark svg').length === 2")
     page.shot("desktop-light")
@@ -82,6 +83,23 @@ def test_the_demo_model_points_to_a_real_one(page: Page) -> None:
     page.served.change("models", [model])
     page.until_text("#models-hint", "demo model")
     assert "ringfence up --model" in page.text("#models-hint")
+
+
+def test_a_provider_is_no_engine_and_its_key_is_in_use(page: Page) -> None:
+    sample = page.served.view.sample
+    page.served.change("handed_to_egress", {"ANTHROPIC_API_KEY": ["claude"]})
+    page.served.change("cloud_keys", ["OPENAI_API_KEY"])
+    page.until_text("#cloud-keys", "handed to egress: ANTHROPIC_API_KEY (claude)")
+    assert "not used: OPENAI_API_KEY" in page.text("#cloud-keys")
+    assert "Nothing leaves" not in page.text("#cloud-keys")
+    egress = dict(sample["instances"][1], name="egress", engine="egress", kind="egress", state="ready", reason="")
+    page.served.change("instances", [egress])
+    page.until_text("#engines", "the process through which calls leave")
+    assert "adopted" not in page.text("#engines") + page.text("#engines-note")
+    model = dict(sample["models"][0])
+    model["targets"] = [dict(model["targets"][0], engine="openai", provider="groq", host="api.groq.com")]
+    page.served.change("models", [model])
+    page.until_text("#models", "groq (api.groq.com)")
 
 
 def test_a_model_is_as_available_as_its_engine(page: Page) -> None:

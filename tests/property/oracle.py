@@ -112,6 +112,9 @@ def faults(house: House) -> Iterator[str]:
         for other in profile.get("delegates", ()):
             if other not in written["profiles"] or written["profiles"][other].get("tier") == "T4":
                 yield f"{name} cannot delegate to {other}"
+    for name, model in written["models"].items():
+        if "url" in model and _reaches(model, written["mesh"]) == CLOUD:
+            yield f"{name} lies beyond the mesh by its very address"
     for kind in ("agents", "tools"):
         for name, bound in written[kind].items():
             if bound["profile"] not in written["profiles"]:

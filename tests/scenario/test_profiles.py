@@ -107,6 +107,23 @@ def test_a_key_of_an_agent_makes_its_calls_and_no_others(up: Any) -> None:
     assert any("coders" in row and "its agent's" in row and "coder " in row for row in rows), rows
 
 
+def test_explain_plays_the_headers_and_what_a_request_offers(up: Any, keys: dict[str, str]) -> None:
+    def told(*words: str) -> Any:
+        return command("explain", "auto", *words, folder=up.folder, env={"COLUMNS": "200"})
+
+    lead = ("--key", keys["conductor"])
+    assert "(profile 'conductor')" in told(*lead).stdout
+    assert "as far as CLOUD (profile 'personal')" in told(*lead, "--profile", "personal").stdout
+    refused = told(*lead, "--profile", "private")
+    assert (refused.returncode, "may not make calls under 'private'" in refused.stderr) == (1, True)
+    assert "as far as HOST (profile 'personal')" in told("--key", keys["personal"], "--label", "odd").stdout
+    assert "as far as CLOUD" in told("--profile", "personal", "--tool", "look").stdout
+    assert "as far as HOST" in told("--profile", "personal", "--tool", "look", "--tool", "other").stdout
+    slip = told("--profile", "persnal")
+    assert (slip.returncode, slip.stderr.count("did you mean 'personal'?")) == (1, 1)
+    assert "There is no profile 'persnal'" in slip.stderr
+
+
 def test_a_key_is_not_bound_to_what_is_not_there(up: Any) -> None:
     for option, message in (
         ("--profile", "There is no profile 'nope'; the configuration has: "),
@@ -168,3 +185,33 @@ def test_what_each_profile_may_reach_is_shown(up: Any) -> None:
     shown = command("explain", "auto", "--profile", "private", "--agent", "nobody", folder=up.folder)
     assert shown.returncode == 1
     assert "not classified" in shown.stderr
+
+
+def test_who_is_bound_to_a_profile_and_which_keys_die_with_it(start_up: Any, tmp_path: Path) -> None:
+    file = tmp_path / "ringfence.yaml"
+    file.write_text(CONFIG)
+    up = start_up("--config", str(file))
+    wide = {"COLUMNS": "200"}
+
+    def run(*words: str) -> Any:
+        return command(*words, "--config", str(file), folder=up.folder, env=wide)
+
+    made = [run("keys", "create", name, "--profile", "personal") for name in ("one", "two", "three", "four")]
+    assert "may travel as far as CLOUD (profile 'personal')" in made[0].stderr
+    assert "as far as CLOUD (agent 'coder')" in run("keys", "create", "five", "--agent", "coder").stderr
+    shown = run("profiles").stdout
+    assert "keys      5: " in shown
+    assert "and 2 more" in shown
+    assert "calls as  personal (CLOUD)" in shown
+    fewer = CONFIG.replace("  coder: {profile: personal}", "  tester: {profile: personal}")
+    file.write_text(fewer.replace("  strict:", "  stricter:"))
+    run("keys", "revoke", "four")
+    told = run("config", "reload")
+    assert told.returncode == 0, told.stderr
+    assert told.stderr.count("dead now: key ") == 1
+    assert "dead now: key five (key_" in told.stderr
+    assert "its agent 'coder' is not configured" in told.stderr
+    examined = run("doctor")
+    assert (examined.returncode, "Every call with the key five (key_" in examined.stdout) == (1, True)
+    without = command("keys", "create", "late", "--config", str(file), folder=tmp_path, env=wide)
+    assert "as far as HOST (profile 'default')" in without.stderr

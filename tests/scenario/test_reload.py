@@ -176,7 +176,7 @@ def test_a_bad_file_changes_nothing_and_is_told_with_its_line(running: Reloadabl
     ("more", "words"),
     [
         ("  gone: {source: nowhere.gguf}\n", "there is no file"),
-        ("  far: {url: 'http://93.184.216.34:80'}\n", "neither this machine nor"),
+        ("  far: {url: 'http://93.184.216.34:80'}\n", "a rented cloud goes under providers"),
         ("  odd: {url: 'http://127.0.0.1:9', engine: vllmm}\n", "unknown engine kind"),
     ],
 )

@@ -278,8 +278,82 @@ def test_cloud_keys_are_reported_by_name_and_go_nowhere(start_up, tmp_path: Path
     assert found == []
     with Terminal(tmp_path, "up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING, env=env) as terminal:
         text = " ".join(terminal.until("Ctrl-C ends everything").split())
-    assert "OPENAI_API_KEY, ANTHROPIC_API_KEY found in the environment: reported, not used" in text
+    assert "found, not used: OPENAI_API_KEY, ANTHROPIC_API_KEY" in text
+    assert "egress" not in text
     assert SECRET not in terminal.text
+
+
+RENTED = """
+discovery: {adopt: false}
+providers:
+  claude:
+    {dialect: anthropic, url: "https://api.cloud.example", api_key: "env:ANTHROPIC_API_KEY", calls_per_day: 9,
+     max_tokens: 9}
+models:
+  here: {source: TINY, aliases: [auto]}
+  far: {provider: claude, provider_model: large}
+profiles: {default: {tier: T2}}
+"""
+
+
+def test_keys_of_providers_that_are_not_there_are_all_told(tmp_path: Path, tiny_model: Path) -> None:
+    file = tmp_path / "rented.yaml"
+    second = (
+        '  gpt: {url: "https://api.other.example", api_key: "env:GPT_KEY", calls_per_day: 9, max_tokens: 9}\nmodels:'
+    )
+    file.write_text(RENTED.replace("TINY", str(tiny_model)).replace("models:", second))
+    options = ("--config", str(file))
+    told = command("up", "--json", *options, folder=tmp_path)
+    found = json.loads(told.stdout)
+    assert told.returncode == 2
+    assert found["error"] == "keys of providers cannot be read"
+    for problem, words in zip(
+        found["problems"],
+        ("providers.claude.api_key: environment variable ANTHROPIC_API_KEY", "providers.gpt.api_key: environment"),
+        strict=True,
+    ):
+        assert words in problem
+        assert f"{file}:" in problem
+    shown = command("up", *options, folder=tmp_path, env={"COLUMNS": "300"})
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "GPT_KEY is not set" in shown.stderr
+    checked = command("config", "check", *options, folder=tmp_path)
+    assert (checked.returncode, checked.stderr.count("is not set")) == (1, 2)
+    assert command("config", "check", "--skip-secrets", *options, folder=tmp_path).returncode == 0
+    examined = command("doctor", *options, folder=tmp_path, env={"COLUMNS": "300"})
+    assert "providers.gpt.api_key" in examined.stdout
+
+
+def test_a_provider_is_no_engine_and_its_key_is_in_use(start_up, tmp_path: Path, tiny_model: Path) -> None:
+    env = {"ANTHROPIC_API_KEY": SECRET, "DEEPSEEK_API_KEY": SECRET}
+    file = tmp_path / "rented.yaml"
+    file.write_text(RENTED.replace("TINY", str(tiny_model)))
+    up = start_up("--config", str(file), env=env)
+    assert (up.ready["adopted"], up.ready["providers"]) == ([], ["claude"])
+    told = control(up, "/status")
+    assert (told["handed_to_egress"], told["cloud_keys"]) == ({"ANTHROPIC_API_KEY": ["claude"]}, ["DEEPSEEK_API_KEY"])
+    assert sorted(one["kind"] for one in told["instances"]) == ["egress", "supervised"]
+    shown = {name: command(name, folder=up.folder, env={"COLUMNS": "200"}).stdout for name in ("status", "models")}
+    assert "adopted" not in shown["status"]
+    assert "Egress    ready" in shown["status"]
+    assert "handed to egress: ANTHROPIC_API_KEY (claude)" in shown["status"]
+    assert "not used: DEEPSEEK_API_KEY" in shown["status"]
+    asked = command("explain", "far", folder=up.folder, env={"COLUMNS": "200"}).stdout
+    assert "claude/large on claude (api.cloud.example) at CLOUD" in asked
+    assert "claude (api.cloud.example)" in shown["models"]
+    up.stop()
+    words = ("up", "--port", "0", "--config", str(file))
+    with Terminal(tmp_path, *words, env=env) as terminal:
+        text = " ".join(terminal.until("Ctrl-C ends everything").split())
+    for part in (
+        "Clouds claude through the egress process", "handed to egress: ANTHROPIC_API_KEY (claude)",
+        "found, not used: DEEPSEEK_API_KEY",
+    ):  # fmt: skip
+        assert part in text
+    assert "Adopted" not in text
+    examined = command("doctor", "--config", str(file), folder=tmp_path, env=env | {"COLUMNS": "200"}).stdout
+    assert "handed to egress: ANTHROPIC_API_KEY (claude)" in examined
+    assert "not used: DEEPSEEK_API_KEY" in examined
 
 
 def test_what_the_settings_refer_to_is_handed_on(

@@ -68,7 +68,12 @@ def check_command(
     path = _find(config)
     laid_over = _overrides(overrides)
     try:
-        sensitivity(load(path, os.environ, laid_over, kinds=_kinds() or None, check_secrets=not skip_secrets))
+        sensitivity(
+            load(
+                path, os.environ, laid_over, kinds=_kinds() or None, check_secrets=not skip_secrets,
+                check_provider_keys=not skip_secrets,
+            )
+        )  # fmt: skip
     except ConfigError as error:
         _refuse(error, path, as_json)
     name = str(path) if path else None
@@ -186,9 +191,15 @@ def _print_outcome(outcome: dict[str, Any]) -> None:
         _print_problems([_line(problem) for problem in outcome.get("problems") or ["refused, without a reason"]])
         return
     changes = [change for change in outcome.get("changes") or () if isinstance(change, dict)]
-    if not changes:
+    if changes:
+        _print_changes(changes)
+    else:
         typer.echo("reloaded; nothing changed")
-        return
+    for line in outcome.get("dead_keys") or ():
+        typer.secho(f"dead now: key {line}; every call with it is refused", err=True, fg="yellow")
+
+
+def _print_changes(changes: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

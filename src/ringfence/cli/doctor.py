@@ -6,13 +6,16 @@ import os
 import shutil
 import socket
 import sys
+import time
+from dataclasses import fields
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
-from ringfence.cli.up import cloud_keys_in
+from ringfence.cli.clouds import cloud_keys_in, keys_in_words
+from ringfence.core.identity import Key
 from ringfence.engines.llamacpp_process import lacking_cpu_flags
 
 Finding = dict[str, Any]
@@ -23,7 +26,7 @@ def examine(config: Path | None) -> list[Finding]:
     """All findings; `state` is ok, note, missing or wrong."""
     found = [_python(), _engine(), _cpu(), _demo(), _configuration(config)]
     folder = folder_of(config)
-    found += [_folder(folder), _disk(folder), _running(folder), *_clouds()]
+    found += [_folder(folder), _disk(folder), _running(folder), *_clouds(config), *_dead_keys(config, folder)]
     return found
 
 
@@ -70,7 +73,7 @@ def _configuration(config: Path | None) -> Finding:
     if path is None:
         return _finding("ok", "No configuration file: all defaults; `ringfence config init` writes one")
     try:
-        load(path)
+        load(path, check_provider_keys=True)
     except ConfigInvalid as invalid:
         problems = "; ".join(str(problem) for problem in invalid.problems[:3])
         return _finding(
@@ -131,10 +134,40 @@ def _port() -> Finding:
     return _finding("ok", "No gateway runs; port 7464 is free for `ringfence up`")
 
 
-def _clouds() -> list[Finding]:
-    names = cloud_keys_in(os.environ)
-    return (
-        [_finding("note", f"Cloud keys in the environment: {', '.join(names)}. They are reported, not used.")]
-        if names
-        else []
-    )
+def _clouds(config: Path | None) -> list[Finding]:
+    """Keys of clouds: those that providers use, and those that were found and nothing uses."""
+    from ringfence.config.cloud_keys import handed_to_egress, not_used
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+    from ringfence.config.problems import ConfigError
+
+    try:
+        loaded = load(find(config, Path.cwd()), check_secrets=False)
+    except ConfigError:
+        return []  # what is wrong with it stands above, and who uses which key cannot be told
+    told = {
+        "handed_to_egress": handed_to_egress(loaded),
+        "cloud_keys": not_used(cloud_keys_in(os.environ), loaded),
+    }
+    return [_finding("note", f"Cloud keys {line}") for line in keys_in_words(told)]
+
+
+def _dead_keys(config: Path | None, folder: Path) -> list[Finding]:
+    """Keys whose profile or agent is not configured any more; the gateway that runs has the list."""
+    from ringfence.config.bound_keys import dead_keys
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+    from ringfence.config.problems import ConfigError
+
+    try:
+        listed = Gateway(folder).ask("GET", "/keys")["keys"]
+        loaded = load(find(config, Path.cwd()), check_secrets=False)
+    except (NotRunning, Refused, ConfigError):
+        return []
+    names = [field.name for field in fields(Key)]
+    keys = [Key(**{name: one[name] for name in names}) for one in listed]
+    mend = "List it again, or revoke the key with `ringfence keys revoke`."
+    return [
+        _finding("wrong", f"Every call with the key {line} is refused", mend)
+        for line in (dead_keys(loaded, [key for key in keys if key.is_valid(time.time())]))
+    ]

@@ -45,6 +45,8 @@ def create(
     typer.secho(
         f"This is {made['id']} ({name}). It is shown once and cannot be read again: copy it now.", err=True, fg="yellow"
     )
+    bound = " and ".join(f"{what} '{made[what]}'" for what in ("profile", "agent") if made[what])
+    typer.secho(f"Text of its calls may travel as far as {made['boundary']} ({bound}).", err=True)
 
 
 @app.command("list")
@@ -99,16 +101,18 @@ def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | Non
         try:
             return Gateway(folder).ask(method, path, body)
         except NotRunning:
-            if body is not None:
-                body |= _bound(config, body["profile"], body["agent"])
-            return _directly(folder, method, path, body or {})
+            if body is None:
+                return _directly(folder, method, path, {})
+            bound, boundary = _bound(config, body["profile"], body["agent"])
+            return _directly(folder, method, path, body | bound) | {"boundary": boundary}
     except (ConfigError, Refused, StoreFailed, ValueError) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(1) from None
 
 
-def _bound(config: Path | None, profile: str | None, agent: str | None) -> dict[str, str]:
-    """What a key made without a gateway is bound to; ValueError for what is not configured."""
+def _bound(config: Path | None, profile: str | None, agent: str | None) -> tuple[dict[str, str], str]:
+    """What a key made without a gateway is bound to, and how far it reaches; ValueError for what is not configured."""
+    from ringfence.config.bound_keys import reach_of_key
     from ringfence.config.load import load
     from ringfence.config.places import find
     from ringfence.config.problems import not_configured
@@ -118,7 +122,7 @@ def _bound(config: Path | None, profile: str | None, agent: str | None) -> dict[
     for what, known in (("profile", found.profiles), ("agent", found.agents)):
         if bound[what] and bound[what] not in known:
             raise ValueError(not_configured(what, bound[what], known))
-    return bound
+    return bound, reach_of_key(found, **bound).name
 
 
 def _directly(folder: Path, method: str, path: str, body: dict[str, Any]) -> Any:

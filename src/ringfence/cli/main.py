@@ -58,7 +58,8 @@ def up(
     """Start everything: gateway, engines, a first key. Ctrl-C ends it."""
     from rich.console import Console
 
-    from ringfence.cli.up import IN_STATE_FOLDER, Parent, cloud_keys_in
+    from ringfence.cli.clouds import cloud_keys_in
+    from ringfence.cli.up import IN_STATE_FOLDER, Parent
 
     spec = _spec(config, model, host, port, overrides)
     spec["log_file"] = None if log == "-" else log or IN_STATE_FOLDER
@@ -151,8 +152,12 @@ def explain(
     prompt: Annotated[str, typer.Option("--prompt", help="A prompt, to see what it does to the decision.")] = "",
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Output tokens asked for.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="As the caller with this API key.")] = None,
-    profile: Annotated[str | None, typer.Option("--profile", help="As a caller whose key has this profile.")] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="As a caller whose key has this profile; with --key, that names it.")
+    ] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="As a caller that names itself so.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="With this label; may be given again.")] = None,
+    tool: Annotated[list[str] | None, typer.Option("--tool", help="Offering this tool; may be given again.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -163,7 +168,9 @@ def explain(
     body: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
-    asked: dict[str, Any] = {"model": model, "body": body}
+    if tool:
+        body["tools"] = [{"type": "function", "function": {"name": name}} for name in tool]
+    asked: dict[str, Any] = {"model": model, "body": body, "labels": label or []}
     asked |= {name: given for name, given in (("key", key), ("profile", profile), ("agent", agent)) if given}
     _print(_asked(connect(config), "POST", "/explain", asked), as_json, explain_page)
 
@@ -215,14 +222,18 @@ def version() -> None:
 def _outside(spec: dict[str, Any], parent: Any) -> Any:
     """The egress process, when the configuration names providers; without any, there is no way out at all."""
     from ringfence.cli.outside import Outside
-    from ringfence.config.problems import ConfigError
+    from ringfence.config.problems import ConfigError, ConfigInvalid
     from ringfence.store.failure import StoreFailed
 
     outside = Outside(Path(spec["config"]) if spec["config"] else None, spec["overrides"], parent.warn)
     try:
         outside.prepare()
+    except ConfigInvalid as invalid:
+        problems = [str(problem) for problem in invalid.problems]
+        parent.failed({"failed": "keys of providers cannot be read", "problems": problems})
+        raise typer.Exit(2) from None
     except (ConfigError, StoreFailed) as error:
-        typer.secho(str(error), err=True, fg="red")
+        parent.failed({"failed": str(error), "problems": []})
         raise typer.Exit(2) from None
     return outside
 

@@ -158,11 +158,15 @@ def run_alone(path: Path | None, overrides: Mapping[str, str], tell: Callable[[d
 
 
 def egress_settings(config: Config) -> dict[str, Any]:
-    """What the egress process is told. Raises ConfigError for a key that cannot be read."""
+    """What the egress process is told. Raises ConfigInvalid with every key that cannot be read."""
+    from ringfence.config.load import unreadable_provider_keys
+    from ringfence.config.problems import ConfigInvalid
     from ringfence.config.schema import state_dir
     from ringfence.runtime.instances import egress_socket
     from ringfence.store.private_file import make_private_folder
 
+    if problems := unreadable_provider_keys(config):
+        raise ConfigInvalid(problems)
     folder = state_dir(config)
     socket = egress_socket(folder)
     make_private_folder(folder)

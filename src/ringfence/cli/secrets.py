@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import stat
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,13 +78,7 @@ def referred_to(config: Config, process: Process | None = None) -> list[Row]:
     """How each secret of the configuration is kept, as this process and its environment see it."""
     from ringfence.config.references import references
 
-    found = references(config)
-    readers = Counter(secret for secret, _ in {(one.secret, one.needed_by) for one in found})
-    return [
-        _row(config, one, is_shared=readers[one.secret] > 1)
-        for one in found
-        if process is None or one.needed_by == process.value
-    ]
+    return [_row(config, one) for one in references(config) if process is None or one.needed_by == process.value]
 
 
 def in_state_folder(folder: Path) -> list[Row]:
@@ -106,14 +99,12 @@ def in_state_folder(folder: Path) -> list[Row]:
     return rows
 
 
-def _row(config: Config, one: Reference, *, is_shared: bool) -> Row:
+def _row(config: Config, one: Reference) -> Row:
     from ringfence.config.problems import dotted
 
     look = one.secret.look()
     note = ""
-    if is_shared and one.needed_by == Process.EGRESS:
-        note = "a model refers to it too, so the gateway reads it as well; give the engine a key of its own"
-    elif not os.geteuid() and look.owner:
+    if not os.geteuid() and look.owner:
         note = f"only a process of {_user(look.owner)}, or of root, can read it"
     return {
         "setting": dotted(one.path),

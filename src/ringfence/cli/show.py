@@ -11,8 +11,11 @@ import typer
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from ringfence.cli.clouds import keys_in_words
 
 COLOURS = {
     "ready": "green",
@@ -39,11 +42,11 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [
         Text.from_markup("\n".join(lines)),
         _instances(found["instances"]),
+        *_egress(found["instances"]),
         models_page(found),
         _devices(found["devices"]),
     ]
-    if found["cloud_keys"]:
-        parts.append(Text.from_markup(f"[dim]Cloud keys found, not used: {', '.join(found['cloud_keys'])}[/]"))
+    parts += [Text(f"Cloud keys {line}", style="dim") for line in keys_in_words(found)]
     return Group(*parts)
 
 
@@ -54,7 +57,7 @@ def models_page(found: dict[str, Any]) -> RenderableType:
         targets = model["targets"]
         table.add_row(
             model["name"], ", ".join(model["aliases"]) or "-", ", ".join(model["abilities"]) or "-",
-            ", ".join(sorted({target["engine"] for target in targets})) or "[red]none[/]",
+            ", ".join(sorted({_server(target) for target in targets})) or "[red]none[/]",
             f"{model['window']:,}" if model["window"] else "?",
             ", ".join(sorted({target["boundary"] for target in targets})),
         )  # fmt: skip
@@ -92,7 +95,7 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
     for place, target in enumerate(found["chain"], 1):
         mark = "[green]ready[/]" if target["usable"] else "[yellow]not ready[/]"
         note = f"  [dim]last failure: {target['note']}[/]" if target["note"] else ""
-        lines.append(f"Target {place}  {target['target']} on {target['engine']} at {target['boundary']}, {mark}{note}")
+        lines.append(f"Target {place}  {target['target']} on {_server(target)} at {target['boundary']}, {mark}{note}")
     lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
     lines.append(f"Else      {found['ending']}")
     window = found["window"]
@@ -105,6 +108,7 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
 
 def profiles_page(found: dict[str, Any]) -> RenderableType:
     lines: list[str] = []
+    reach = {profile["name"]: profile["boundary"] for profile in found["profiles"]}
     for profile in found["profiles"]:
         if lines:
             lines.append("")
@@ -115,13 +119,19 @@ def profiles_page(found: dict[str, Any]) -> RenderableType:
         if profile["chain"]:
             otherwise = "wait" if profile["ending"] == "park" else "an error"
             lines.append(f"  auto      {' → '.join(profile['chain'])}, else {otherwise}")
-        for title, names in (("calls as", "delegates"), ("agents", "agents"), ("tools", "tools")):
+        if profile["delegates"]:
+            lines.append(f"  calls as  {', '.join(f'{name} ({reach[name]})' for name in profile['delegates'])}")
+        if profile["keys"]:
+            more = [f"and {len(profile['keys']) - 3} more"] if len(profile["keys"]) > 3 else []
+            lines.append(f"  keys      {len(profile['keys'])}: {escape(', '.join([*profile['keys'][:3], *more]))}")
+        for title, names in (("agents", "agents"), ("tools", "tools")):
             if profile[names]:
                 lines.append(f"  {title:<9} {', '.join(profile[names])}")
         for target in profile["targets"]:
             mark = "[green]✓[/]" if target["may"] else "[red]✗[/]"
             reason = f"  [dim]{target['reason']}[/]" if target["reason"] else ""
-            lines.append(f"  {mark} {target['model']} on {target['target']} at {target['boundary']}{reason}")
+            place = "" if target["reason"].startswith("lies at ") else f" at {target['boundary']}"  # said there too
+            lines.append(f"  {mark} {target['model']} on {target['target']}{place}{reason}")
         lines += [f"  [dim]– {model}: no engine serves it at the moment[/]" for model in profile["idle"]]
     return Text.from_markup("\n".join(lines))
 
@@ -150,12 +160,30 @@ def follow(read: Callable[[], dict[str, Any]], *, as_json: bool) -> None:
         return
 
 
+def _server(target: dict[str, Any]) -> str:
+    """Who computes: the kind of the engine, or the provider and its host."""
+    return f"{target['provider']} ({target['host']})" if target["provider"] else target["engine"]
+
+
+def _egress(instances: list[dict[str, Any]]) -> list[RenderableType]:
+    """The way out is no engine: a line of its own."""
+    lines: list[RenderableType] = []
+    for one in instances:
+        if one["kind"] == "egress":
+            state = f"[{COLOURS.get(one['state'], 'white')}]{one['state']}[/] {_span(one['since_s'])}"
+            reason = f"  [red]{escape(one['reason'])}[/]" if one["reason"] else ""
+            lines.append(Text.from_markup(f"Egress    {state}: the process through which calls leave{reason}"))
+    return lines
+
+
 def _instances(instances: list[dict[str, Any]]) -> RenderableType:
     table = _table("Instance", "Engine", "State", "Busy", "Memory", "CPU", "Restarts", "Port")
     for one in instances:
+        if one["kind"] == "egress":
+            continue
         state = f"[{COLOURS.get(one['state'], 'white')}]{one['state']}[/]"
         table.add_row(
-            one["name"], f"{one['engine']}{'' if one['kind'] == 'supervised' else ' (adopted)'}",
+            one["name"], f"{one['engine']}{' (adopted)' if one['kind'] == 'adopted' else ''}",
             f"{state} {_span(one['since_s'])}" + (f"\n[red]{one['reason']}[/]" if one["reason"] else ""),
             f"{one['in_use']}/{one['slots'] or '?'}", _size(one["rss_bytes"]),
             "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %",

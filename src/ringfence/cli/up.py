@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from ringfence.cli.clouds import clouds_in_words
 from ringfence.cli.outside import Outside
 from ringfence.cli.settings import variables
 from ringfence.egress.child import EgressNotStarted
@@ -41,11 +42,6 @@ PASSED_ON_PREFIXES = (
     "OMP_",
     "GOMP_",
 )
-CLOUD_KEYS = (
-    "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENROUTER_API_KEY",
-    "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "MOONSHOT_API_KEY", "TOGETHER_API_KEY", "FIREWORKS_API_KEY", "XAI_API_KEY",
-    "COHERE_API_KEY", "PERPLEXITY_API_KEY", "AZURE_OPENAI_API_KEY", "CEREBRAS_API_KEY", "AWS_SECRET_ACCESS_KEY",
-)  # fmt: skip
 STOP_S = 2.7
 IN_STATE_FOLDER = "*"  # for the log: the gateway knows where its state is
 MOST_FAILED_STARTS = 5
@@ -108,7 +104,7 @@ class Parent:
             outside.start()
             return self._run(outside)
         except EgressNotStarted as error:
-            self._failed({"failed": f"the egress process: {error}", "problems": []})
+            self.failed({"failed": f"the egress process: {error}", "problems": []})
             return 1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)  # the gateway is gone; at our own end nobody would take the signal
@@ -221,7 +217,7 @@ class Parent:
             if outside is not None:
                 self._answer(outside.asked(row["egress"]), outside.renewed)
         elif "failed" in row:
-            self._failed(row)
+            self.failed(row)
         elif "ready" in row:
             self._ready(row["ready"])
 
@@ -256,9 +252,10 @@ class Parent:
         """The last word, unless the gateway has said itself why it does not run."""
         if not self._gave_reason:
             log = self._spec["log_file"] or "its log"
-            self._failed({"failed": f"the gateway ended with status {code}; see {log}", "problems": []})
+            self.failed({"failed": f"the gateway ended with status {code}; see {log}", "problems": []})
 
-    def _failed(self, row: dict[str, Any]) -> None:
+    def failed(self, row: dict[str, Any]) -> None:
+        """It did not start, or does not run any more: `failed` says why, `problems` every line of it."""
         self._spin(None)
         self._gave_reason = True
         if self._as_json:
@@ -289,9 +286,8 @@ class Parent:
             out.print(
                 f"  [dim]{'Left out':<8}[/] {escape(left['engine_model'])}: {escape(left['reason'])}", highlight=False
             )
-        if self._spec["cloud_keys"]:
-            names = ", ".join(self._spec["cloud_keys"])
-            out.print(f"  [dim]{'Clouds':<8}[/] {names} found in the environment: reported, not used", highlight=False)
+        for title, text in clouds_in_words(ready):
+            out.print(f"  [dim]{title:<8}[/] {escape(text)}", highlight=False)
         model = models[0] if models else "demo"
         out.print()
         out.print("  [dim]from openai import OpenAI[/]", highlight=False)
@@ -336,8 +332,3 @@ def _kill_all_of(child: subprocess.Popen[str]) -> None:
     """With its group: an engine that it was just about to start would hold the pipe that we read to the end."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-
-
-def cloud_keys_in(env: Mapping[str, str]) -> list[str]:
-    """Names of cloud keys that the environment holds: told to the owner, used by nobody."""
-    return [name for name in CLOUD_KEYS if env.get(name)]

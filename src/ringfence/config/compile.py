@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ringfence.config.problems import KeyPath, nearest
-from ringfence.core.boundary import Boundary, Network, boundary_of
+from ringfence.core.boundary import PRIVATE, Boundary, Network, boundary_of, is_public
 
 if TYPE_CHECKING:
     from ringfence.config.schema import Config, ModelSettings, ProfileSettings
@@ -30,6 +32,18 @@ def breaches(config: Config) -> Iterator[Breach]:
     for name, settings in config.models.items():
         if settings.provider is not None:
             yield from _exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
+        elif settings.address is not None and reach_of(settings, config.mesh_networks) is Boundary.CLOUD:
+            yield ("models", name, "url"), too_far(settings.address.host)
+    for name, provider in config.providers.items():
+        host = urlsplit(provider.url).hostname or ""
+        if _is_literal(host) and not is_public(host):
+            yield (
+                ("providers", name, "url"),
+                (
+                    f"{host} is no public address, so no rented cloud lies there; an engine on this machine or in a network "
+                    "of yours goes under models, with its url"
+                ),
+            )
     for name, settings in config.models.items():
         users = [one for one, provider in config.providers.items() if provider.api_key == settings.api_key]
         if settings.api_key is not None and users:
@@ -52,6 +66,26 @@ def reach_of(model: ModelSettings, mesh: tuple[Network, ...]) -> Boundary:
         return boundary_of(url.host, mesh)
     except ValueError:
         return Boundary.MESH
+
+
+def too_far(host: str) -> str:
+    """Of an engine's host, by name or address, that is neither this machine nor in a network listed under mesh."""
+    if _is_literal(host) and is_public(host):
+        return (
+            f"{host} is a public address, and engines are reached on this machine or in networks of yours; a rented cloud "
+            "goes under providers"
+        )
+    if _is_literal(host) and not any(ip_address(host) in network for network in PRIVATE):
+        return f"{host} is neither this machine nor in private address space, so no engine is reached there"
+    return f"{host} is neither this machine nor in a network listed under mesh; list its network if it is yours"
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _reaches(config: Config, name: str, profile: ProfileSettings, model: str, at: KeyPath) -> Iterator[Breach]:

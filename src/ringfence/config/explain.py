@@ -43,6 +43,8 @@ def explain(error: ValidationError) -> Iterator[tuple[KeyPath, str, str | None]]
             path = (*path, *((at,) if isinstance(at, str) else at))
         message, suggestion = _in_words(found["type"], path, found["input"], context)
         yield path, message or found["msg"], suggestion
+        for further, words in context.get("more", ()):
+            yield (*found["loc"], *further), words, None
 
 
 def _in_words(kind: str, path: KeyPath, given: Any, context: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -27,11 +27,12 @@ def load(
     *,
     kinds: Collection[str] | None = None,
     check_secrets: bool = True,
+    check_provider_keys: bool = False,
 ) -> Config:
     """The configuration in `path` (None: all defaults) with `overrides` ("server.port" -> "0") laid over it.
 
     `kinds` are the engine kinds to check against, if known yet. Every secret is read once, and forgotten, unless
-    `check_secrets` is off. Raises ConfigInvalid with everything that is wrong.
+    `check_secrets` is off; those of providers only with `check_provider_keys`, as the gateway has none of them. Raises ConfigInvalid with everything that is wrong.
     """
     document = _read(path)
     _anchor(document.data, path.parent if path else Path.cwd(), env)
@@ -42,6 +43,7 @@ def load(
         config.originated(_origins(document, overridden))
         document.problems += check(config, kinds) if kinds is not None else []
         document.problems += _unreadable_secrets(config, env) if check_secrets else []
+        document.problems += unreadable_provider_keys(config, env) if check_provider_keys else []
         _place_secrets(config)
     if config is None or document.problems:
         raise ConfigInvalid(_in_order(document.problems))
@@ -166,6 +168,17 @@ def _unreadable_secrets(config: Config, env: Mapping[str, str]) -> list[Problem]
     """Those that the gateway needs: a key of a provider is for the egress process alone to read."""
     looks = [(one.path, one.secret.look(env)) for one in references(config) if one.needed_by == "gateway"]
     return [_problem_at(config, path, look.problem) for path, look in looks if look.problem]
+
+
+def unreadable_provider_keys(config: Config, env: Mapping[str, str] = os.environ) -> list[Problem]:
+    """Keys of providers that are not there, or cannot be used; each of them, with its line."""
+    problems: list[Problem] = []
+    for name, provider in config.providers.items():
+        try:
+            provider.api_key.resolve(env)
+        except ConfigError as error:
+            problems.append(_problem_at(config, ("providers", name, "api_key"), str(error)))
+    return problems
 
 
 def _place_secrets(config: Config) -> None:

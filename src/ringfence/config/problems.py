@@ -71,7 +71,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def not_configured(what: str, name: str, known: Iterable[str]) -> str:
     """Of a profile or an agent that was asked for and is not there."""
-    return f"There is no {what} '{name}'; the configuration has: {', '.join(known) or 'none'}."
+    known = list(known)
+    listed = f"he configuration has: {', '.join(known) or 'none'}."
+    close = nearest(name, known)
+    return f"There is no {what} '{name}'; " + (f"did you mean '{close}'? T{listed}" if close else f"t{listed}")
 
 
 def dotted(path: KeyPath) -> str:

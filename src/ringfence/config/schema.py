@@ -411,8 +411,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _stays_within_its_boundaries(self) -> Config:
-        for at, message in breaches(self):
-            raise refused(message, at=at)
+        if found := list(breaches(self)):
+            (at, message), *more = found
+            raise refused(message, at=at, more=more)
         return self
 
     def __eq__(self, other: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
@@ -26,9 +27,14 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}
 _REPOSITORY = re.compile(r"hf:[\w.-]+/[\w.-]+(?::[\w.-]+(?:/[\w.-]+)*)?", re.ASCII)
 
 
-def refused(message: str, at: str | tuple[str | int, ...] | None = None) -> PydanticCustomError:
-    """A refusal in our own words. `at` names the field, or the way to it, when the check was about several of them."""
-    return PydanticCustomError("refused", "{message}", {"message": message, "at": at})
+def refused(
+    message: str,
+    at: str | tuple[str | int, ...] | None = None,
+    more: Sequence[tuple[tuple[str | int, ...], str]] = (),
+) -> PydanticCustomError:
+    """A refusal in our own words. `at` names the field, or the way to it, when the check was about several of them;
+    `more` is what else the same check found, as (at, message): pydantic takes one refusal of each check."""
+    return PydanticCustomError("refused", "{message}", {"message": message, "at": at, "more": tuple(more)})
 
 
 def _size(given: Any) -> Any:

@@ -11,8 +11,9 @@ from ringfence.control.view import View
 
 
 class Question(BaseModel):
-    """`body` is what would be sent to the route. Who would ask: a `key` (its secret), or any key of a `profile`; and
-    `agent`, as it would name itself."""
+    """`body` is what would be sent to the route. Who would ask: a `key` (its secret), or any key of a `profile`; with a
+    key, `profile` is what it would name in the header x-ringfence-profile. `agent`, as it would name itself; `labels`,
+    as it would set them in x-ringfence-label."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -21,6 +22,7 @@ class Question(BaseModel):
     key: str | None = Field(default=None, max_length=200)
     profile: str | None = Field(default=None, max_length=200)
     agent: str | None = Field(default=None, max_length=200)
+    labels: list[str] = Field(default_factory=list, max_length=100)
 
 
 def routes(view: View) -> APIRouter:
@@ -29,7 +31,10 @@ def routes(view: View) -> APIRouter:
     @router.post("/explain")
     async def explain(question: Question) -> dict[str, Any]:
         """The rule, the chain, who was excluded, and what the window would do to the request."""
-        asker = {"key": question.key, "profile": question.profile, "agent": question.agent}
+        asker = {
+            "key": question.key, "profile": question.profile, "agent": question.agent,
+            "labels": ",".join(question.labels),
+        }  # fmt: skip
         given = {name: value for name, value in asker.items() if value}
         return await view.explain(question.model, question.body, given)
 

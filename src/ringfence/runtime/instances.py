@@ -14,6 +14,7 @@ from pathlib import Path
 from time import time
 
 from ringfence import engines, providers
+from ringfence.config.compile import too_far
 from ringfence.config.schema import Config, ModelSettings
 from ringfence.core.boundary import Boundary, boundary_of
 from ringfence.core.catalog import Ability, Endpoint, Model, Target
@@ -215,10 +216,7 @@ class Instances:
         except NameNotResolved as error:
             raise NotServable(f"models.{name}.url: {error}") from None
         except BoundaryRefused:
-            raise NotServable(
-                f"models.{name}.url: {url.host} is neither this machine nor in a network listed under mesh; "
-                "list its network if it is yours"
-            ) from None
+            raise NotServable(f"models.{name}.url: {too_far(url.host)}") from None
         return Endpoint(at.address, url.port, at.boundary, url.prefix, _engine_key(settings))
 
     async def _identify(self, endpoint: Endpoint) -> str:

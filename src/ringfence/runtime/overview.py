@@ -9,14 +9,18 @@ from dataclasses import asdict
 from hmac import compare_digest
 from time import monotonic, time
 from typing import Any
+from urllib.parse import urlsplit
 
 from ringfence import __version__
 from ringfence.accelerators.cpu import ADAPTER as CPU
+from ringfence.config.bound_keys import keys_by_profile, reach_of_key
 from ringfence.config.changes import show
+from ringfence.config.cloud_keys import handed_to_egress, not_used
 from ringfence.config.problems import not_configured
 from ringfence.console import pages
 from ringfence.control import app as control
 from ringfence.control.access import SESSION_COOKIE
+from ringfence.core.catalog import Target
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
 from ringfence.gateway.asgi import AsgiApp
@@ -27,6 +31,7 @@ from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
 from ringfence.routing.standing import agent_of
+from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_left import WhatLeft
@@ -76,7 +81,8 @@ class Overview:
             ],
             "requests": self._requests(),
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
-            "cloud_keys": list(runtime.cloud_keys),
+            "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
+            "handed_to_egress": handed_to_egress(runtime.config),
         }  # fmt: skip
 
     def _model(self, name: str) -> dict[str, Any]:
@@ -86,7 +92,8 @@ class Overview:
         for target in model.targets:
             lane, seen = runtime.admission.lanes.get(target.name), runtime.health.of(target)
             targets.append({
-                "name": target.name, "engine": target.engine, "boundary": target.reach, "window": target.window,
+                "name": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
+                "window": target.window,
                 "slots": target.slots, "running": lane.running if lane else 0,
                 "waiting": len(lane.waiting) if lane else 0,
                 "failures": seen.failures, "reason": seen.reason,
@@ -96,6 +103,11 @@ class Overview:
             "name": model.name, "aliases": list(model.aliases), "abilities": abilities, "window": model.window,
             "owner": model.owner, "targets": targets,
         }  # fmt: skip
+
+    def _cloud_of(self, target: Target) -> dict[str, str]:
+        """The provider of a rented model and the host it lies at; both empty for what runs on engines."""
+        provider = self._runtime.config.providers.get(target.provider)
+        return {"provider": target.provider, "host": urlsplit(provider.url).hostname or "" if provider else ""}
 
     def _instance(self, status: InstanceStatus) -> dict[str, Any]:
         now = monotonic()
@@ -107,7 +119,7 @@ class Overview:
                 self._cpu_before[status.name] = (status.cpu_s, now)
         return {
             "name": status.name, "engine": status.engine, "model": status.model,
-            "kind": "supervised" if status.is_ours else "adopted", "state": status.state,
+            "kind": "egress" if status.name == WAY_OUT else "supervised" if status.is_ours else "adopted", "state": status.state,
             "since_s": round(status.since_s, 1), "pid": status.pid, "port": status.port, "restarts": status.restarts,
             "window": status.window, "slots": status.slots,
             "in_use": status.in_use, "rss_bytes": status.rss_bytes, "cpu_percent": percent, "reason": status.reason,
@@ -175,7 +187,8 @@ class Overview:
             )  # fmt: skip
         except ValueError as error:
             raise BadRequest(str(error), param="name") from None
-        return {**ledger.with_usage(key, []), "secret": secret}
+        boundary = reach_of_key(config, profile, agent).name
+        return {**ledger.with_usage(key, []), "secret": secret, "boundary": boundary}
 
     async def revoke_key(self, which: str) -> dict[str, Any]:
         try:
@@ -197,7 +210,9 @@ class Overview:
         asked = {"model": model, **body}
         key = self._asker(asker)
         agent = agent_of(key, asker.get("agent", ""))
-        call = Call("explain", key, dialect, model, asked, len(str(body)), False, 0.0, agent)
+        named = asker.get("profile", "") if "key" in asker else ""  # of a key, what it says of itself in a header
+        labels = asker.get("labels", "")
+        call = Call("explain", key, dialect, model, asked, len(str(body)), False, 0.0, agent, named, labels)
         if len(body) > 0:
             dialect.check(call.body)
         signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
@@ -206,7 +221,7 @@ class Overview:
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
             {
-                "target": target.name, "engine": target.engine, "boundary": target.reach,
+                "target": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
                 "usable": runtime.placement.is_bound(target, ready), "note": runtime.health.of(target).reason,
             }
             for target in decision.chain.targets
@@ -231,13 +246,18 @@ class Overview:
 
     def profiles(self) -> list[dict[str, Any]]:
         settings = self._runtime.pipeline.settings
-        return reaches(settings.house, settings.catalog)
+        bound = keys_by_profile(self._runtime.config, self._runtime.keyring.valid())
+        return [row | {"keys": bound.get(row["name"], [])} for row in reaches(settings.house, settings.catalog)]
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:
         keys = await self._runtime.db.run(keystore.all_keys)
         return await self._what_left.tell(self._runtime.config, keys, since_s)
 
     def _asker(self, asker: dict[str, str]) -> Key:
+        """Whose call it would be. A profile that is not there is most likely a slip of the pen."""
+        named, known = asker.get("profile"), self._runtime.config.profiles
+        if named is not None and named not in known:
+            raise NotFound(not_configured("profile", named[:64], known), param="profile")
         key = asker.get("key")
         if key is None:
             return Key("explain", "explain", asker.get("profile", "default"))
@@ -252,6 +272,7 @@ class Overview:
             "ok": outcome.ok,
             "changes": [asdict(change) for change in outcome.changes],
             "problems": list(outcome.problems),
+            "dead_keys": list(outcome.dead_keys),
         }
 
     def config_text(self) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
+from ringfence.config.bound_keys import dead_keys
 from ringfence.config.changes import Change, difference
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid, dotted
@@ -75,6 +76,8 @@ class Outcome:
     ok: bool
     changes: tuple[Change, ...] = ()
     problems: tuple[str, ...] = ()
+    dead_keys: tuple[str, ...] = ()
+    """Keys, and why each call with them is refused: their profile or agent is not configured any more."""
 
 
 class Runtime:
@@ -224,7 +227,7 @@ class Runtime:
                 await former.close()
             self.events.emit(Reloaded(len(changes)))
             log.info("reloaded with %d changes", len(changes))
-            return Outcome(not problems, changes, problems)
+            return Outcome(not problems, changes, problems, tuple(dead_keys(fresh, self.keyring.valid())))
 
     async def _open_clouds(self, parent: Parent | None) -> tuple[tuple[str, ...], list[str]]:
         """Before their models are offered; problems, and providers that have another key now. What goes wrong here,

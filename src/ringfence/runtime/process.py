@@ -24,12 +24,13 @@ from typing import Any
 import uvloop
 
 from ringfence import engines
+from ringfence.config.cloud_keys import handed_to_egress, not_used
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
 from ringfence.config.schema import Config, state_dir
 from ringfence.core.registry import adapters
 from ringfence.runtime.claim import claim
-from ringfence.runtime.instances import NotServable
+from ringfence.runtime.instances import WAY_OUT, NotServable
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.parts import Origin, Outcome, Runtime
 from ringfence.runtime.sensitive import sensitivity
@@ -46,7 +47,7 @@ FIRST_READY_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run. `config` None: the built-in configuration. `cloud_keys` are names only: reported, not used."""
+    """What to run. `config` None: the built-in configuration. `cloud_keys` are names only, of what was found."""
 
     config: str | None = None
     overrides: dict[str, str] = field(default_factory=dict[str, str])
@@ -183,7 +184,7 @@ def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, An
     names = runtime.pipeline.settings.catalog.names
     found = [
         {"engine": s.engine, "url": f"http://127.0.0.1:{s.port}", "models": s.model}
-        for s in runtime.placement.status() if not s.is_ours
+        for s in runtime.placement.status() if not s.is_ours and s.name != WAY_OUT
     ]  # fmt: skip
     return {
         "base_url": f"{runtime.base_url}/v1",
@@ -193,6 +194,9 @@ def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, An
         "console_url": runtime.console_link(),
         "state_dir": str(runtime.folder),
         "adopted": found,
+        "providers": list(runtime.config.providers),
+        "handed_to_egress": handed_to_egress(runtime.config),
+        "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
         "left_out": [asdict(one) for one in runtime.instances.left_out],
         "took_s": round(took_s, 3),
     }
@@ -214,6 +218,7 @@ def write_outcome(folder: Path, outcome: Outcome, asked_s: float) -> None:
         "at_s": asked_s,
         "ok": outcome.ok,
         "problems": list(outcome.problems),
+        "dead_keys": list(outcome.dead_keys),
         "changes": [{"path": change.path, "reload": change.reload} for change in outcome.changes],
     }
     replace_private(folder / "reload.json", json.dumps(row).encode())

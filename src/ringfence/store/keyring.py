@@ -41,6 +41,11 @@ class KeyRing:
         """As `find`, revoked and expired keys included: only to say why a caller was turned away."""
         return self._all.get(self._digest(secret))
 
+    def valid(self) -> list[Key]:
+        """The stored keys that are neither revoked nor expired."""
+        now_s = self._now()
+        return [key for key in self._stored.values() if key.is_valid(now_s)]
+
     def replace(self, rows: Iterable[tuple[bytes, Key]]) -> None:
         """Takes these stored keys in place of the former ones; sessions stay."""
         self._stored = dict(rows)

@@ -34,6 +34,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         },
         "recent": [_request(now_s, place) for place in range(40)],
         "cloud_keys": ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"],
+        "handed_to_egress": {},
     }
 
 
@@ -66,6 +67,8 @@ def _target(name: str, engine: str, window: int, slots: int, *, reason: str = ""
     return {
         "name": name,
         "engine": engine,
+        "provider": "",
+        "host": "",
         "boundary": "HOST",
         "window": window,
         "slots": slots,

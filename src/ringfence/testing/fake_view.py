@@ -115,7 +115,7 @@ class FakeView:
 
     async def reload(self) -> dict[str, Any]:
         self.reloads += 1
-        return {"ok": True, "changes": [], "problems": []}
+        return {"ok": True, "changes": [], "problems": [], "dead_keys": []}
 
     def config_text(self) -> str:
         return "server:\n  port: 7464\n"

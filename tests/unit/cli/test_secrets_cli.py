@@ -107,11 +107,10 @@ def test_one_process_alone(here: Path, process: str, expected: list[str]) -> Non
     assert [row["setting"].removesuffix(".api_key") for row in found["secrets"]] == expected
 
 
-def test_a_key_that_the_gateway_would_read_too_is_noted(here: Path) -> None:
+def test_a_key_that_the_gateway_would_read_too_is_refused(here: Path) -> None:
     file = here / "ringfence.yaml"
     file.write_text(file.read_text().replace("credential:near", "env:KIMI"))
-    notes = [row["note"] for row in told()["secrets"]]
-    assert [("gateway reads it as well" in note) for note in notes] == [False, True, False]
+    assert "models.near.api_key: is also the key of provider 'kimi'" in told(code=1)["problems"][0]
 
 
 def test_a_configuration_that_is_wrong_is_told_and_the_state_folder_looked_at(here: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.cli.clouds import cloud_keys_in, clouds_in_words
 from ringfence.cli.settings import model_overrides, serves_only_demo, variables, writes_demo
-from ringfence.cli.up import cloud_keys_in, scrubbed
+from ringfence.cli.up import scrubbed
+from ringfence.config.cloud_keys import handed_to_egress, not_used
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigInvalid
 
@@ -61,6 +63,31 @@ def test_the_environment_is_scrubbed() -> None:
 
 def test_cloud_keys_are_named_and_empty_ones_are_none() -> None:
     assert cloud_keys_in({"OPENAI_API_KEY": "s", "GROQ_API_KEY": "", "OTHER_API_KEY": "s"}) == ["OPENAI_API_KEY"]
+
+
+def test_keys_that_providers_use_are_told_apart_from_those_that_nothing_uses(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    caps = "calls_per_day: 9, max_tokens: 9"
+    file.write_text(f"""
+providers:
+  claude: {{dialect: anthropic, url: "https://api.a.example", api_key: "env:ANTHROPIC_API_KEY", {caps}}}
+  spare: {{dialect: anthropic, url: "https://api.b.example", api_key: "env:ANTHROPIC_API_KEY", {caps}}}
+  groq: {{url: "https://api.c.example", api_key: "file:/keys/groq", {caps}}}
+models: {{far: {{url: "http://127.0.0.1:9", api_key: "env:OPENAI_API_KEY"}}}}
+""")
+    config = load(file, {}, check_secrets=False)
+    handed = handed_to_egress(config)
+    assert handed == {"ANTHROPIC_API_KEY": ["claude", "spare"], "file:/keys/groq": ["groq"]}
+    unused = not_used(["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY"], config)
+    assert unused == ["DEEPSEEK_API_KEY"]
+    told = {"providers": list(config.providers), "handed_to_egress": handed, "cloud_keys": unused}
+    assert clouds_in_words(told) == [
+        ("Clouds", "claude, spare, groq through the egress process"),
+        ("Keys", "handed to egress: ANTHROPIC_API_KEY (claude, spare), file:/keys/groq (groq)"),
+        ("", "found, not used: DEEPSEEK_API_KEY"),
+    ]
+    nothing = {"providers": [], "handed_to_egress": {}, "cloud_keys": []}
+    assert clouds_in_words(nothing) == []
 
 
 def test_variables_that_settings_refer_to(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ models:
 """
 
 
+RENTED = 'providers:\n  cloud: {{url: "{}", api_key: "env:K", calls_per_day: 9, max_tokens: 9}}\n'
+
+
 def problems(tmp_path: Path, text: str) -> str:
     file = tmp_path / "ringfence.yaml"
     file.write_text(MODELS + text)
@@ -47,6 +50,12 @@ def problems(tmp_path: Path, text: str) -> str:
         ("profiles:\n  p: {tier: T1, boundary: cloud}\n", 9, "tier T1 never reaches a cloud"),
         ("profiles:\n  p: {tier: T2, delegates: [default]}\n", 9, "only a profile of tier T4"),
         ("profiles:\n  p: {exact: {model: here}, chain: [here]}\n", 9, "has no chain"),
+        ('  far: {url: "http://8.8.8.8:80"}\n', 8, "models.far.url: 8.8.8.8 is a public address"),
+        ('  far: {url: "http://8.8.8.8:80"}\n', 8, "a rented cloud goes under providers"),
+        ('  far: {url: "http://192.168.0.9:80"}\n', 8, "192.168.0.9 is neither this machine nor in a network listed"),
+        ('  far: {url: "http://169.254.1.1:80"}\n', 8, "nor in private address space"),
+        (RENTED.format("https://127.0.0.1:99"), 9, "providers.cloud.url: 127.0.0.1 is no public address"),
+        (RENTED.format("https://10.0.0.7/v1"), 9, "10.0.0.7 is no public address"),
         ("profiles:\n  p: {exact: {model: here, digest: XYZ}}\n", 9, "profiles.p.exact.digest"),
     ],
 )
@@ -54,6 +63,37 @@ def test_what_does_not_load(tmp_path: Path, text: str, line: int, message: str) 
     told = problems(tmp_path, text)
     assert message in told
     assert f"ringfence.yaml:{line}:" in told
+
+
+def test_everything_that_lies_too_far_is_told_at_once(tmp_path: Path) -> None:
+    text = '  far: {url: "http://8.8.8.8:80"}\nprofiles:\n  p: {chain: [near, hear]}\nagents: {a: {profile: gone}}\n'
+    told = problems(tmp_path, text).splitlines()
+    assert [line.split(": ")[1] for line in told] == [
+        "models.far.url", "profiles.p.chain[0]", "profiles.p.chain[1]", "agents.a.profile",
+    ]  # fmt: skip
+    assert [line.split(":")[1] for line in told] == ["8", "10", "10", "11"]
+    assert "mesh" not in told[0]
+
+
+def test_a_public_address_or_a_name_is_a_provider_s(tmp_path: Path) -> None:
+    file = tmp_path / "ringfence.yaml"
+    for url in ("https://8.8.8.8/v1", "https://api.cloud.example"):
+        file.write_text(MODELS + RENTED.format(url))
+        assert load(file, {}).providers["cloud"].url == url
+
+
+def test_a_provider_s_key_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "ringfence.yaml"
+    rented = RENTED.format("https://api.cloud.example")
+    file.write_text(MODELS + rented + rented.splitlines()[1].replace("cloud:", "other:").replace("env:K", "env:L"))
+    assert len(load(file, {}).providers) == 2  # the gateway has none of these keys
+    with pytest.raises(ConfigInvalid) as refused:
+        load(file, {}, check_provider_keys=True)
+    first, second = str(refused.value).splitlines()
+    assert "ringfence.yaml:9:" in first
+    assert "providers.cloud.api_key: environment variable K is not set" in first
+    assert "providers.other.api_key: environment variable L is not set" in second
+    assert load(file, {"K": "k", "L": "l"}, check_provider_keys=True).providers
 
 
 def test_what_loads_and_what_it_means(tmp_path: Path) -> None:

@@ -77,7 +77,12 @@ def test_a_fresh_link_opens_the_console(admin: TestClient) -> None:
 
 
 def test_reload_and_config(admin: TestClient, view: FakeView) -> None:
-    assert admin.post("/control/v1/config/reload").json() == {"ok": True, "changes": [], "problems": []}
+    assert admin.post("/control/v1/config/reload").json() == {
+        "ok": True,
+        "changes": [],
+        "problems": [],
+        "dead_keys": [],
+    }
     assert view.reloads == 1
     config = admin.get("/control/v1/config")
     assert config.headers["content-type"] == "application/yaml; charset=utf-8"

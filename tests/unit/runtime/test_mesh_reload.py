@@ -37,7 +37,7 @@ async def test_a_reload_that_takes_the_network_away_is_refused(tmp_path: Path) -
     assert [target.boundary for target in model.targets] == [Boundary.MESH]
     await instances.bring_up(Config(mesh=("10.0.0.0/24",), models=CODER))  # narrower, and it still lies within
     with pytest.raises(NotServable, match="neither this machine nor in a network listed under mesh"):
-        await instances.bring_up(Config(models=CODER))
+        await instances.bring_up(listed.model_copy(update={"mesh": ()}))
     await placement.close(0)
 
 

@@ -6,8 +6,9 @@ import { bytes, duration, plural, tokens, words } from "./format.js";
 const KINDS = { ready: "good", starting: "warn", draining: "warn", backing_off: "warn", failed: "bad", stopped: "quiet" };
 
 export function drawEngines({ instances, left_out: leftOut }) {
-  const adopted = instances.filter((one) => one.kind === "adopted").length;
-  say(byId("engines-note"), [instances.length - adopted ? `${instances.length - adopted} started here` : "", adopted ? `${adopted} adopted` : ""].filter(Boolean).join(", "));
+  const count = (kind) => instances.filter((one) => one.kind === kind).length;
+  const [ours, adopted] = [count("supervised"), count("adopted")];
+  say(byId("engines-note"), [ours ? `${ours} started here` : "", adopted ? `${adopted} adopted` : ""].filter(Boolean).join(", "));
   const shown = instances.map(({ in_use, cpu_percent: cpu, since_s: since, ...rest }) => ({
     ...rest, rss: bytes(rest.rss_bytes), rss_bytes: 0, in_use, cpu: cpu === null ? null : Math.round(cpu), age: duration(since),
   }));
@@ -29,7 +30,7 @@ function instanceRow(one) {
     one.restarts ? plural(one.restarts, "restart") : "",
   ];
   return h("div.row", {},
-    h("div", {}, h("b", {}, one.name), " ", one.engine, one.kind === "adopted" ? " · adopted" : "", one.model && one.model !== one.name ? h("span.dim", {}, ` · ${one.model}`) : ""),
+    h("div", {}, h("b", {}, one.name), " ", one.kind === "egress" ? "the process through which calls leave" : one.engine, one.kind === "adopted" ? " · adopted" : "", one.model && one.model !== one.name ? h("span.dim", {}, ` · ${one.model}`) : ""),
     pill(KINDS[one.state] ?? "quiet", words(one.state)),
     h("p.facts", {}, facts.filter(Boolean).join(" · ")),
     one.reason ? h("p.why", {}, one.reason) : null);
@@ -40,9 +41,10 @@ const leftOutRow = (one) => h("div.row", {},
   pill("quiet", "Left out"),
   h("p.facts", {}, one.reason));
 
-export function drawCloudKeys(names) {
-  draw(byId("cloud-keys"), names, () => names.length === 0 ? [] : h("div.aside", {},
-    h("b", {}, `Found in the environment, not used: `),
-    names.map((name, place) => `${place ? ", " : ""}${name}`).join(""),
-    h("p.fine", {}, "Nothing leaves this machine until you switch a provider on.")));
+export function drawCloudKeys(unused, handed) {
+  const used = Object.entries(handed).map(([key, providers]) => `${key} (${providers.join(", ")})`);
+  const line = (title, all) => all.length ? h("div", {}, h("b", {}, title), all.join(", ")) : null;
+  draw(byId("cloud-keys"), { unused, used }, () => unused.length + used.length === 0 ? [] : h("div.aside", {},
+    line("Cloud keys handed to egress: ", used), line("Found in the environment, not used: ", unused),
+    used.length ? null : h("p.fine", {}, "Nothing leaves this machine until you switch a provider on.")));
 }

@@ -21,7 +21,7 @@ function show() {
   drawModels(status);
   drawDevices(status.devices);
   drawEngines(status);
-  drawCloudKeys(status.cloud_keys);
+  drawCloudKeys(status.cloud_keys, status.handed_to_egress);
   drawRequests(status.recent);
   box.offer(status);
 }

@@ -81,7 +81,7 @@ function makeTarget() {
 
 function fillTarget(element, target, problem) {
   const [top, name, bar, bottom, why] = element.children;
-  say(top.children[0], target.engine);
+  say(top.children[0], target.provider ? `${target.provider} (${target.host})` : target.engine);
   say(name, target.name);
   const reach = String(target.boundary).toLowerCase();
   top.children[1].className = `chip ${reach}`;
