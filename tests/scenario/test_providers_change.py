@@ -123,7 +123,7 @@ def test_the_first_provider_comes_another_joins_and_all_go(
             _reloaded(house)
             until(lambda: house.pids("egress") == [], 5, "the end of the egress process")
             assert house.chat("personal", model="smart").code == "model_not_found"
-            assert not [one for one in control(house, "/status")["instances"] if one["name"] == "egress"]
+            assert not [one for one in control(house, "/status")["instances"] if one["engine"] == "egress"]
         assert set(answers) == {(200, "HOST")}
         assert (house.pids("gateway"), house.pids("engine")) == (gateway, engine)
         assert [call.sent.provider for call in calls(house.journal)] == ["rented", "other", "rented"]

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from ringfence.cli import main
+
 PROGRAM = """
 import os, subprocess, sys, time
 from ringfence.tether import adopt_orphans, bury_orphans
@@ -28,3 +32,19 @@ print(os.path.exists(f"/proc/{spared.pid}"))
 def test_orphans_become_ours_and_are_ended(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+def test_memory_and_environment_are_closed_to_other_processes() -> None:
+    program = "import ctypes; from ringfence.tether import keep_memory_private as keep\n"
+    program += "ask = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\nprint(ask()); keep(); print(ask())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "1\n0\n"
+
+
+def test_up_closes_its_memory_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(main, "keep_memory_private", closed)
+    with pytest.raises(InterruptedError):
+        main.up(config=Path("/nowhere/at-all.yaml"))

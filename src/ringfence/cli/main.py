@@ -13,6 +13,7 @@ import typer
 
 from ringfence import __version__
 from ringfence.cli import config, journal, keys, secrets
+from ringfence.tether import keep_memory_private
 
 ConfigOption = Annotated[
     Path | None,
@@ -56,6 +57,7 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:  # fmt: skip
     """Start everything: gateway, engines, a first key. Ctrl-C ends it."""
+    keep_memory_private()  # its environment may hold keys of providers
     from rich.console import Console
 
     from ringfence.cli.clouds import cloud_keys_in

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ringfence.config.schema import Config, ProviderSettings
 
 
+PLACES = ("socket", "journal", "log_file")
+
+
 class Outside:
     """The egress process of one `ringfence up`: there as long as the configuration names providers."""
 
@@ -28,6 +31,7 @@ class Outside:
         self._overrides = overrides
         self._tell = tell
         self._settings: dict[str, Any] | None = None
+        self._places: dict[str, Any] = {}
         self._process: EgressProcess | None = None
         self._read_at = _changed_at(path)
         self.renewed: list[str] = []
@@ -45,7 +49,7 @@ class Outside:
         except ConfigInvalid:
             return
         if config is not None:
-            self._settings = egress_settings(config)
+            self._settings = self._in_place(egress_settings(config))
             self._process = EgressProcess(self._settings, tell=self._tell)
 
     @property
@@ -74,7 +78,7 @@ class Outside:
         try:
             self._read_at = _changed_at(self._path)
             config = self._configured()
-            settings = egress_settings(config) if config is not None else None
+            settings = self._in_place(egress_settings(config)) if config is not None else None
             if what == "change":
                 self._change(settings)
         except EgressNotStarted as error:
@@ -105,6 +109,11 @@ class Outside:
                 raise
         self.renewed = _other_keys(self._settings, settings)
         self._settings = settings
+
+    def _in_place(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Where it listens and writes stays as it was first told: another state folder is for the next start."""
+        self._places = self._places or {name: settings[name] for name in PLACES}
+        return settings | self._places
 
     def _configured(self) -> Config | None:
         """The configuration when it names providers. ConfigError."""
@@ -163,13 +172,14 @@ def egress_settings(config: Config) -> dict[str, Any]:
     from ringfence.config.problems import ConfigInvalid
     from ringfence.config.schema import state_dir
     from ringfence.runtime.instances import egress_socket
-    from ringfence.store.private_file import make_private_folder
+    from ringfence.store.private_file import make_private_folder, refuse_writable
 
     if problems := unreadable_provider_keys(config):
         raise ConfigInvalid(problems)
     folder = state_dir(config)
     socket = egress_socket(folder)
     make_private_folder(folder)
+    refuse_writable(folder)
     make_private_folder(socket.parent)
     return {
         "socket": str(socket),

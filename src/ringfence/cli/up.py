@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from ringfence.cli.clouds import clouds_in_words
+from ringfence.cli.clouds import CLOUD_KEYS, clouds_in_words
 from ringfence.cli.outside import Outside
 from ringfence.cli.settings import variables
 from ringfence.egress.child import EgressNotStarted

@@ -29,29 +29,28 @@ def breaches(config: Config) -> Iterator[Breach]:
             yield from _exists(config.profiles, delegate, "profile", (*at, "delegates", place))
             if delegate in config.profiles and config.profiles[delegate].tier == "T4":
                 yield (*at, "delegates", place), f"'{delegate}' is of tier T4 itself, and makes no calls for others"
+    yield from _lie_elsewhere(config)
+    for kind, bound in (("agents", config.agents), ("tools", config.tools)):
+        for name, settings in bound.items():
+            yield from _exists(config.profiles, settings.profile, "profile", (kind, name, "profile"))
+
+
+def _lie_elsewhere(config: Config) -> Iterator[Breach]:
+    """Engines and clouds that cannot lie where they are said to, and keys that would have to be in two places."""
     for name, settings in config.models.items():
         if settings.provider is not None:
             yield from _exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
         elif settings.address is not None and reach_of(settings, config.mesh_networks) is Boundary.CLOUD:
             yield ("models", name, "url"), too_far(settings.address.host)
-    for name, provider in config.providers.items():
-        host = urlsplit(provider.url).hostname or ""
-        if _is_literal(host) and not is_public(host):
-            yield (
-                ("providers", name, "url"),
-                (
-                    f"{host} is no public address, so no rented cloud lies there; an engine on this machine or in a network "
-                    "of yours goes under models, with its url"
-                ),
-            )
-    for name, settings in config.models.items():
         users = [one for one, provider in config.providers.items() if provider.api_key == settings.api_key]
         if settings.api_key is not None and users:
             told = f"is also the key of provider '{users[0]}', which never reaches the gateway; give each its own"
             yield ("models", name, "api_key"), told
-    for kind, bound in (("agents", config.agents), ("tools", config.tools)):
-        for name, settings in bound.items():
-            yield from _exists(config.profiles, settings.profile, "profile", (kind, name, "profile"))
+    for name, provider in config.providers.items():
+        host = urlsplit(provider.url).hostname or ""
+        if _is_literal(host) and not is_public(host):
+            told = f"{host} is no public address, so no rented cloud lies there; an engine of yours goes under models"
+            yield ("providers", name, "url"), told
 
 
 def reach_of(model: ModelSettings, mesh: tuple[Network, ...]) -> Boundary:
@@ -72,8 +71,8 @@ def too_far(host: str) -> str:
     """Of an engine's host, by name or address, that is neither this machine nor in a network listed under mesh."""
     if _is_literal(host) and is_public(host):
         return (
-            f"{host} is a public address, and engines are reached on this machine or in networks of yours; a rented cloud "
-            "goes under providers"
+            f"{host} is a public address, and engines are reached on this machine or in networks of yours; "
+            "a rented cloud goes under providers"
         )
     if _is_literal(host) and not any(ip_address(host) in network for network in PRIVATE):
         return f"{host} is neither this machine nor in private address space, so no engine is reached there"

@@ -32,7 +32,8 @@ def load(
     """The configuration in `path` (None: all defaults) with `overrides` ("server.port" -> "0") laid over it.
 
     `kinds` are the engine kinds to check against, if known yet. Every secret is read once, and forgotten, unless
-    `check_secrets` is off; those of providers only with `check_provider_keys`, as the gateway has none of them. Raises ConfigInvalid with everything that is wrong.
+    `check_secrets` is off; those of providers only with `check_provider_keys`, as the gateway has none of them.
+    Raises ConfigInvalid with everything that is wrong.
     """
     document = _read(path)
     _anchor(document.data, path.parent if path else Path.cwd(), env)
@@ -51,15 +52,30 @@ def load(
 
 
 def check(config: Config, kinds: Collection[str]) -> list[Problem]:
-    """Engine kinds named in the configuration that are not among `kinds`."""
+    """Engine kinds named in the configuration that are not among `kinds`, and providers named as engines are."""
     named: list[tuple[KeyPath, str]] = [(("discovery", "ports", kind), kind) for kind in config.discovery.ports]
     named += [(("models", name, "engine"), model.engine) for name, model in config.models.items() if model.engine]
     known = ", ".join(sorted(kinds))
-    return [
+    return _named_as_engines(config, kinds) + [
         _problem_at(config, path, f"unknown engine kind '{kind}'; known are {known}", nearest(kind, kinds))
         for path, kind in named
         if kind not in kinds
     ]
+
+
+def _named_as_engines(config: Config, kinds: Collection[str]) -> list[Problem]:
+    """Targets are named '<provider>/<model>', '<kind>/<model>' and '<kind>-<port>/<model>': no two may be the same."""
+    problems: list[Problem] = []
+    for name in config.providers:
+        first, slash, _ = name.partition("/")
+        kind, _, port = first.rpartition("-")
+        if first in kinds or (kind in kinds and port.isdigit()):
+            why = f"'{first}' is what engines of the kind '{first if first in kinds else kind}' are called"
+            problems.append(_problem_at(config, ("providers", name), f"{why}: give the provider another name"))
+        elif slash:
+            why = "a provider's name has no '/': what follows it is the name of a model"
+            problems.append(_problem_at(config, ("providers", name), why))
+    return problems
 
 
 def peek_state_dir(path: Path | None, env: Mapping[str, str] = os.environ) -> Path:
@@ -166,19 +182,17 @@ def _aliases(data: dict[str, Any]) -> dict[str, list[str]]:
 
 def _unreadable_secrets(config: Config, env: Mapping[str, str]) -> list[Problem]:
     """Those that the gateway needs: a key of a provider is for the egress process alone to read."""
-    looks = [(one.path, one.secret.look(env)) for one in references(config) if one.needed_by == "gateway"]
-    return [_problem_at(config, path, look.problem) for path, look in looks if look.problem]
+    return _unreadable(config, env, "gateway")
 
 
 def unreadable_provider_keys(config: Config, env: Mapping[str, str] = os.environ) -> list[Problem]:
     """Keys of providers that are not there, or cannot be used; each of them, with its line."""
-    problems: list[Problem] = []
-    for name, provider in config.providers.items():
-        try:
-            provider.api_key.resolve(env)
-        except ConfigError as error:
-            problems.append(_problem_at(config, ("providers", name, "api_key"), str(error)))
-    return problems
+    return _unreadable(config, env, "egress")
+
+
+def _unreadable(config: Config, env: Mapping[str, str], needed_by: str) -> list[Problem]:
+    looks = [(one.path, one.secret.look(env)) for one in references(config) if one.needed_by == needed_by]
+    return [_problem_at(config, path, look.problem) for path, look in looks if look.problem]
 
 
 def _place_secrets(config: Config) -> None:

@@ -129,7 +129,19 @@ def _tokens_asked(fields: Mapping[str, Any], *, is_bound_needed: bool) -> int:
     times = [fields[name] for name in TIMES_FIELDS if fields.get(name) is not None]
     if not all(map(_is_count, (*limits, *times))):
         raise Refused(400, "no_limit", "A field that bounds the answer is not a whole number above zero.")
-    return max(limits, default=0) * max(times, default=1)
+    return max(limits, default=0) * max(times, default=1) * _prompts(fields.get("prompt"))
+
+
+def _prompts(prompt: Any) -> int:
+    """Each prompt of a body gets answers of its own: strings and lists of token ids; bare token ids are one prompt.
+
+    Counted here anew, as whoever wrote the body may have counted wrong.
+    """
+    if type(prompt) is not list:
+        return 1
+    listed: list[Any] = prompt
+    bare = sum(type(entry) is int for entry in listed)
+    return max(1, len(listed) - bare + (bare > 0))
 
 
 def check_day(made: int, cap: Cap, now_s: float) -> None:

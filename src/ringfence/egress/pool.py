@@ -7,7 +7,9 @@ lines are checked by one timer that runs only while something is in flight.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections import deque
 from time import monotonic
 from typing import Any, Protocol
@@ -19,6 +21,7 @@ from ringfence.core.boundary import Boundary, Network, boundary_of
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import BoundaryRefused
 from ringfence.core.ports import Fetched
+from ringfence.egress.peer import peer_uid
 from ringfence.egress.permit import Permit
 
 TICK_S = 0.05
@@ -274,7 +277,10 @@ class Pool:
         return line
 
     async def _dial_socket(self, endpoint: Endpoint) -> Line:
-        """To the egress process on this machine: whatever is said there may go to a cloud, so it lies at CLOUD."""
+        """To the egress process on this machine: whatever is said there may go to a cloud, so it lies at CLOUD.
+
+        PermissionError when another user's process listens there: it is told nothing.
+        """
         if endpoint.boundary is not Boundary.CLOUD:
             raise BoundaryRefused(f"{endpoint.address} lies beyond {endpoint.boundary.name}, which its endpoint claims")
         loop = asyncio.get_running_loop()
@@ -282,9 +288,17 @@ class Pool:
             while True:
                 try:
                     _, line = await loop.create_unix_connection(lambda: HeadedLine(self, endpoint), endpoint.address)
-                    return line
+                    break
                 except BlockingIOError:  # many dial at once: unlike TCP, a full queue of a Unix socket does not wait
                     await asyncio.sleep(FULL_QUEUE_S)
+        if line.transport.is_closing():  # the end of it is told where it is asked something
+            return line
+        uid = peer_uid(line.transport)
+        if uid != os.geteuid():
+            line.transport.abort()
+            log.error("%s belongs to another user (uid %d): nothing is said there", endpoint.address, uid)
+            raise PermissionError(errno.EACCES, "another user listens there", endpoint.address)
+        return line
 
     def keep(self, line: Line) -> None:
         """Put an idle line back. Those at the far end, which are used least, go first when there are too many."""

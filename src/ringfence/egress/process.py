@@ -10,7 +10,6 @@ providers in it; they are put to work while calls under way go on as they began,
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import fcntl
 import json
 import logging
@@ -41,9 +40,8 @@ from ringfence.egress.settings import Settings, SettingsInvalid, read_settings
 from ringfence.store.failure import StoreFailed
 from ringfence.store.private_file import OTHERS, make_private_folder
 from ringfence.telemetry.logs import configure
-from ringfence.tether import die_with_parent, leave_when_input_ends
+from ringfence.tether import die_with_parent, keep_memory_private, leave_when_input_ends
 
-PR_SET_DUMPABLE = 4
 DRAIN_S = 1.0
 log = logging.getLogger("ringfence.egress.process")
 Tell = Callable[[dict[str, Any]], None]
@@ -69,7 +67,8 @@ def main() -> None:
 def run(settings: Settings, tell: Tell, feed: Feed) -> int:
     """Serve until a signal ends it; the exit status. Whoever runs it should leave by os._exit."""
     try:
-        _keep_memory_private()
+        _write_no_core_file()
+        keep_memory_private()
         _raise_file_limit()
         configure(settings.log_level, settings.log_file)
         uvloop.run(_serve(settings, tell, feed))
@@ -192,12 +191,10 @@ def _check_folder(folder: Path) -> None:
         raise StoreFailed(folder, "belongs to another user", "give it to the user that runs Ringfence (chown)")
 
 
-def _keep_memory_private() -> None:
-    """It holds the keys: no core file of it, and no reading of its memory by other processes of this user."""
+def _write_no_core_file() -> None:
+    """It holds the keys."""
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _raise_file_limit() -> None:

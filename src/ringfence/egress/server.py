@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import struct
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +16,7 @@ import httptools
 import orjson
 
 from ringfence.egress.caps import MAX_PERMIT_BYTES, Refused
+from ringfence.egress.peer import peer_uid
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -25,8 +24,6 @@ BODY_MEMORY_BYTES = 128 * 1024 * 1024
 MAX_CALLERS = 2000
 BACKLOG = 1024
 REQUEST_S = 30.0
-PEER = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
-PEER_CREDENTIALS: int = getattr(socket, "SO_PEERCRED", 17)
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 CHUNK = b"%x\r\n%b\r\n"
 log = logging.getLogger("ringfence.egress.server")
@@ -267,8 +264,7 @@ class SocketServer:
 
     def admit(self, caller: Caller) -> bool:
         """False for another user, and for one connection too many."""
-        raw: socket.socket = caller.transport.get_extra_info("socket")
-        _, uid, _ = PEER.unpack(raw.getsockopt(socket.SOL_SOCKET, PEER_CREDENTIALS, PEER.size))
+        uid = peer_uid(caller.transport)
         if uid != os.geteuid():
             log.warning("a connection of another user (uid %d) was refused", uid)
             return False

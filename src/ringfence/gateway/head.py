@@ -167,8 +167,10 @@ def host_name(head: Head) -> str:
     return value.rpartition(":")[0] if ":" in value else value
 
 
-_ID_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
+_ID_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+MOST_ID_BYTES = 64
+"""Of a caller's own id: it stands in permits, the journal and logs, which are no place for text."""
 
 
 def _clean_id(value: bytes) -> str:
-    return value.decode() if 0 < len(value) <= 128 and _ID_BYTES.issuperset(value) else ""
+    return value.decode() if 0 < len(value) <= MOST_ID_BYTES and _ID_BYTES.issuperset(value) else ""

@@ -7,6 +7,8 @@ from typing import Any, cast
 UNKNOWN = ""
 """What has no name that could be listed."""
 RESULTS = frozenset(("tool", "function"))
+PARTS = frozenset(("tool_use", "tool_result"))
+"""Parts by which other dialects call tools and bring results: their calls are not followed."""
 
 
 def tool_names(body: dict[str, Any]) -> list[str]:
@@ -22,7 +24,11 @@ def tool_names(body: dict[str, Any]) -> list[str]:
     called: set[str] = set()
     messages: list[dict[str, Any]] = body.get("messages") or []
     for said in messages if type(messages) is list else ():
-        if type(said) is dict and ("tool_calls" in said or "function_call" in said or said.get("role") in RESULTS):
+        if type(said) is not dict:
+            continue
+        if type(content := said.get("content")) is list:
+            names += [UNKNOWN for part in cast("list[Any]", content) if _field(part, "type") in PARTS]
+        if "tool_calls" in said or "function_call" in said or said.get("role") in RESULTS:
             names += _brought(said, called)
     return names
 
@@ -31,14 +37,19 @@ def _brought(said: dict[str, Any], called: set[str]) -> list[str]:
     """The tools of one message; `called` are the ids of the calls until now."""
     names: list[str] = []
     for call in _listed(said.get("tool_calls")):
-        called.add(str(_field(call, "id")))
+        if isinstance(known := _field(call, "id"), str):
+            called.add(known)
         names.append(_name(_field(call, "function")))
     if call := said.get("function_call"):
         names.append(_name(call))
     if said.get("role") == "function":
         names.append(_name(said))
-    elif said.get("role") == "tool" and str(said.get("tool_call_id")) not in called:
-        names.append(UNKNOWN)
+    elif said.get("role") == "tool":
+        if said.get("name") is not None:
+            names.append(_name(said))
+        answered = said.get("tool_call_id")
+        if not isinstance(answered, str) or answered not in called:
+            names.append(UNKNOWN)
     return names
 
 

@@ -61,6 +61,7 @@ class Adopted:
         self._clock = clock
         self._since = clock()
         self._examined = clock() if offers else None
+        self._is_suspect = False
         self._look = asyncio.Event()
         self._looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -90,7 +91,9 @@ class Adopted:
         raise TargetFailed(self.name, "connect", failure)
 
     def suspect(self) -> None:
-        """A connection to it broke: look now."""
+        """A connection to it broke: look now, and ask for everything before it serves again. Another engine may
+        have taken its place, or the same with other settings, faster than it could be missed."""
+        self._examined, self.endpoint, self._is_suspect = None, None, True
         self._look.set()
 
     def drain(self) -> None:
@@ -109,7 +112,10 @@ class Adopted:
 
     async def _run(self) -> None:
         while self.state is not State.DRAINING:
+            self._is_suspect = False
             await self._probe()
+            if self._is_suspect:  # what it said may be from before the connection broke
+                continue
             looked, self._looked = self._looked, asyncio.Event()
             looked.set()
             with contextlib.suppress(TimeoutError):
@@ -125,7 +131,7 @@ class Adopted:
             self._found(None, now)
 
     def _found(self, offers: tuple[Offer, ...] | None, now: float) -> None:
-        if self.state is State.DRAINING:
+        if self.state is State.DRAINING or self._is_suspect:
             return
         if offers is None:
             self._examined, self.endpoint = None, None

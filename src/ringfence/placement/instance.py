@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from ringfence.placement.supervisor import Supervisor
 
 Keeper = Supervisor | Adopted
 NO_PROCESS = (None, None)
+log = logging.getLogger("ringfence.placement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Placement:
     def __init__(self) -> None:
         self._instances: dict[str, Instance] = {}
         self._by_target: dict[str, Instance] = {}
+        self._claims: dict[str, tuple[str, ...]] = {}
 
     def add(self, keeper: Keeper, targets: Iterable[str] = ()) -> Instance:
         """Take an instance in, start it, and let it serve the targets of these names. ValueError for a name in use."""
@@ -102,10 +106,21 @@ class Placement:
         return instance
 
     def bind(self, name: str, targets: Iterable[str]) -> None:
-        """From now on the instance `name` serves exactly the targets of these names."""
-        instance = self._instances[name]
-        kept = {target: other for target, other in self._by_target.items() if other is not instance}
-        self._by_target = kept | dict.fromkeys(targets, instance)
+        """From now on the instance `name` serves exactly the targets of these names.
+
+        One that another instance claims as well is served by neither: what is meant for one must not reach the other.
+        """
+        self._claims[name] = tuple(dict.fromkeys(targets))
+        counts = Counter(target for claimed in self._claims.values() for target in claimed)
+        for target in self._claims[name]:
+            if counts[target] > 1:
+                log.error("two instances claim the target '%s', so that neither serves it", target)
+        self._by_target = {
+            target: self._instances[claimant]
+            for claimant, claimed in self._claims.items()
+            for target in claimed
+            if counts[target] == 1
+        }
 
     def has(self, name: str) -> bool:
         return name in self._instances
@@ -166,6 +181,7 @@ class Placement:
         """Drain, stop and forget one instance."""
         self.bind(name, ())
         instance = self._instances.pop(name)
+        del self._claims[name]
         await instance.drain(drain_s)
         await instance.keeper.stop()
 

@@ -68,18 +68,27 @@ def refuse_what_reaches_beyond(body: dict[str, Any]) -> None:
 
 
 def choices(body: dict[str, Any]) -> int:
-    """How many answers are asked for; BadRequest when that is no whole number of at least 1."""
+    """How many answers are asked for, to all prompts together; BadRequest for what is no whole number of at least 1."""
     asked = [body.get(name) for name in ("n", "best_of")]
     if any(value is not None and (type(value) is not int or value < 1) for value in asked):
         raise BadRequest("'n' must be a whole number of at least 1.", param="n", code="invalid_value")
-    return max(value or 1 for value in asked)
+    return max(value or 1 for value in asked) * prompt_count(body.get("prompt"))
+
+
+def prompt_count(prompt: Any) -> int:
+    """How many prompts one body has: each string and each list of token ids is one, and so are bare ids together."""
+    if not isinstance(prompt, list) or not prompt:
+        return 1
+    bare = sum(type(entry) is int for entry in prompt)
+    return len(prompt) - bare + (bare > 0)
 
 
 def output_tokens(body: dict[str, Any], max_tokens: int) -> int:
     """Tokens to ask for in each answer: the tighter of both names, and all answers together within `max_tokens`."""
     count = choices(body)
     if count > max_tokens:
-        raise refused("n", f"{count} answers are more than the {max_tokens} output tokens that a call may ask for")
+        name = "prompt" if isinstance(body.get("prompt"), list) else "n"
+        raise refused(name, f"{count} answers are more than the {max_tokens} output tokens that a call may ask for")
     asked = [value for name in ("max_tokens", "max_completion_tokens") if (value := body.get(name)) is not None]
     for value in asked:
         if type(value) is not int or value < 1:

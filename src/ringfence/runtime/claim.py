@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import IO
 
 from ringfence.store.failure import StoreFailed
+from ringfence.store.private_file import refuse_writable
 
 NAME = "gateway.lock"
 
 
 def claim(folder: Path) -> IO[bytes]:
-    """Hold `folder` until the file is closed or this process ends, however it ends. Raises StoreFailed."""
+    """Hold `folder` until the file is closed or this process ends, however it ends. Raises StoreFailed, also
+    when others may write to it."""
+    refuse_writable(folder)
     path = folder / NAME
     try:
         file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")

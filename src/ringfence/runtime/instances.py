@@ -35,7 +35,8 @@ from ringfence.placement.supervisor import Supervisor
 from ringfence.placement.way_out import WayOut
 
 CLOUDS: dict[str, Provider] = adapters(providers)
-WAY_OUT = "egress"
+WAY_OUT = "way out"
+"""Names of models have no spaces, so that no engine of one can be taken for it."""
 FIRST_LOOK_S = 1.0
 """For an engine that already runs to say what it has: before that, none of its models is served."""
 log = logging.getLogger("ringfence.instances")

@@ -119,7 +119,8 @@ class Overview:
                 self._cpu_before[status.name] = (status.cpu_s, now)
         return {
             "name": status.name, "engine": status.engine, "model": status.model,
-            "kind": "egress" if status.name == WAY_OUT else "supervised" if status.is_ours else "adopted", "state": status.state,
+            "kind": "egress" if status.name == WAY_OUT else "supervised" if status.is_ours else "adopted",
+            "state": status.state,
             "since_s": round(status.since_s, 1), "pid": status.pid, "port": status.port, "restarts": status.restarts,
             "window": status.window, "slots": status.slots,
             "in_use": status.in_use, "rss_bytes": status.rss_bytes, "cpu_percent": percent, "reason": status.reason,

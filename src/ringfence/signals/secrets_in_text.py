@@ -117,6 +117,8 @@ def kinds_in_tokens(data: bytes, wanted: frozenset[str]) -> set[str]:
         if b"-----BEGIN " in data:
             if PRIVATE_KEY.search(data):
                 found.add("secret")
+            if any(KNOWN.search(block[0]) for block in PUBLIC_BLOCK.finditer(data)):
+                found.add("secret")  # whatever stands around it
             data = PUBLIC_BLOCK.sub(b" ", data)
         if has_login(data) or has_password(data):
             found.add("secret")
@@ -127,7 +129,7 @@ def kinds_in_tokens(data: bytes, wanted: frozenset[str]) -> set[str]:
         end = runs.find(b" ", start)
         end = len(data) if end < 0 else end
         run = data[start : min(end, start + BLOB_CHARS)]
-        is_open = is_public(data, start)
+        is_open = is_public(data, start) and KNOWN.search(run) is None
         if "secret" in wanted and "secret" not in found and not is_open:
             if may_be_named is None and run.translate(None, DIGITS) != run:
                 may_be_named = mentions(data.lower())

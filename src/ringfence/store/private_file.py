@@ -20,6 +20,16 @@ def make_private_folder(folder: Path) -> None:
         raise StoreFailed.of(folder, error) from error
 
 
+def refuse_writable(folder: Path) -> None:
+    """Whoever may write a folder may put another file, or another socket, in the place of one. Raises StoreFailed."""
+    try:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    except OSError as error:
+        raise StoreFailed.of(folder, error) from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreFailed(folder, f"can be written by others (mode {mode:04o})", f"run: chmod go-w {folder}")
+
+
 def read_private(path: Path, most_bytes: int) -> bytes | None:
     """Its content, None when it does not exist. Raises StoreFailed when others may read it or it is too long."""
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from ringfence.cli.outside import Outside
 from ringfence.cli.up import LONGEST_WAIT_S, MOST_FAILED_STARTS, Parent, wait_before_start_s
+from ringfence.egress.child import EgressProcess
 
 READY, DEAD = True, False
 
@@ -88,3 +90,30 @@ def test_before_another_life_the_configuration_is_looked_at_only_when_it_changed
     file.write_text("providers: [\n")
     assert "ringfence.yaml" in outside.catch_up()
     assert outside.catch_up() == ""  # told once
+
+
+def test_another_state_folder_does_not_move_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(EgressProcess, "start", lambda process: told.append(process._settings))
+    monkeypatch.setattr(EgressProcess, "change", lambda _process, settings: told.append(settings))
+    monkeypatch.setenv("ONE_KEY", "k")
+    file = tmp_path / "ringfence.yaml"
+
+    def write(folder: str, cap: int) -> None:
+        provider = f"{{url: https://a.example, api_key: env:ONE_KEY, calls_per_day: {cap}, max_tokens: 1}}"
+        file.write_text(f"state_dir: {tmp_path / folder}\nproviders: {{p: {provider}}}\n")
+
+    write("first", 1)
+    outside = Outside(file, {}, lambda _line: None)
+    outside.prepare()
+    outside.start()
+    write("second", 2)
+    assert outside.asked("change") == ""
+    file.write_text("models: {demo: {source: demo}}\n")
+    assert outside.asked("change") == ""
+    write("third", 3)
+    assert outside.asked("change") == ""
+    assert [row["providers"][0]["calls_per_day"] for row in told] == [1, 2, 3]
+    for name in ("socket", "journal", "log_file"):
+        assert {row[name] for row in told} == {told[0][name]}
+        assert told[0][name].startswith(str(tmp_path / "first"))

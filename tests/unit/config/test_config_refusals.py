@@ -162,6 +162,17 @@ def test_unknown_engine_kinds_are_told_with_the_nearest(refused, read):
     assert read(text).models["a"].engine == "lamacpp"
 
 
+@pytest.mark.parametrize("name", ["vllm", "vllm-8000", "vllm/a", "a/b"])
+def test_a_provider_is_not_named_as_engines_are(refused, read, name):
+    text = f"""providers:
+  {name}: {{url: https://a.example, api_key: env:K, calls_per_day: 1, max_tokens: 1}}
+"""
+    (problem,) = refused(text, kinds={"vllm", "llamacpp"})
+    assert (problem.line, problem.path) == (2, f"providers.{name}")
+    assert "vllm" not in name or "vllm" in problem.message
+    assert list(read(text.replace(name, "vllm-cloud"), kinds={"vllm"}).providers) == ["vllm-cloud"]
+
+
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | words,

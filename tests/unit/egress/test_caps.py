@@ -100,3 +100,17 @@ def test_a_day_ends_at_midnight(now_s: float, wait_s: float) -> None:
     with pytest.raises(Refused) as refused:
         check_day(5, Cap(5, 1), now_s)
     assert (refused.value.status, refused.value.retry_after_s) == (429, wait_s)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count"),
+    [("a", 1), (["a"], 1), (["a"] * 5, 5), ([1, 2, 3], 1), ([[1, 2], [3]], 2), (["a", 1, 2, [3]], 3), ([], 1)],
+)
+def test_the_bound_holds_for_all_prompts_together(prompt: Any, count: int) -> None:
+    claim = CLAIM._replace(ability=Ability.COMPLETIONS)
+    fits = orjson.dumps({"model": "m", "prompt": prompt, "max_tokens": 100 // count})
+    assert orjson.loads(checked_body(claim, Cap(9, 100), fits)[0])["prompt"] == prompt
+    for more in ({"max_tokens": 100 // count + 1}, {"max_tokens": 100 // count, "n": 2}):
+        with pytest.raises(Refused) as refused:
+            checked_body(claim, Cap(9, 100), orjson.dumps({"model": "m", "prompt": prompt, **more}))
+        assert refused.value.code == "over_permit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,3 +141,15 @@ def test_an_endpoint_on_a_socket_names_it() -> None:
     )
     assert endpoint.head == b"host: egress\r\n"
     assert not Endpoint("127.0.0.1", 1, Boundary.HOST).is_socket
+
+
+async def test_another_users_process_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answering(tmp_path / "s", ANSWER) as read:
+        pool = Pool()
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with pytest.raises(PermissionError):
+            await pool.dial(egress_endpoint(tmp_path / "s"))
+        assert (await pool.fetch(egress_endpoint(tmp_path / "s"), "/health")).status == 0
+        assert read == []
+        monkeypatch.undo()
+        (await pool.dial(egress_endpoint(tmp_path / "s"))).cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ringfence.gateway import head as head_module
 from ringfence.gateway.head import NO_MOULD, mould_of
 
 HEAD = b"POST /v1 HTTP/1.1\r\nhost: a\r\nContent-Length: %b\r\naccept: */*\r\n\r\n"
@@ -53,3 +54,11 @@ def test_no_mould_is_made_of_a_piece_that_holds_anything_else(data: bytes, body_
     assert mould_of(data, body_bytes) is NO_MOULD
     assert NO_MOULD.read(data) == (0, None)
     assert NO_MOULD.read(b"\0" + b"5\r\n\r\n\0") == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("given_id", "kept"), [(b"a" * 64, True), (b"A-b_9.z", True), (b"a" * 65, False), (b"a:b", False), (b"a b", False)]
+)
+def test_a_callers_id_is_short_and_plain(given_id: bytes, kept: bool) -> None:
+    """It stands in the permit, the journal and the logs: it must not be a place for text."""
+    assert head_module._clean_id(given_id) == (given_id.decode() if kept else "")

@@ -29,6 +29,15 @@ def brought(by: str = "c1") -> dict[str, Any]:
         ({"messages": [ASKED, brought("another")]}, ["look", UNKNOWN]),
         ({"messages": [{"role": "assistant", "function_call": {"name": "pay"}}]}, ["pay"]),
         ({"messages": [{"role": "function", "name": "pay", "content": "paid"}]}, ["pay"]),
+        ({"messages": [ASKED, brought() | {"name": "pay"}]}, ["look", "pay"]),
+        ({"messages": [ASKED, brought() | {"name": None}]}, ["look"]),
+        ({"messages": [ASKED, brought() | {"name": ["look"]}]}, ["look", UNKNOWN]),
+        ({"messages": [{"role": "tool", "name": "pay", "content": "x"}]}, ["pay", UNKNOWN]),
+        ({"messages": [ASKED | {"tool_calls": [{"function": LOOK}]}, {"role": "tool"}]}, ["look", UNKNOWN]),
+        ({"messages": [ASKED | {"tool_calls": [CALL | {"id": 1}]}, brought("1")]}, ["look", UNKNOWN]),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result", "content": "x"}]}]}, [UNKNOWN]),
+        ({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "look"}]}]}, [UNKNOWN]),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "tool"}, 1]}]}, []),
     ],
 )
 def test_offered_called_and_brought(body: dict[str, Any], names: list[str]) -> None:

@@ -126,7 +126,7 @@ class TestAdopted:
         assert keeper.endpoint == engine.endpoint
         await engine.stop()
         keeper.suspect()
-        await until(lambda: keeper.endpoint is None)
+        await until(lambda: keeper.state is State.FAILED)
         assert isinstance(events[-1], InstanceFailed)
         with pytest.raises(TargetFailed) as caught:
             await keeper.wait_ready(1)
@@ -160,3 +160,37 @@ class TestAdopted:
 
 def test_the_use_of_a_process_that_is_gone_is_unknown() -> None:
     assert usage_of(2**22 + 1) == (None, None)
+
+
+async def test_a_target_that_two_instances_claim_is_served_by_neither(fetch_at: FetchAt, events: list[object]) -> None:
+    async with FakeEngine("vllm") as engine:
+        placement, one = Placement(), adopt(engine, fetch_at, events)
+        other = Adopted("other", vllm.ADAPTER, engine.endpoint, fetch_at, events.append, offers=READY)
+        placement.add(one, ["shared", "one"])
+        placement.add(other, ["shared", "other"])
+        shared = Target("shared", "m", "vllm", "m", Boundary.HOST)
+        assert placement.take(shared) is None
+        assert not placement.is_bound(shared, ["theirs", "other"])
+        with pytest.raises(TargetFailed):
+            await placement.lease(shared, 0.1)
+        for name in ("one", "other"):
+            lease = placement.take(Target(name, "m", "vllm", "m", Boundary.HOST))
+            assert lease is not None
+            lease.release()
+        placement.bind("other", ["other"])
+        assert placement.is_bound(shared, ["theirs"]), "only one claims it now"
+        await placement.close(0)
+
+
+async def test_one_that_comes_back_is_examined_before_it_serves(fetch_at: FetchAt, events: list[object]) -> None:
+    async with FakeEngine("vllm") as engine:
+        keeper = adopt(engine, fetch_at, events, offers=())
+        keeper.start()
+        await keeper.wait_ready(2)
+        engine.dialect = Dialect("vllm", (FakeModel("other", 100),), 4, ("x",))  # another engine, within the minute
+        keeper.suspect()
+        assert keeper.endpoint is None, "it does not serve until it was looked at"
+        await keeper.wait_ready(2)
+        assert [offer.engine_model for offer in keeper.offers] == ["other"]
+        assert not any(isinstance(event, InstanceFailed) for event in events)
+        await keeper.stop()

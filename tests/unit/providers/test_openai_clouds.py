@@ -182,3 +182,15 @@ class TestAnswers:
             ADAPTER.answer({"error": {"code": 429, "message": "slow down"}})
         with pytest.raises(EngineFailed):
             ADAPTER.answer({"error": {"message": json.dumps({"x": 1})}})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "limit"), [("a", 100), (["a"] * 50, 2), ([1, 2, 3], 100), ([[1, 2], [3]], 50), (["a", 1, 2, [3]], 33)]
+)
+def test_all_prompts_together_stay_within_the_cap(prompt: Any, limit: int) -> None:
+    asked = ADAPTER.request(Ability.COMPLETIONS, {"model": "m", "prompt": prompt}, "https://api.openai.com/v1", 100)
+    assert asked["max_tokens"] == limit
+    body = {"model": "m", "prompt": ["a"] * 50, "n": 3}
+    with pytest.raises(BadRequest) as refused:
+        ADAPTER.request(Ability.COMPLETIONS, body, "https://api.openai.com/v1", 100)
+    assert refused.value.param == "prompt"

@@ -40,3 +40,12 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed):
         claim(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(StoreFailed, match=r"can be written by others.*chmod go-w"):
+        claim(tmp_path)
+    tmp_path.chmod(0o755)
+    claim(tmp_path).close()

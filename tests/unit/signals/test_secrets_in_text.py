@@ -189,3 +189,15 @@ def test_the_threshold_lies_between_words_and_chance() -> None:
 
 def test_wrapped_base64_is_not_told_from_secrets() -> None:
     assert has_secret(base64.encodebytes(CHANCE.randbytes(400)).decode())
+
+
+@pytest.mark.parametrize("head", ["md5:", "MD5:", "SHA256:", "sha256-", "h1:", "ssh-rsa ", "data:;base64,"])
+@pytest.mark.parametrize("key", ["sk-ant-api03-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5", "AKIAIOSFODNN7EXAMPL2"])
+def test_what_is_called_public_is_still_a_key(head: str, key: str) -> None:
+    assert has_secret(f"x {head}{key} y")
+    block = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
+    if key.isalnum():
+        assert has_secret(block.format(key))
+        assert has_secret(block.format("MIIB" * 16 + "\n" + key))
+    for _ in range(50):
+        assert not has_secret(block.format(base64.encodebytes(CHANCE.randbytes(900)).decode()))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
 from ringfence.core.catalog import Ability
-from ringfence.core.errors import BadRequest
 from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
+from ringfence.gateway.dialects.media import PLAIN_MESSAGE, check_message_fields, check_part, refuse_media
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 TEXT = frozenset((str,))
@@ -27,12 +28,17 @@ class Chat:
         if type(listed) is not list or not listed:
             raise wrong("messages", "a list with at least one message")
         try:
-            is_plain = ROLES.issuperset(map(ROLE, listed)) and TEXT.issuperset(map(type, map(CONTENT, listed)))
+            is_plain = (
+                ROLES.issuperset(map(ROLE, listed))
+                and TEXT.issuperset(map(type, map(CONTENT, listed)))
+                and PLAIN_MESSAGE.issuperset(chain.from_iterable(listed))
+            )
         except (KeyError, TypeError):
             is_plain = False
         if not is_plain:  # not all of it is text from known roles: look closely
             for index, message in enumerate(listed):
                 self._check_message(index, message)
+        refuse_media(body)
         check_shared(body)
 
     def prepare(self, body: Body) -> None:
@@ -48,31 +54,17 @@ class Chat:
         role = fields.get("role")
         if not isinstance(role, str) or role not in ROLES:
             raise wrong(f"messages[{index}].role", f"one of {', '.join(sorted(ROLES))}")
+        check_message_fields(f"messages[{index}]", fields)
         content = fields.get("content")
         if isinstance(content, str):
             return
         if isinstance(content, list):
             for place, part in enumerate(cast(list[Any], content)):
-                self._check_part(f"messages[{index}].content[{place}]", part)
+                check_part(f"messages[{index}].content[{place}]", part)
         elif content is not None:
             raise wrong(f"messages[{index}].content", "a string, a list of parts, or null")
         elif role in ("user", "system", "developer"):
             raise wrong(f"messages[{index}].content", "a string or a list of parts")
-
-    @staticmethod
-    def _check_part(where: str, part: Any) -> None:
-        if not isinstance(part, dict) or not isinstance(cast(Body, part).get("type"), str):
-            raise wrong(where, "an object with 'type'")
-        for kind in ("image_url", "video_url", "audio_url"):
-            media = cast(Body, part).get(kind)
-            url = cast(Body, media).get("url") if isinstance(media, dict) else media
-            if isinstance(url, str) and not url.startswith("data:"):
-                raise BadRequest(
-                    "Send media inside the request, as a 'data:' URL. The engine would have to fetch this address, "
-                    "and a request must not make it reach other hosts.",
-                    param=f"{where}.{kind}",
-                    code="remote_media_refused",
-                )
 
 
 DIALECT = Chat()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ringfence.core.catalog import Ability
-from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
+from ringfence.gateway.dialects.dialect import Body, check_shared, refuse_fields
+from ringfence.gateway.dialects.media import check_prompts, refuse_media
+
+CHAT_FIELDS = frozenset(("messages",))
 
 
 class Completions:
@@ -15,9 +18,9 @@ class Completions:
     rewrites = False
 
     def check(self, body: Body) -> None:
-        prompt = body.get("prompt")
-        if not isinstance(prompt, str | list):
-            raise wrong("prompt", "a string, or a list of strings or token ids")
+        check_prompts("prompt", body.get("prompt"))
+        refuse_fields(body, CHAT_FIELDS, "a prompt is continued; messages go to /v1/chat/completions")
+        refuse_media(body)
         check_shared(body)
 
     def prepare(self, body: Body) -> None:

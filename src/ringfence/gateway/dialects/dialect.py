@@ -19,9 +19,13 @@ REFUSED_FIELDS = frozenset(
         "extra_headers",
         "mock_response",
         "deployment_id",
+        "kv_transfer_params",
+        "bootstrap_host",
+        "bootstrap_port",
     )
 )
-"""Fields with which other gateways let a client choose where its text goes. Here the operator does that."""
+"""Fields with which other gateways, and engines that share their work, let a client choose where its text goes. Here
+the operator does that."""
 
 
 NOTHING = type(None)

@@ -8,7 +8,10 @@ from base64 import b64encode
 from typing import Any, cast
 
 from ringfence.core.catalog import Ability
-from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
+from ringfence.gateway.dialects.dialect import Body, check_shared, refuse_fields, wrong
+from ringfence.gateway.dialects.media import check_prompts, refuse_media
+
+CHAT_FIELDS = frozenset(("messages",))
 
 
 class Embeddings:
@@ -23,6 +26,9 @@ class Embeddings:
         given = body.get("input")
         if not isinstance(given, str | list) or not given:
             raise wrong("input", "a string, or a list of strings or token ids, not empty")
+        check_prompts("input", cast(Any, given))
+        refuse_fields(body, CHAT_FIELDS, "what is embedded stands in 'input'")
+        refuse_media(body)
         if body.get("encoding_format") not in (None, "float", "base64"):
             raise wrong("encoding_format", "'float' or 'base64'")
         if body.get("stream"):
