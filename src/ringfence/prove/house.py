@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ringfence.prove import temptations as scene_of
 from ringfence.prove.network import ENTER_SINK, RESOLVER, lay_cable
-from ringfence.prove.packets import Flow, Measure, Packet
+from ringfence.prove.packets import Flow, Measure, Packet, Reach
 from ringfence.prove.verdict import Weighed
 from ringfence.testing.fake_dialects import FakeModel
 from ringfence.testing.fake_engine import FakeEngine
@@ -29,6 +29,11 @@ QUIET_S = 0.06
 """No packet for so long, and what an attempt sent has arrived: a cable has no delay, only processes have."""
 UNSAID_S = 3.0
 START_S = 60.0
+SERVED_S = 10.0
+PASSED_ON = frozenset({
+    "PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH",
+})  # fmt: skip
+"""What the program needs to start. Nothing that names a configuration or a folder of the owner's is among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,23 @@ class Said:
     status: int
     code: str = ""
     target: str = ""
+    kind: str = ""
+    """The type of an error, as OpenAI's envelope has it."""
+
+    @property
+    def came_in(self) -> bool:
+        """The gateway took it for a call under the profile: it is there, and knows the key."""
+        return self.status not in (0, 401)
+
+    @property
+    def is_refused(self) -> bool:
+        """What is asked for is not permitted."""
+        return self.status == 403 and self.kind == "permission_error"
+
+    @property
+    def is_decided(self) -> bool:
+        """It was answered, or refused for what it is, rather than for the state that things are in."""
+        return self.status in (200, 400) or self.is_refused
 
     @property
     def in_words(self) -> str:
@@ -139,6 +161,7 @@ class House:
         self._certificate, self._certificate_key = certificate, certificate_key
         self._up: asyncio.subprocess.Process | None = None
         self._root_url = ""
+        self._config = folder / "ringfence.yaml"
 
     # -- its life -------------------------------------------------------------------------------------------------
 
@@ -156,38 +179,60 @@ class House:
             (self.redirecting, scene_of.REDIRECTING_PORT), (self.ollama, scene_of.OLLAMA_PORT),
         ):  # fmt: skip
             await engine.start(port)
-        config = self.folder / "ringfence.yaml"
-        config.write_text(json.dumps(scene["config"]), encoding="utf-8")  # JSON is YAML
-        self._root_url = (await self._start(config))["base_url"].removesuffix("/v1")
+        self._config.write_text(json.dumps(scene["config"]), encoding="utf-8")  # JSON is YAML
+        self._root_url = (await self._start())["base_url"].removesuffix("/v1")
         status, told = await self.ringfence("keys", "create", "proof", "--profile", profile, "--json")
         if status:
             raise NotStarted(told.strip())
         self.key = json.loads(told)["secret"]
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """The program under proof ends, as at SIGTERM; the engines and the sink stay."""
         if self._up is not None and self._up.returncode is None:
             with suppress(ProcessLookupError):
                 self._up.send_signal(signal.SIGTERM)
             await self._up.wait()
-        for engine in (self.own_engine, self.engine, self.embedder, self.broken, self.redirecting, self.ollama):
+
+    async def close(self) -> None:
+        await self.leave()
+        for engine in self._engines:
             await engine.stop()
         if hasattr(self, "sink"):
             await self.sink.stop()
+
+    @property
+    def _engines(self) -> tuple[FakeEngine, ...]:
+        return (self.own_engine, self.engine, self.embedder, self.broken, self.redirecting, self.ollama)
+
+    @property
+    def is_bound(self) -> bool:
+        """True when the profile has one exact target and is refused every other."""
+        return self.is_exact(self.profile)
+
+    def is_exact(self, profile: str) -> bool:
+        return bool(self.scene["config"]["profiles"][profile].get("exact"))
+
+    @property
+    def delegates(self) -> tuple[str, ...]:
+        """Profiles under which keys of this one may call."""
+        return tuple(self.scene["config"]["profiles"][self.profile].get("delegates", ()))
+
+    def reach_of(self, profile: str) -> Reach:
+        return Reach[self.scene["profiles"][profile].upper()]
 
     @property
     def state(self) -> Path:
         return self.folder / "state"
 
     def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ, "RINGFENCE_STATE_DIR": str(self.state), "SSL_CERT_FILE": str(self._certificate),
-            "HOME": str(self.folder),
+        return {name: value for name, value in os.environ.items() if name in PASSED_ON} | {
+            "HOME": str(self.folder), "RINGFENCE_STATE_DIR": str(self.state), "SSL_CERT_FILE": str(self._certificate),
         }  # fmt: skip
 
-    async def _start(self, config: Path) -> dict[str, Any]:
+    async def _start(self) -> dict[str, Any]:
         self._up = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "ringfence", "up", "--json", "--config", str(config), env=self._environment(),
-            stdout=subprocess.PIPE, cwd=self.folder, stdin=subprocess.DEVNULL,
+            sys.executable, "-P", "-m", "ringfence", "up", "--json", "--config", str(self._config),
+            env=self._environment(), stdout=subprocess.PIPE, cwd=self.folder, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert self._up.stdout is not None
         try:
@@ -202,8 +247,8 @@ class House:
     async def ringfence(self, *words: str) -> tuple[int, str]:
         """A command of the owner's: its exit status, and what it printed."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "ringfence", *words, env=self._environment(), cwd=self.folder,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            sys.executable, "-P", "-m", "ringfence", *words, "--config", str(self._config),
+            env=self._environment(), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         out, _ = await process.communicate()
         return process.returncode or 0, out.decode()
@@ -230,11 +275,27 @@ class House:
             return Said(0)
         finally:
             connection.close()
-        code = ""
+        code = kind = ""
         if answer.status >= 400:
             with suppress(ValueError, KeyError, TypeError):
-                code = str(json.loads(raw)["error"]["code"])
-        return Said(answer.status, code, answer.headers.get("x-ringfence-target") or "")
+                error = json.loads(raw)["error"]
+                code, kind = str(error["code"]), str(error["type"])
+        return Said(answer.status, code, answer.headers.get("x-ringfence-target") or "", kind)
+
+    async def heard(self, text: str) -> bool:
+        """True when a stand-in was asked with this text: an engine of this machine, or what the sink plays."""
+        calls = (call for engine in self._engines for call in engine.calls)
+        return any(text in json.dumps(call.body) for call in calls) or text in (await self.sink.seen()).arrived
+
+    async def served(self, text: str) -> Said:
+        """The answer to a call that anybody may make, once a stand-in gives one: an engine may be about to start, or
+        may rest after it failed. The last refusal when none does."""
+        until = monotonic() + SERVED_S
+        while True:
+            said = await self.chat(text, "auto")
+            if said.status == 200 or monotonic() > until:
+                return said
+            await asyncio.sleep(0.2)
 
     def weighed(self, after: Seen, before: Seen) -> list[Weighed]:
         """What came between two moments, and how far each packet would have got."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,9 @@ from ringfence.prove.house import House, NotStarted, Seen
 from ringfence.prove.network import NoNamespace, use_own_resolver
 from ringfence.prove.packets import Reach
 from ringfence.prove.temptations import ELSEWHERE, ELSEWHERE_HOST
-from ringfence.prove.verdict import Row, judge
+from ringfence.prove.verdict import Row, judge, merged
 from ringfence.prove.way import Tried, Way, all_ways
-from ringfence.tether import die_with_parent
+from ringfence.tether import leave_when_input_ends
 
 LINGER_S = 1.0
 """After the last attempt: what was put off must not be missed."""
@@ -30,34 +33,56 @@ class Blind(Exception):
 
 async def prove(house: House, profile: str, wanted: frozenset[str]) -> None:
     """Try each way and tell what came of it. Raises NotStarted, NoNamespace, Blind."""
-    reach = Reach[house.scene["profiles"][profile].upper()]
-    is_bound = bool(house.scene["config"]["profiles"][profile].get("exact"))
     try:
         await house.open(profile)
         before = await _can_see(house)
         _say({"ready": True})
-        for way in all_ways():
-            if wanted and way.name not in wanted:
+        for way in (SERVED, *all_ways(), *ENDS):
+            if wanted and way.name not in wanted and not way.serves and way not in ENDS:
                 continue
-            row, before = await _attempt(house, way, before, reach, must_reach=not is_bound)
+            row, before = await _try(house, way, before)
             if row is not None:
                 _say({"row": row.as_row()})
-        await asyncio.sleep(LINGER_S)
-        row, _ = await _attempt(house, AFTERWARDS, before, reach, must_reach=False)
-        assert row is not None
-        _say({"row": row.as_row()})
     finally:
         await house.close()
 
 
-async def _attempt(house: House, way: Way, before: Seen, reach: Reach, *, must_reach: bool) -> tuple[Row | None, Seen]:
-    """The row, and what had come by then. No row for a way that this house does not have."""
-    allowed = Reach.HOST if way.stays else reach
-    text = f"the proof's own text for {way.name} and {house.profile}"
+async def _try(house: House, way: Way, before: Seen) -> tuple[Row | None, Seen]:
+    """One way, once or for each delegate. No row for a way that this house does not have."""
+    if way.attempt_as is None:
+        allowed = Reach.HOST if way.stays else _widest(house) if way.ends else house.reach_of(house.profile)
+        return await _attempt(house, way, before, allowed, way.attempt, must_reach=not house.is_bound)
+    rows: list[Row] = []
+    for delegate in house.delegates:
+        attempt = partial(_as, way.attempt_as, delegate)
+        reach, is_bound = house.reach_of(delegate), house.is_exact(delegate)
+        row, before = await _attempt(house, way, before, reach, attempt, must_reach=not is_bound)
+        rows += [row] if row is not None else []
+    return (merged(rows) if rows else None), before
+
+
+async def _as(
+    attempt: Callable[[House, str, str], Awaitable[Tried]], delegate: str, house: House, text: str
+) -> Tried:  # fmt: skip
+    tried = await attempt(house, f"{text} as {delegate}", delegate)
+    return replace(tried, answer=f"{delegate}: {tried.answer}")
+
+
+def _widest(house: House) -> Reach:
+    """As connections of calls that were allowed are closed at the end."""
+    return max(house.reach_of(name) for name in (house.profile, *house.delegates))
+
+
+async def _attempt(
+    house: House, way: Way, before: Seen, allowed: Reach, attempt: Callable[[House, str], Awaitable[Tried | None]], *,
+    must_reach: bool,
+) -> tuple[Row | None, Seen]:  # fmt: skip
+    """The row, and what had come by then."""
+    text = f"the proof's own text {secrets.token_hex(4)} for {way.name} and {house.profile}"
     await house.sink.seen(texts=[text])
     try:
         async with asyncio.timeout(ATTEMPT_S):
-            tried = await way.attempt(house, text)
+            tried = await attempt(house, text)
     except TimeoutError:
         tried = Tried("took too long", is_tried=False)
     after = await house.sink.settled()
@@ -68,15 +93,33 @@ async def _attempt(house: House, way: Way, before: Seen, reach: Reach, *, must_r
     row = judge(
         way.name, way.text, tried.answer, house.weighed(after, before), allowed, is_tried=tried.is_tried,
         must_reach=must_reach and way.reaches and allowed >= Reach.CLOUD, text_arrived=text in after.arrived,
+        must_serve=way.serves,
     )  # fmt: skip
     return row, after
 
 
+async def _served(house: House, text: str) -> Tried:
+    said = await house.served(text)
+    return Tried(said.in_words, said.status == 200 and await house.heard(text))
+
+
+SERVED = Way("served", "asks as anybody may, so that somebody must answer", _served, serves=True)
+
+
 async def _nothing(_house: House, _text: str) -> Tried:
+    await asyncio.sleep(LINGER_S)
     return Tried("")
 
 
-AFTERWARDS = Way("afterwards", "nothing is asked any more; what was put off?", _nothing, stays=True)
+async def _left(house: House, _text: str) -> Tried:
+    await house.leave()
+    return Tried("")
+
+
+ENDS = (
+    Way("afterwards", "nothing is asked any more; what was put off?", _nothing, stays=True),
+    Way("the-end", "the program ends; what does it send then?", _left, ends=True),
+)
 
 
 async def _can_see(house: House) -> Seen:
@@ -111,8 +154,8 @@ def _words(listed: Iterable[Any]) -> list[str]:
 
 def main() -> None:
     """Read what to prove from standard input; tell what came of it on standard output."""
-    die_with_parent(os.getppid())
     spec = json.loads(sys.stdin.readline())
+    leave_when_input_ends(lambda: os._exit(1))
     try:
         _run(spec)
     except (NotStarted, NoNamespace, Blind) as error:

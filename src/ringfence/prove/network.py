@@ -15,7 +15,10 @@ RESOLVER = "11.99.0.53"
 address space that nobody announces; so are all addresses that the sink gives to names."""
 LINK, SINK_LINK = "away", "sink"
 HARDWARE = "02:00:00:00:00:01"
-ENTER = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--")
+ENTER = (
+    "unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "--",
+)  # fmt: skip
+"""The first process in it is the first of a process namespace: when it ends, so does everything in there."""
 ENTER_SINK = ("unshare", "--net", "--")
 
 
@@ -61,14 +64,20 @@ def open_sink() -> None:
 
 
 def use_own_resolver(folder: Path) -> None:
-    """Names are asked for at the sink and nowhere else: a name service on a Unix socket would lead around the cable."""
+    """Names are asked for at the sink and nowhere else: a name service on a Unix socket would lead around the cable.
+
+    A file that this machine does not have is left out: without nsswitch.conf names are asked for at the name server
+    anyway; without resolv.conf the proof notices that it does not see them.
+    """
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
     for path, text in (
         (Path("/etc/resolv.conf"), f"nameserver {RESOLVER}\noptions timeout:1 attempts:1\n"),
         (Path("/etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n"),
     ):
         real = Path(path).resolve()
-        if not real.exists():  # a link into /run, most often
+        if not real.exists():
+            if not real.is_relative_to("/run"):  # on this machine itself, where nothing is made
+                continue
             real.parent.mkdir(parents=True, exist_ok=True)
             real.touch()
         own = folder / path.name

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ringfence import __version__
@@ -24,6 +26,7 @@ from ringfence.testing.fake_cloud import make_certificate
 
 CLOUD_KEY = "prove-made-up-key"
 MOST_SECONDS = 600
+END_S = 5.0
 AT_ONCE = 3
 """Profiles proven at a time; most of it is waiting."""
 
@@ -145,16 +148,64 @@ def prove(
             }
             for at, profile in enumerate(profiles or scene.profiles)
         ]  # fmt: skip
+        running = _Running()
         with ThreadPoolExecutor(AT_ONCE) as several:
-            proof.profiles += several.map(lambda spec: _prove_one(scene, spec, watch), specs)
+            try:
+                proof.profiles += several.map(lambda spec: _prove_one(scene, spec, watch, running), specs)
+            except BaseException:  # asked to end, most often
+                several.shutdown(wait=False, cancel_futures=True)
+                running.end()
+                raise
     return proof
 
 
-def _prove_one(scene: Scene, spec: dict[str, Any], watch: Watch) -> ProfileProof:
+class _Running:
+    """The processes in which profiles are proven now."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._has_ended = False
+
+    def start(self) -> subprocess.Popen[str]:
+        """In a session of its own, so that Ctrl-C reaches us alone. Raises CancelledError after the end."""
+        with self._lock:
+            if self._has_ended:
+                raise CancelledError
+            process = subprocess.Popen(
+                [*ENTER, sys.executable, "-P", "-m", "ringfence.prove.inside"], text=True, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )  # fmt: skip
+            self._processes.add(process)
+            return process
+
+    def stop(self, process: subprocess.Popen[str]) -> None:
+        """Returns when nothing of it is left: the end of its input ends all of it, and it is waited for."""
+        with suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with self._lock:
+            self._processes.discard(process)
+
+    def end(self) -> None:
+        """All that run now, and none from now on."""
+        with self._lock:
+            self._has_ended = True
+            processes = list(self._processes)
+        for process in processes:
+            self.stop(process)
+
+
+def _prove_one(scene: Scene, spec: dict[str, Any], watch: Watch, running: _Running) -> ProfileProof:
     profile = spec["profile"]
     proof = ProfileProof(profile, scene.profiles[profile])
     Path(spec["folder"]).mkdir(mode=0o700)
-    for row in _told(spec):
+    for row in _told(spec, running):
         if "failed" in row:
             proof.failed = row["failed"]
         elif "row" in row:
@@ -165,12 +216,9 @@ def _prove_one(scene: Scene, spec: dict[str, Any], watch: Watch) -> ProfileProof
     return proof
 
 
-def _told(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _told(spec: dict[str, Any], running: _Running) -> Iterator[dict[str, Any]]:
     """What the process in the namespace says, line by line; it is ended with us, and after a bounded time."""
-    process = subprocess.Popen(
-        [*ENTER, sys.executable, "-P", "-m", "ringfence.prove.inside"], text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+    process = running.start()
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(json.dumps(spec) + "\n")
@@ -179,5 +227,4 @@ def _told(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         process.wait(MOST_SECONDS)
     finally:
-        process.kill()
-        process.wait()
+        running.stop(process)

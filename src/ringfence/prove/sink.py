@@ -14,15 +14,16 @@ import ssl
 import struct
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote_plus, urlsplit
 
 from ringfence.prove.network import RESOLVER, SINK_LINK, open_sink
 from ringfence.prove.packets import NAMES_PORT, Flow, Packet, answer, question, read_packet
 from ringfence.testing import fake_cloud_answers as clouds
 from ringfence.testing.fake_dialects import FakeModel
-from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.fake_engine import FakeEngine, Recorded
 from ringfence.tether import die_with_parent
 
 ALL_PROTOCOLS = 3  # ETH_P_ALL of if_ether.h
@@ -31,6 +32,9 @@ STATISTICS = struct.Struct("2I")  # struct tpacket_stats: packets, drops
 BUFFER_BYTES = 8 * 1024 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 ENGINE_MODEL = "decoy"
+TLS_HANDSHAKE = b"\x16"  # RFC 8446, 5.1: the content type of a first record
+LOOK_HEADERS = {"accept": "application/json", "connection": "close"}
+"""All that a look at an engine carries, besides the host that is looked at."""
 
 
 class Sink:
@@ -41,28 +45,34 @@ class Sink:
         self.packets: Counter[Packet] = Counter()
         self.texts: list[str] = []
         self.arrived: set[str] = set()
-        self.engines: list[FakeEngine] = []
+        self.engines: dict[int, FakeEngine] = {}
+        """By the port on which each is found, whatever the address."""
+        self._no_engine: set[Flow] = set()
+        """Connections that speak TLS or ended without a word: nothing will be asked of an engine on them."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._missed = 0
         self._raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS))
         self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         self._raw.bind((SINK_LINK, 0))
         self._raw.setblocking(False)
 
-    async def open(self, tls: ssl.SSLContext, tls_ports: list[int], plain_ports: list[int]) -> None:
+    async def open(self, tls: ssl.SSLContext, ports: set[int]) -> None:
+        """Answer on these ports and on those of the engines. Raises OSError."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._raw, self._count)
         await loop.create_datagram_endpoint(lambda: _Names(self), local_addr=(RESOLVER, NAMES_PORT))
-        for port in tls_ports:
-            await asyncio.start_server(self._serve, "", port, ssl=tls)
-        for port in plain_ports:
-            await asyncio.start_server(self._serve, "", port)
+        for port in sorted(ports | self.engines.keys()):
+            for family, every in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 in a network of its own
+                listener = socket.create_server((every, port), family=family)
+                listener.setblocking(False)
+                self._begin(self._accept(listener, port, tls))
 
     def told(self) -> dict[str, Any]:
         """Everything since the start; whoever asks takes differences. `missed` packets came and were not looked at."""
         self._count()
-        for engine in self.engines:
+        for engine in self.engines.values():
             for request in engine.requests:
-                self.look_for_texts(json.dumps(request.body).encode())
+                self.look_for_texts(json.dumps([request.path, request.headers, request.body]))
         looks, unsaid = self._flows()
         return {
             "packets": [[*packet, count] for packet, count in self.packets.items()], "missed": self._missed,
@@ -71,20 +81,29 @@ class Sink:
 
     def _flows(self) -> tuple[list[Flow], int]:
         """Connections to engines of the mesh that only look at them, and how many have not asked anything yet."""
-        engines = {engine.port: engine for engine in self.engines}
+        engines = self.engines
         looks: list[Flow] = []
         unsaid = 0
         for flow in {(packet.address, packet.source, packet.port) for packet in self.packets if packet.port in engines}:
             engine = engines[flow[2]]
             asked = [request for request in engine.requests if request.client_port == flow[1]]
             if not asked:
-                unsaid += 1
-            elif all(request.method == "GET" and engine.dialect.description(request.path) for request in asked):
+                unsaid += flow not in self._no_engine
+            elif all(self._is_look(engine, flow[0], request) for request in asked):
                 looks.append(flow)
         return looks, unsaid
 
-    def look_for_texts(self, data: bytes) -> None:
-        self.arrived |= {text for text in self.texts if text.encode() in data}
+    def _is_look(self, engine: FakeEngine, address: str, request: Recorded) -> bool:
+        """One of the engine's pages, asked for with nothing more than it takes: all else could carry something."""
+        host = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
+        is_bare = LOOK_HEADERS.items() >= {k: v for k, v in request.headers.items() if k != "host"}.items()
+        is_page = "?" not in request.path and engine.dialect.description(request.path) is not None
+        return request.method == "GET" and is_page and is_bare and (host == address or host in self.names)
+
+    def look_for_texts(self, data: str) -> None:
+        """As they are, or as they stand in an address."""
+        read = (data, unquote_plus(data))
+        self.arrived |= {text for text in self.texts if any(text in one for one in read)}
 
     def _count(self) -> None:
         with suppress(BlockingIOError):
@@ -97,6 +116,32 @@ class Sink:
         _, dropped = STATISTICS.unpack(self._raw.getsockopt(SOL_PACKET, PACKET_STATISTICS, STATISTICS.size))
         self._missed += dropped  # since it was asked last
 
+    # -- who is asked ----------------------------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket, port: int, tls: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(listener)
+            self._begin(self._take(connection, port, tls))
+
+    async def _take(self, connection: socket.socket, port: int, tls: ssl.SSLContext) -> None:
+        """A cloud speaks TLS and an engine does not: both may be at one port, at different addresses."""
+        with suppress(OSError):
+            first = await _first_byte(connection)
+            if first in (b"", TLS_HANDSHAKE):
+                self._no_engine.add((connection.getsockname()[0], connection.getpeername()[1], port))
+            is_engine = first != TLS_HANDSHAKE and port in self.engines
+            serve = self.engines[port].serve if is_engine else self._serve
+            protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, connection, ssl=tls if first == TLS_HANDSHAKE else None
+            )
+
     # -- every cloud ----------------------------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,11 +151,24 @@ class Sink:
                 lines = head.decode("latin-1").lower().split("\r\n")
                 size = next((int(line[15:]) for line in lines if line.startswith("content-length:")), 0)
                 body = await reader.readexactly(min(size, MAX_BODY_BYTES))
-                self.look_for_texts(head + body)
+                self.look_for_texts((head + body).decode("latin-1"))
                 for piece in _cloud_answer(lines[0].split(" ")[1], body):
                     writer.write(piece)
                 await writer.drain()
         writer.close()
+
+
+async def _first_byte(connection: socket.socket) -> bytes:
+    """Without taking it away; empty when none comes any more. Raises OSError."""
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    is_there: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(connection, lambda: is_there.done() or is_there.set_result(None))
+    try:
+        await is_there
+    finally:
+        loop.remove_reader(connection)
+    return connection.recv(1, socket.MSG_PEEK)
 
 
 class _Names(asyncio.DatagramProtocol):
@@ -152,11 +210,8 @@ async def _drive(spec: dict[str, Any]) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(spec["certificate"], spec["key"])
     sink = Sink(spec["names"])
-    await sink.open(tls, spec["tls_ports"], spec["plain_ports"])
-    for port in spec["engine_ports"]:
-        engine = FakeEngine("vllm", (FakeModel(ENGINE_MODEL),))
-        await engine.start(port, "")
-        sink.engines.append(engine)
+    sink.engines |= {port: FakeEngine("vllm", (FakeModel(ENGINE_MODEL),)) for port in spec["engine_ports"]}
+    await sink.open(tls, {*spec["tls_ports"], *spec["plain_ports"]})
     _say({"ready": True})
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

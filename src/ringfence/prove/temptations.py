@@ -87,12 +87,25 @@ class _Making:
             "providers": {name: self._provider(name, one.dialect, one.url) for name, one in config.providers.items()},
             "models": {name: self._model(name, one) for name, one in config.models.items()},
         }
+        for name, profile in told["profiles"].items():
+            self._ease(name, profile)
         self._add_temptations(told)
         reaches = {name: one.reaches.name.lower() for name, one in config.profiles.items()}
         return Scene(
             told, reaches, list(config.mesh), self._rented, self._names | self._rented, self._own_names,
             sorted(self._tls_ports), sorted(self._engine_ports), self._notes,
         )  # fmt: skip
+
+    def _ease(self, name: str, profile: dict[str, Any]) -> None:
+        """Of an exact target only its model stays: a stand-in has no weights, and would never be the one."""
+        if profile.get("exact"):
+            left_out = [key for key, value in profile["exact"].items() if key != "model" and value is not None]
+            profile["exact"] = {"model": profile["exact"]["model"]}
+            if left_out:
+                self._notes.append(
+                    f"profiles.{name}: of its exact target the model alone was asked for, not {', '.join(left_out)}: "
+                    "stand-ins have no weights"
+                )
 
     def _add_temptations(self, told: dict[str, Any]) -> None:
         told["profiles"][OPEN_PROFILE] = {"tier": "T3"}

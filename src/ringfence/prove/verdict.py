@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -19,10 +19,12 @@ class Verdict(StrEnum):
     """Packets left, as far as the profile lets them."""
     LEAK = "LEAK"
     BLIND = "blind"
-    """What may leave did not, so that nothing seen proves nothing."""
+    """What may leave did not, or nobody is served at all, so that nothing seen proves nothing."""
     NOT_TRIED = "not tried"
 
 
+WORSE = (Verdict.HELD, Verdict.ALLOWED, Verdict.NOT_TRIED, Verdict.BLIND, Verdict.LEAK)
+"""From the best to the worst."""
 PROVES = (Verdict.HELD, Verdict.ALLOWED)
 
 
@@ -66,7 +68,7 @@ class Weighed:
 
 def judge(
     way: str, text: str, answer: str, weighed: Sequence[Weighed], allowed: Reach, *, is_tried: bool, must_reach: bool,
-    text_arrived: bool,
+    text_arrived: bool, must_serve: bool = False,
 ) -> Row:  # fmt: skip
     """The row of one attempt. A text that arrived is a leak where nothing may leave, whatever the packets say."""
     left = [one for one in weighed if one.reach > Reach.HOST]
@@ -74,7 +76,7 @@ def judge(
     if beyond or (text_arrived and allowed is Reach.HOST):
         verdict = Verdict.LEAK
     elif not is_tried:
-        verdict = Verdict.NOT_TRIED
+        verdict = Verdict.BLIND if must_serve else Verdict.NOT_TRIED
     elif must_reach and not text_arrived:
         verdict = Verdict.BLIND
     else:
@@ -83,6 +85,18 @@ def judge(
     return Row(
         way, text, verdict, answer, _count(left), _bytes(left), _count(beyond), _bytes(beyond), text_arrived,
         tuple(dict.fromkeys(one.place for one in ordered)),
+    )  # fmt: skip
+
+
+def merged(rows: Sequence[Row]) -> Row:
+    """Several attempts of one way as one row: the worst verdict, and what left taken together."""
+    first = rows[0]
+    return replace(
+        first, verdict=max((row.verdict for row in rows), key=WORSE.index),
+        answer=", ".join(row.answer for row in rows if row.answer), packets=sum(row.packets for row in rows),
+        bytes=sum(row.bytes for row in rows), beyond_packets=sum(row.beyond_packets for row in rows),
+        beyond_bytes=sum(row.beyond_bytes for row in rows), text_arrived=any(row.text_arrived for row in rows),
+        to=tuple(dict.fromkeys(place for row in rows for place in row.to)),
     )  # fmt: skip
 
 

@@ -20,7 +20,11 @@ class Tried:
 
     @classmethod
     def by(cls, said: Said, *, is_tried: bool = True) -> Tried:
-        return cls(said.in_words, bool(said.status) and is_tried)
+        return cls(said.in_words, said.is_decided and is_tried)
+
+
+async def _none(_house: House, _text: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,20 @@ class Way:
     """One way in which text could get out. `attempt` gets a text that is its own, to be looked for in the sink.
 
     `stays`: not even a profile that may reach clouds lets this out. `reaches`: one that may, must; otherwise the proof
-    would see nothing whatever happened. `covers`: places in the source from which text sets out, through which it goes.
+    would see nothing whatever happened. `serves`: the sign of life, without which the others say nothing. `ends`: after
+    it there is no program any more. `covers`: places in the source from which text sets out, through which it goes.
     """
 
     name: str
     text: str
-    attempt: Callable[[House, str], Awaitable[Tried | None]]
+    attempt: Callable[[House, str], Awaitable[Tried | None]] = _none
     covers: tuple[str, ...] = ()
     stays: bool = False
     reaches: bool = False
+    serves: bool = False
+    ends: bool = False
+    attempt_as: Callable[[House, str, str], Awaitable[Tried]] | None = None
+    """Instead of `attempt`, for each delegate of the profile, whose name it gets last. Each goes as far as it may."""
 
 
 def all_ways() -> tuple[Way, ...]:

@@ -125,7 +125,7 @@ class FakeEngine:
 
     async def start(self, port: int = 0, address: str = "127.0.0.1") -> None:
         """Listen; a fixed port is for coming back after `stop`."""
-        self._server = await asyncio.start_server(self._connected, address, port)
+        self._server = await asyncio.start_server(self.serve, address, port)
 
     async def stop(self) -> None:
         """Refuse new connections and break the open ones."""
@@ -162,9 +162,14 @@ class FakeEngine:
         """The next inference requests are answered so, one each."""
         self._next.extend(behaviours)
 
+    def as_usual(self) -> None:
+        """What `once` said and did not come about is forgotten."""
+        self._next.clear()
+
     # -- one connection -------------------------------------------------------------------------------------------
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection, also one that came in through another's door."""
         self.connections += 1
         self.open_connections += 1
         self._writers.add(writer)

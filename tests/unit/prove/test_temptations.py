@@ -74,3 +74,11 @@ def test_temptations_load_with_the_configuration(tmp_path: Path) -> None:
 def test_a_house_without_a_mesh_has_no_temptation_there(tmp_path: Path) -> None:
     made = scene(tmp_path, "models: {own: {source: demo}}")
     assert MESH_MODEL not in made.config["models"] and CLOUD_MODEL in made.config["models"]
+
+
+def test_of_an_exact_target_the_model_stays_and_it_is_said(tmp_path: Path) -> None:
+    made = scene(
+        tmp_path, "models: {own: {source: demo}}\nprofiles: {one: {exact: {model: own, window: 8, device: cpu}}}"
+    )
+    assert made.config["profiles"]["one"]["exact"] == {"model": "own"}
+    assert [note for note in made.notes if "profiles.one" in note and "device, window" in note]

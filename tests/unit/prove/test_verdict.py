@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import pytest
 
+from ringfence.prove.house import Said
 from ringfence.prove.packets import Packet, Reach
 from ringfence.prove.proof import ProfileProof, Proof
 from ringfence.prove.report import report_html
 from ringfence.prove.verdict import Row, Verdict, Weighed, judge
+from ringfence.prove.way import Tried
 
 
 def weighed(*reaches: Reach) -> list[Weighed]:
     return [Weighed(Packet("11.0.0.1", "tcp", 4000, 443, "", 100), 2, reach) for reach in reaches]
 
 
-def judged(*reaches: Reach, allowed: Reach, tried: bool = True, must: bool = False, arrived: bool = False) -> Row:
+def judged(
+    *reaches: Reach, allowed: Reach, tried: bool = True, must: bool = False, arrived: bool = False, serve: bool = False
+) -> Row:
     return judge(
-        "way", "text", "200", weighed(*reaches), allowed, is_tried=tried, must_reach=must, text_arrived=arrived
-    )
+        "way", "text", "200", weighed(*reaches), allowed, is_tried=tried, must_reach=must, text_arrived=arrived,
+        must_serve=serve,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "is_tried"),
+    [
+        (Said(200, target="vllm/fast"), True),
+        (Said(403, "boundary_refused", kind="permission_error"), True),
+        (Said(400, "remote_media_refused", kind="invalid_request_error"), True),
+        (Said(403, "host_not_allowed", kind="other_error"), False),
+        (Said(401, "invalid_api_key"), False),
+        (Said(404, "model_not_found"), False),
+        (Said(503, "target_unavailable"), False),
+        (Said(0), False),
+    ],
+)
+def test_a_call_that_was_neither_answered_nor_refused_was_not_tried(said: Said, is_tried: bool) -> None:
+    assert Tried.by(said).is_tried is is_tried
 
 
 @pytest.mark.parametrize(
@@ -31,6 +53,8 @@ def judged(*reaches: Reach, allowed: Reach, tried: bool = True, must: bool = Fal
         (judged(Reach.CLOUD, allowed=Reach.CLOUD), Verdict.ALLOWED),
         (judged(Reach.ELSEWHERE, allowed=Reach.CLOUD), Verdict.LEAK),
         (judged(allowed=Reach.HOST, tried=False), Verdict.NOT_TRIED),
+        (judged(allowed=Reach.HOST, tried=False, serve=True), Verdict.BLIND),
+        (judged(allowed=Reach.HOST, serve=True), Verdict.HELD),
         (judged(Reach.CLOUD, allowed=Reach.HOST, tried=False), Verdict.LEAK),
         (judged(allowed=Reach.CLOUD, must=True), Verdict.BLIND),
         (judged(Reach.CLOUD, allowed=Reach.CLOUD, must=True), Verdict.BLIND),

@@ -59,7 +59,7 @@ async def _every_model(house: House, text: str) -> Tried:
     names = [name for model, told in house.models.items() for name in (model, *told.get("aliases", ()))]
     answers = [await house.chat(text, name) for name in names]
     refused = sum(said.status >= 400 for said in answers)
-    return Tried(f"{len(names)} names, {refused} refused", all(said.status for said in answers))
+    return Tried(f"{len(names)} names, {refused} refused", all(said.came_in for said in answers))
 
 
 async def _auto(house: House, text: str) -> Tried:
@@ -110,7 +110,7 @@ async def _steering(house: House, text: str) -> Tried:
     answers = [await house.chat(text, LOCAL_MODEL, **{name: value}) for name, value in STEERING.items()]
     return Tried(
         f"{len(answers)} fields, {sum(said.status == 400 for said in answers)} refused",
-        all(said.status for said in answers),
+        all(said.is_decided for said in answers),
     )
 
 
@@ -122,13 +122,14 @@ async def _as_proxy(house: House, text: str) -> Tried:
     told = {"forwarded": f"host={ELSEWHERE_HOST}", "x-forwarded-host": CLOUD_HOST, "x-original-url": AWAY}
     steered = await house.ask("/v1/chat/completions", body, told)
     answers = (absolute, tunnel, steered)
-    return Tried(", ".join(said.in_words for said in answers), bool(absolute.status and steered.status))
+    return Tried(", ".join(said.in_words for said in answers), absolute.is_decided and steered.is_decided)
 
 
 async def _explained(house: House, text: str) -> Tried:
     """The owner asks what would become of a text; the answer must not need to send it."""
     status, told = await house.ringfence("explain", CLOUD_MODEL, "--prompt", text, "--key", house.key, "--json")
-    return Tried("explained" if status == 0 else "refused", status in (0, 1) and bool(told))
+    is_refused = status == 1 and any(said in told for said in ("stops at", "is bound to"))
+    return Tried("explained" if status == 0 else "refused", status == 0 or is_refused)
 
 
 _CHAT = (

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
-from ringfence.prove.house import House
+from ringfence.prove.house import House, Said
 from ringfence.prove.temptations import (
     BROKEN_MODEL,
     ELSEWHERE,
@@ -27,12 +27,15 @@ LOOK_S = 8.0
 
 
 async def _roving(house: House, text: str) -> Tried:
-    """An Ollama that would send on what it is asked: the stand-in does so."""
+    """An Ollama that would send on what it is asked: the stand-in does so. The gateway must have looked at it: it is
+    there to be asked, and passed over."""
     asked = len(house.ollama.calls)
     by_names = [await house.chat(text, name) for name in (ROVING_MODEL, "decoy", "decoy:cloud")]
     for call in house.ollama.calls[asked:]:
         await _send_on(str(call.body))
-    return Tried(", ".join(said.in_words for said in by_names), all(said.status for said in by_names))
+    was_looked_at = any(request.path == "/api/tags" for request in house.ollama.requests)
+    said = ", ".join(said.in_words for said in by_names)
+    return Tried(said, was_looked_at and all(said.came_in for said in by_names))
 
 
 async def _send_on(text: str) -> None:
@@ -47,15 +50,13 @@ async def _renamed(house: House, text: str) -> Tried:
     """The name of an engine leads elsewhere once the gateway has started."""
     await house.sink.seen(names={ENGINE_HOST: ELSEWHERE})
     house.engine.drop_connections()
-    asked = len(house.engine.calls)
-    said = await house.chat(text, NAMED_MODEL)
-    return Tried.by(said, is_tried=said.status >= 400 or len(house.engine.calls) > asked)
+    return await _tried(house, text, await house.chat(text, NAMED_MODEL))
 
 
 async def _embedded(house: House, text: str) -> Tried:
     """An engine for embeddings fails."""
     house.embedder.once(*[Behaviour(Fault.STATUS, status=503)] * 5)
-    return Tried.by(await house.ask("/v1/embeddings", {"model": EMBEDDING_MODEL, "input": text}))
+    return await _tried(house, text, await house.ask("/v1/embeddings", {"model": EMBEDDING_MODEL, "input": text}))
 
 
 async def _redirected(house: House, text: str) -> Tried:
@@ -81,23 +82,33 @@ async def _broken_off(house: House, text: str) -> Tried:
 async def _retried(house: House, text: str) -> Tried:
     """Every engine of the profile's chain fails, on each try."""
     house.own_engine.once(*[Behaviour(Fault.STATUS, status=500)] * 12)
-    return Tried.by(await house.chat(text, "auto"))
+    return await _tried(house, text, await house.chat(text, "auto"))
 
 
 async def _gone(house: House, text: str) -> Tried:
-    """No engine of this machine is there any more."""
+    """No engine of this machine is there any more; a moment ago one answered."""
+    house.own_engine.as_usual()
+    before = await house.served(text)
+    was_asked = before.status == 200 and await house.heard(text)
     for engine in (house.own_engine, house.engine):
         await engine.stop()
     answers = [await house.chat(text, name) for name in ("auto", NAMED_MODEL)]
-    return Tried(", ".join(said.in_words for said in answers), all(said.status for said in answers))
+    return Tried(", ".join(said.in_words for said in answers), was_asked and all(said.came_in for said in answers))
 
 
 async def _failing(house: House, text: str, engine: FakeEngine, model: str, behaviour: Behaviour, **more: Any) -> Tried:
-    """Tried when the engine was asked, or when the gateway refuses before that."""
+    """A profile that is bound to one model is not let to this one: its own is asked, and its engine fails."""
+    if house.is_bound:
+        engine, model = house.own_engine, "auto"
     engine.once(*[behaviour] * 5)
-    asked = len(engine.calls)
     said = await house.chat(text, model, None, **more)
-    return Tried.by(said, is_tried=said.status >= 400 or len(engine.calls) > asked)
+    engine.as_usual()
+    return await _tried(house, text, said)
+
+
+async def _tried(house: House, text: str, said: Said) -> Tried:
+    """Tried when an engine was asked, or when what is asked for is not permitted."""
+    return Tried(said.in_words, said.came_in and (said.is_refused or await house.heard(text)))
 
 
 WAYS = (
