@@ -27,6 +27,7 @@ from ringfence.testing.fake_cloud import make_certificate
 CLOUD_KEY = "prove-made-up-key"
 MOST_SECONDS = 600
 END_S = 5.0
+DELEGATES, THE_END = "delegates", "the-end"
 AT_ONCE = 3
 """Profiles proven at a time; most of it is waiting."""
 
@@ -39,6 +40,10 @@ class ProfileProof:
     boundary: str
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     failed: str = ""
+    clouds: list[str] = field(default_factory=list[str])
+    """Hosts of the owner's rented clouds that it may reach."""
+    delegates: dict[str, str] = field(default_factory=dict[str, str])
+    """Profiles that its keys may call as, and how far each reaches."""
 
     @property
     def is_proven(self) -> bool:
@@ -67,13 +72,25 @@ class ProfileProof:
             return f"{self.profile} leaks by: {', '.join(leaks)}"
         if self.open_ways:
             return f"{self.profile} is not proven: {', '.join(row['way'] for row in self.open_ways)}"
-        packets = sum(row["packets"] for row in self.rows)
-        if not packets:
-            return f"Nothing left for {self.profile}: {len(self.rows)} ways were tried, and not one packet got out."
-        return (
-            f"For {self.profile}, packets went where its configuration lets them ({self.boundary}) and nowhere else: "
-            f"{len(self.rows)} ways were tried."
-        )
+        own = [row for row in self.rows if row["way"] not in (DELEGATES, *(self.delegates and (THE_END,)))]
+        if any(row["packets"] for row in own):
+            where = f"{self.boundary}: {', '.join(self.clouds)}" if self.clouds else self.boundary
+            return (
+                f"For {self.profile}, packets went where its configuration lets them ({where}) and nowhere else: "
+                f"{len(self.rows)} ways were tried.{self._for_delegates}"
+            )
+        nothing = f"Nothing left for {self.profile}: {len(self.rows)} ways were tried, and not one packet got out"
+        return f"{nothing} in its own name.{self._for_delegates}" if self._for_delegates else f"{nothing}."
+
+    @property
+    def _for_delegates(self) -> str:
+        """What its keys may do as others, where those reach beyond this machine."""
+        wider = [f"{name} ({reach})" for name, reach in self.delegates.items() if reach != "host"]
+        if not wider:
+            return ""
+        row = next((row for row in self.rows if row["way"] == DELEGATES), None)
+        done = "that was not tried" if row is None else "and did" if row["packets"] else "and nothing left"
+        return f" But its keys may call as {', '.join(wider)}, {done}."
 
 
 @dataclass(slots=True)
@@ -106,7 +123,8 @@ class Proof:
             "digest": self.digest, "notes": self.notes,
             "profiles": [
                 {
-                    "profile": one.profile, "boundary": one.boundary, "proven": one.is_proven, "failed": one.failed,
+                    "profile": one.profile, "boundary": one.boundary, "clouds": one.clouds,
+                    "delegates": one.delegates, "proven": one.is_proven, "failed": one.failed,
                     "in_words": one.in_words, "ways": one.rows,
                 }
                 for one in self.profiles
@@ -203,7 +221,9 @@ class _Running:
 
 def _prove_one(scene: Scene, spec: dict[str, Any], watch: Watch, running: _Running) -> ProfileProof:
     profile = spec["profile"]
-    proof = ProfileProof(profile, scene.profiles[profile])
+    delegates = {name: scene.profiles[name] for name in scene.config["profiles"][profile].get("delegates", ())}
+    clouds = scene.clouds if scene.profiles[profile] == "cloud" else []
+    proof = ProfileProof(profile, scene.profiles[profile], clouds=clouds, delegates=delegates)
     Path(spec["folder"]).mkdir(mode=0o700)
     for row in _told(spec, running):
         if "failed" in row:

@@ -46,6 +46,8 @@ class Scene:
     own_names: list[str]
     tls_ports: list[int]
     engine_ports: list[int]
+    clouds: list[str] = field(default_factory=list[str])
+    """Hosts of the owner's own providers."""
     notes: list[str] = field(default_factory=list[str])
 
     def as_row(self) -> dict[str, Any]:
@@ -89,11 +91,12 @@ class _Making:
         }
         for name, profile in told["profiles"].items():
             self._ease(name, profile)
+        clouds = list(self._rented)
         self._add_temptations(told)
         reaches = {name: one.reaches.name.lower() for name, one in config.profiles.items()}
         return Scene(
             told, reaches, list(config.mesh), self._rented, self._names | self._rented, self._own_names,
-            sorted(self._tls_ports), sorted(self._engine_ports), self._notes,
+            sorted(self._tls_ports), sorted(self._engine_ports), clouds, self._notes,
         )  # fmt: skip
 
     def _ease(self, name: str, profile: dict[str, Any]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ringfence.prove.house import Said
 from ringfence.prove.packets import Packet, Reach
 from ringfence.prove.proof import ProfileProof, Proof
 from ringfence.prove.report import report_html
-from ringfence.prove.verdict import Row, Verdict, Weighed, judge
+from ringfence.prove.verdict import Row, Verdict, Weighed, judge, merged
 from ringfence.prove.way import Tried
 
 
@@ -75,6 +77,26 @@ def test_packets_are_counted_without_looks_at_own_engines() -> None:
 def proof(*rows: Row, failed: str = "") -> Proof:
     one = ProfileProof("<b>", "host", [row.as_row() for row in rows], failed)
     return Proof("now", "1", "rf.yaml", "", [one], [])
+
+
+def test_several_attempts_of_one_way_are_as_good_as_the_worst() -> None:
+    held, allowed = judged(allowed=Reach.HOST), judged(Reach.CLOUD, allowed=Reach.CLOUD)
+    assert merged([held, allowed]).verdict is Verdict.ALLOWED
+    assert merged([held, judged(allowed=Reach.HOST, tried=False)]).verdict is Verdict.NOT_TRIED
+    leak = merged([judged(Reach.CLOUD, allowed=Reach.HOST), allowed])
+    assert (leak.verdict, leak.packets, leak.beyond_packets) == (Verdict.LEAK, 4, 2)
+
+
+def test_what_keys_of_a_coordinator_may_do_as_others_is_said() -> None:
+    row = replace(judged(Reach.CLOUD, allowed=Reach.CLOUD), way="delegates").as_row()
+    held = judged(allowed=Reach.HOST).as_row()
+    reaches = {"personal": "cloud", "private": "host"}
+    said = ProfileProof("conductor", "host", [held, row], delegates=reaches).in_words
+    assert said.startswith("Nothing left for conductor") and "in its own name" in said
+    assert said.endswith("But its keys may call as personal (cloud), and did.")
+    assert ProfileProof("conductor", "host", [held], delegates=reaches).in_words.endswith("that was not tried.")
+    allowed = judged(Reach.CLOUD, allowed=Reach.CLOUD).as_row()
+    assert "(cloud: api.example)" in ProfileProof("p", "cloud", [allowed], clouds=["api.example"]).in_words
 
 
 def test_a_proof_is_as_good_as_its_worst_row() -> None:
