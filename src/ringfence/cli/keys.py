@@ -62,11 +62,9 @@ def list_command(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    from rich.console import Console
+    from ringfence.cli.show import keys_page, put
 
-    from ringfence.cli.show import keys_page
-
-    Console().print(keys_page(rows))
+    put(keys_page(rows))
 
 
 @app.command()

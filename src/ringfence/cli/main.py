@@ -289,9 +289,9 @@ def _print(found: Any, as_json: bool, page: Any) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    from rich.console import Console
+    from ringfence.cli.show import put
 
-    Console().print(page(found))
+    put(page(found))
 
 
 def _without_secrets(row: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ringfence.cli.clouds import keys_in_words
@@ -27,6 +28,13 @@ COLOURS = {
 }
 MARKS = {"ok": "[green]✓[/]", "note": "[cyan]i[/]", "missing": "[yellow]![/]", "wrong": "[red]✗[/]"}
 WATCH_EVERY_S = 1.0
+WITHOUT_EDGE = 10_000
+
+
+def put(page: RenderableType) -> None:
+    """Print it. Who reads it through a pipe gets all of it: there is no edge of a screen to keep to."""
+    width = None if sys.stdout.isatty() else WITHOUT_EDGE
+    Console(width=width).print(page, crop=False)
 
 
 def status_page(found: dict[str, Any]) -> RenderableType:
@@ -70,6 +78,7 @@ def models_page(found: dict[str, Any]) -> RenderableType:
 
 def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
     table = _table("Id", "Name", "Ends in", "Profile", "Agent", "Per minute", "Made", "Ends", "Requests", "Tokens")
+    table.columns[0].no_wrap, table.columns[0].min_width = True, max((len(key["id"]) for key in keys), default=0)
     for key in keys:
         limits = [
             f"{key[name]:,} {name.split('_')[0]}" for name in ("requests_per_minute", "tokens_per_minute") if key[name]
@@ -206,8 +215,9 @@ def _devices(devices: list[dict[str, Any]]) -> RenderableType:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    return table
+    """What does not fit goes on in the next line: nothing is cut."""
+    folded = [Column(name, overflow="fold") for name in columns]
+    return Table(*folded, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
 
 
 def _size(count: int | None) -> str:

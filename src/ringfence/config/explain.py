@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,6 +31,8 @@ _BOUNDS = {
     "string_too_short": ("text of at least this many characters:", "min_length"),
 }
 _YES_AND_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+CAPS = ("calls_per_day", "max_tokens")
+BOUND = {"agents": "an agent", "tools": "a tool"}
 _SHOWABLE_CHARACTERS = 32
 
 
@@ -51,7 +54,7 @@ def _in_words(kind: str, path: KeyPath, given: Any, context: dict[str, Any]) -> 
     if kind == "refused":
         return context["message"], None
     if kind == "extra_forbidden":
-        return "unknown key", _meant(path)
+        return _unknown(path)
     if kind == "literal_error":
         choices: str = context["expected"]
         known = [choice.strip("'") for choice in choices.replace(" or ", ", ").split(", ")]
@@ -63,7 +66,14 @@ def _in_words(kind: str, path: KeyPath, given: Any, context: dict[str, Any]) -> 
     if kind in _EXPECTED:
         is_leaf = kind not in {"string_type", "tuple_type", "dict_type", "model_type"}
         return f"expected {_EXPECTED[kind]}, given {_shown(given, is_leaf)}", _instead(kind, given)
-    return None, None
+    return _of_this_place(kind, path), None
+
+
+def _of_this_place(kind: str, path: KeyPath) -> str | None:
+    """What is wrong in words that only fit where it is."""
+    if kind == "string_pattern_mismatch" and path[-1] == "digest":
+        return "expected the SHA-256 of the weights: 64 hexadecimal digits, a to f in small letters"
+    return _missing(path) if kind == "missing" else None
 
 
 def _plain(number: float) -> str:
@@ -95,6 +105,24 @@ def _instead(kind: str, given: Any) -> str | None:
     return None
 
 
+def _missing(path: KeyPath) -> str:
+    """What is needed at `path`, and is not there."""
+    section, *_, name = path
+    if section == "providers" and name in CAPS:
+        return f"a provider needs {' and '.join(CAPS)}, or it is not used"
+    if section in BOUND and name == "profile":
+        return f"{BOUND[str(section)]} is bound to a profile; its name is needed here"
+    return "needed here, and missing"
+
+
+def _unknown(path: KeyPath) -> tuple[str, str | None]:
+    """Of a key that may not stand at `path`: what is wrong, and the key that was meant."""
+    unknown, known = str(path[-1]), fields_at(path[:-1]) or ()
+    if len(path) > 1 and unknown in Config.model_fields and not nearest(unknown, known):
+        return f"unknown key; {unknown} is a section of its own, at the top of the file", None
+    return "unknown key", _meant(path)
+
+
 def _meant(path: KeyPath) -> str | None:
     """The key that an unknown one was meant to be: one near it, else one of that very name in another section."""
     unknown = str(path[-1])
@@ -117,6 +145,7 @@ def fields_at(path: KeyPath) -> list[str] | None:
     """The keys that may stand at `path`; None where any may, or none at all."""
     found: Any = Config
     for part in path:
+        found = _without_none(found)
         if isinstance(found, type) and issubclass(found, BaseModel):
             field = found.model_fields.get(str(part))
             found = field.annotation if field else None
@@ -124,4 +153,13 @@ def fields_at(path: KeyPath) -> list[str] | None:
             found = get_args(get_args(found)[1])[0] if get_origin(get_args(found)[1]) else get_args(found)[1]
         else:
             return None
+    found = _without_none(found)
     return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def _without_none(annotation: Any) -> Any:
+    """Of something that may be left out as null: what it is when it is there."""
+    if get_origin(annotation) not in (UnionType, Union):
+        return annotation
+    others = [one for one in get_args(annotation) if one is not type(None)]
+    return others[0] if len(others) == 1 else annotation

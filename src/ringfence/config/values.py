@@ -138,7 +138,10 @@ def split_url(url: str) -> EngineUrl:
     if parts.username is not None or parts.password is not None:
         raise refused("no user or password in a url; an engine's key belongs in api_key")
     if parts.scheme == "https":
-        raise refused("engines are reached over http, on this machine or your own network; https is not spoken here")
+        raise refused(
+            "engines are reached over http, on this machine or your own network; a rented cloud, reached over https, "
+            "goes under providers"
+        )
     if parts.scheme != "http" or not host or not is_host(host):
         raise refused("expected http://ADDRESS:PORT, such as http://127.0.0.1:8000")
     if not port:

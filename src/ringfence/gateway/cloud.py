@@ -15,6 +15,23 @@ from ringfence.egress.permit import Permit
 from ringfence.egress.pool import HeadedLine, Line
 from ringfence.gateway.call import Call
 
+HELD = {
+    "connect": "no connection to the provider could be made",
+    "resolve": "the provider's name leads to an address where no cloud may lie",
+    "journal_failed": "the journal of what leaves cannot be written",
+}
+"""Codes of the egress process for a call of which no byte has left, in words. So is any that is in neither table."""
+UNANSWERED = {
+    "lost": "the provider broke off before it answered",
+    "stale": "the provider broke off before it answered",
+    "malformed": "the provider sent something that cannot be read",
+    "redirected": "the provider points elsewhere, and that is never followed",
+    "too_long": "the provider's answer did not end within the limits",
+    "first_byte_timeout": "the provider did not answer in time",
+    "stalled": "the provider stopped in the middle of its answer",
+}
+"""Codes for one that was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
@@ -56,4 +73,9 @@ def failure(cloud: Cloud, target: Target, line: Line, status: int, error: Any) -
             f"The day's calls to '{target.provider}' are used up (providers.{target.provider}.calls_per_day).",
             code="provider_calls_used_up", retry_after_s=retry_after_s,
         )  # fmt: skip
-    return EngineFailed(f"The call to '{target.provider}' did not leave, or did not come back: {code}.", code=code)
+    if code in UNANSWERED:
+        return EngineFailed(
+            f"The call to '{target.provider}' left, and no answer came back: {UNANSWERED[code]}.", code=code
+        )
+    why = HELD.get(code, f"the egress process refused it ({code})")
+    return EngineFailed(f"The call to '{target.provider}' did not leave this machine: {why}.", code=code)

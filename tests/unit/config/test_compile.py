@@ -56,6 +56,21 @@ def problems(tmp_path: Path, text: str) -> str:
         ('  far: {url: "http://169.254.1.1:80"}\n', 8, "nor in private address space"),
         (RENTED.format("https://127.0.0.1:99"), 9, "providers.cloud.url: 127.0.0.1 is no public address"),
         (RENTED.format("https://10.0.0.7/v1"), 9, "10.0.0.7 is no public address"),
+        ('  far: {url: "https://api.cloud.example"}\n', 8, "a rented cloud, reached over https, goes under providers"),
+        ("profiles:\n  p: {agents: [a]}\n", 9, "profiles.p.agents: unknown key; agents is a section of its own"),
+        (
+            "profiles:\n  p: {exact: {model: here, quantization: Q8_0}}\n",
+            9,
+            "profiles.p.exact.quantization: unknown key; did you mean 'quantisation'?",
+        ),
+        ("agents:\n  c: {}\n", 9, "agents.c.profile: an agent is bound to a profile; its name is needed here"),
+        (
+            'providers:\n  c: {url: "https://a.example", api_key: "env:K", max_tokens: 9}\n',
+            9,
+            "providers.c.calls_per_day: a provider needs calls_per_day and max_tokens, or it is not used",
+        ),
+        ('providers:\n  c: {calls_per_day: 9, max_tokens: 9, api_key: "env:K"}\n', 9, "url: needed here, and missing"),
+        ("profiles:\n  p: {exact: {model: here, digest: XYZ}}\n", 9, "64 hexadecimal digits"),
         ("profiles:\n  p: {exact: {model: here, digest: XYZ}}\n", 9, "profiles.p.exact.digest"),
     ],
 )

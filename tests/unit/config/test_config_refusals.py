@@ -55,7 +55,7 @@ REFUSALS = [
     ("models:\n  a: {threads: 2, url: 'http://127.0.0.1:1'}\n", "2:7: models.a.threads: goes with source only"),
     ("models:\n  a: {source: model.bin}\n", "2:7: models.a.source: expected 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]"),
     ("models:\n  a: {source: 'hf:repo'}\n", "2:7: models.a.source: expected hf:owner/repo, hf:owner/repo:QUANT or hf:owner/repo:FILE.gguf"),
-    ("models:\n  a: {url: 'https://h:1'}\n", "2:7: models.a.url: engines are reached over http, on this machine or your own network; https is not spoken here"),
+    ("models:\n  a: {url: 'https://h:1'}\n", "2:7: models.a.url: engines are reached over http, on this machine or your own network; a rented cloud, reached over https, goes under providers"),
     ("models:\n  a: {url: 'http://h'}\n", "2:7: models.a.url: the port is missing: expected http://ADDRESS:PORT, such as http://127.0.0.1:8000"),
     ("models:\n  a: {url: 'http://h:99999'}\n", "2:7: models.a.url: expected http://ADDRESS:PORT, such as http://127.0.0.1:8000"),
     ("models:\n  a: {url: 'http://h:1/x?y=1'}\n", "2:7: models.a.url: a url may end in a path such as /engine, and in nothing else"),

@@ -1,0 +1,56 @@
+"""Pages for people: nothing of an id is cut, neither in a pipe nor on a narrow screen; nothing is said twice."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from ringfence.cli.show import keys_page, profiles_page, put
+
+KEY: dict[str, Any] = {
+    "id": "key_0123456789ab", "name": "the-laptop-in-the-cellar-with-a-long-name", "hint": "abcd",
+    "profile": "personal",
+    "agent": "coder-of-the-night", "requests_per_minute": 60_000, "tokens_per_minute": 100_000_000, "revoked_s": None,
+    "expires_s": 1_800_000_000, "created_s": 1_790_000_000, "prompt_tokens": 10**9, "completion_tokens": 10**9,
+    "requests": 10**7,
+}  # fmt: skip
+
+
+def on_screen(page: RenderableType, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(page, crop=False)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_no_id_is_cut_on_a_narrow_screen(width: int) -> None:
+    text = on_screen(keys_page([KEY]), width)
+    assert KEY["id"] in text
+    assert "…" not in text.replace("…abcd", "").replace("…", "", 1)
+
+
+def test_nothing_is_cut_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    put(keys_page([KEY]))
+    [row] = [line for line in capsys.readouterr().out.splitlines() if KEY["id"] in line]
+    for part in (KEY["name"], KEY["agent"], "60,000 requests, 100,000,000 tokens", "2,000,000,000"):
+        assert part in row
+
+
+def test_where_a_target_lies_is_said_once_and_keys_are_counted() -> None:
+    far = {"model": "smart", "target": "gpt/large", "boundary": "CLOUD", "reason": "lies at CLOUD, beyond HOST"}
+    near = {"model": "fast", "target": "llamacpp/fast", "boundary": "HOST", "reason": "", "may": True}
+    profile = {
+        "name": "private", "tier": "T1 sovereign", "boundary": "HOST", "exact": None, "chain": [], "ending": "error",
+        "delegates": [], "agents": [], "tools": [], "idle": [], "keys": ["a", "b", "c", "d"],
+        "targets": [far | {"may": False}, near],
+    }  # fmt: skip
+    lead = profile | {"name": "lead", "delegates": ["private"], "targets": [], "keys": []}
+    text = on_screen(profiles_page({"profiles": [profile, lead]}), 100)
+    assert text.count("at CLOUD") == 1
+    assert "fast on llamacpp/fast at HOST" in text
+    assert "keys      4: a, b, c, and 1 more" in text
+    assert "calls as  private (HOST)" in text
