@@ -25,6 +25,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.egress.journal_chain import (
     DIGEST,
     EMPTY,
+    MOST_LAG,
     NOT_SENT,
     START,
     Chain,
@@ -304,6 +305,10 @@ class Journal:
             raise StoreFailed(self._path, "was removed while it was written", _KEEP)
         pending, head = bytearray(), self._head
         for record in records:
+            if self._noted is not None and head.seq - self._noted.seq >= MOST_LAG:
+                self._flush(pending, head)
+                pending = bytearray()
+                self._note_head()  # while that fails, nothing is written: a longer lag reads as tampering
             line, following = line_after(record.content, head)
             size = self._offset + len(pending)
             if size and size + len(line) > self._most_file_bytes:

@@ -25,8 +25,12 @@ NOT_SENT = "not_sent"
 EMPTY = sha256().hexdigest()
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _TAIL_BYTES = len(',"hash":""}') + 64
+MOST_LAG = 256
+"""Lines by which `head` may lag: the writer notes it after each batch, and writes no further while it cannot."""
+MOST_RECOVERIES = 8
+"""Lines beyond those that crashes in a row may have left: each start writes one `recovered`, then notes the head."""
 _MOST_PASSED = 4096
-"""Heads that a walk remembers: `head` is written after each batch of lines, and lags by a few batches at most."""
+"""Heads that a walk remembers."""
 
 
 class Head(NamedTuple):
@@ -322,7 +326,17 @@ class Walk:
             if any(mark.seq == passed.seq and mark != passed for passed in self._passed):
                 what = f"does not hold the line that {who} names: the chain was written anew"
                 return self._break((self._name, self._number), what, len(files))
-        return Verdict(True, head.seq, len(files), head, self._recovered, unfinished)
+        what = f"names a number far before {head.seq}, where the chain ends: it was changed"
+        whole = Verdict(True, head.seq, len(files), head, self._recovered, unfinished)
+        return self._break(("head", 1), what, len(files)) if self._lags() else whole
+
+    def _lags(self) -> bool:
+        """Read anew: lines that were written while the chain was followed have been noted since."""
+        try:
+            known = read_head(self._folder) or START
+        except ValueError:
+            return True
+        return self._chain.head.seq - known.seq > MOST_LAG + MOST_RECOVERIES
 
     def _follow_file(self, path: Path, marks: list[tuple[Head, str]], *, is_last: bool) -> int:
         """What follows its last whole line, in bytes. The next file is due afterwards, unless this is the last."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from ringfence.core.boundary import Boundary
 from ringfence.egress.journal import Journal
-from ringfence.egress.journal_chain import Head, Verdict, read, read_head, verify
+from ringfence.egress.journal_chain import MOST_LAG, MOST_RECOVERIES, Head, Verdict, read, read_head, verify
 from ringfence.store.failure import StoreFailed
 
 DIGEST = sha256(b"").hexdigest()
@@ -238,3 +240,47 @@ def test_a_broken_journal_is_not_written_on(tmp_path: Path, what: str) -> None:
     with pytest.raises(StoreFailed, match="ringfence journal verify"):
         Journal.open(folder)
     assert content_of(folder) == files
+
+
+def test_a_head_may_lag_only_as_far_as_a_crash_leaves_it() -> None:
+    files = written(300)
+    started = f"0:{'0' * 64}\n".encode()
+    found = judged(files | {"head": started})
+    assert not found.is_whole
+    assert found.file == "head"
+    names = {line["seq"]: line["hash"] for name, raw in files.items() if name != "head" for line in rows_of(raw)}
+    last = max(names)
+    assert judged(files | {"head": f"{last - MOST_LAG}:{names[last - MOST_LAG]}\n".encode()}).is_whole
+    late = last - MOST_LAG - MOST_RECOVERIES - 1
+    assert not judged(files | {"head": f"{late}:{names[late]}\n".encode()}).is_whole
+    first = {"000000000001.jsonl": files["000000000001.jsonl"], "head": started}
+    assert judged(first).is_whole, "a crash right after the first lines"
+
+
+async def test_the_journal_writes_no_further_than_its_head_may_lag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(tmp_path / "j")
+    monkeypatch.setattr(Journal, "_note_head", refusing)
+    told: list[bool] = []
+    for number in range(MOST_LAG + 5):
+        try:
+            await journal.sent(
+                call=f"c{number}", key="k", profile="p", provider="g", model="m", allowed=Boundary.CLOUD,
+                address="192.0.2.7:1", max_tokens=1, bytes_out=1, sha256_out=DIGEST,
+            )  # fmt: skip
+            told.append(True)
+        except StoreFailed:
+            told.append(False)
+    monkeypatch.undo()
+    journal.close()
+    assert told == [True] * MOST_LAG + [False] * 5
+    assert verify(tmp_path / "j").is_whole
+
+
+def refusing(journal: Journal) -> None:
+    raise StoreFailed(journal._folder, "is full", "make room")
+
+
+def rows_of(raw: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in raw.splitlines()]
