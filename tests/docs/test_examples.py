@@ -14,7 +14,7 @@ from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-TESTED = {"chat.py", "stream.py", "embeddings.py", "curl.sh", "ringfence.yaml", "profiles.yaml"}
+TESTED = {"chat.py", "stream.py", "embeddings.py", "curl.sh", "ringfence.yaml", "profiles.yaml", "clouds.yaml"}
 
 
 def run(environment: Mapping[str, str], *command: str) -> str:
@@ -49,6 +49,12 @@ def test_curl(environment: Mapping[str, str]) -> None:
 
 def test_configuration_is_valid(environment: Mapping[str, str]) -> None:
     assert run(environment, "ringfence", "config", "check", "-c", str(EXAMPLES / "ringfence.yaml")).endswith("ok\n")
+
+
+def test_clouds(environment: Mapping[str, str]) -> None:
+    keys = dict.fromkeys(("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"), "made-up")
+    checked = ("ringfence", "config", "check", "-c", str(EXAMPLES / "clouds.yaml"))
+    assert run({**environment, **keys}, *checked).endswith("ok\n")
 
 
 def test_profiles(start_up: Any) -> None:

@@ -49,25 +49,32 @@ def show(
 
     since_s = _since(since)
     folder = _folder(config)
+    delegates = _checked(config, folder, profile, provider)
     verdict = _reading(folder, lambda: verify(folder))
     found = _reading(folder, lambda: calls(folder, since_s=since_s, profile=profile, provider=provider))
     if not verdict.is_whole:
         typer.secho(f"{_place(folder, verdict)}. See: ringfence journal verify", err=True, fg="red")
     if as_json:
         typer.echo(json.dumps([_row(call) for call in found]))
-        return
+        raise typer.Exit(0 if verdict.is_whole else 1)
     left = [call for call in found if call.has_left]
     if not left:
         about = "".join(f" {word} {name}" for word, name in (("for profile", profile), ("to", provider)) if name)
         first = next(_reading(folder, lambda: read(folder)), None) if since_s is None else None
         when = f" since {_utc(since_s)} UTC" if since_s is not None else ""
         when += f" since {_utc(first.at_s)} UTC, when the journal begins" if first else ""
-        if verdict.is_whole:
-            typer.echo(f"Nothing has left this machine{about}{when}.")
-        else:
+        if not verdict.is_whole:
             typer.echo(f"The journal has no call{about}{when}, but it is broken: this proves nothing.")
+        elif not folder.is_dir():
+            typer.echo(f"There is no journal in {folder.parent}: no call has been made to a rented cloud from here.")
+        else:
+            typer.echo(f"Nothing has left this machine{about}{when}.")
     if found:
-        _print_table(found, len(left))
+        _print_table(found, len(left), is_whole=verdict.is_whole)
+    if delegates:
+        typer.echo(f"Keys of {profile} may also call as {', '.join(delegates)}; those calls stand under these names.")
+    if not verdict.is_whole:
+        raise typer.Exit(1)
 
 
 @app.command("verify")
@@ -91,7 +98,8 @@ def verify_command(
     elif not verdict.lines:
         typer.echo(f"There is no line in {folder}: nothing has been sent, or the whole folder was removed.")
     else:
-        typer.echo(f"The journal is whole: {verdict.lines} lines in {verdict.files} files, up to {verdict.head}.")
+        files = f"{verdict.files} file" if verdict.files == 1 else f"{verdict.files} files"
+        typer.echo(f"The journal is whole: {verdict.lines} lines in {files}, up to {verdict.head}.")
         if verdict.recovered:
             typer.echo(f"It tells of {verdict.recovered} lines that a crash or a full disk left unfinished.")
         if verdict.unfinished_bytes:
@@ -149,6 +157,37 @@ def _folder(config: Path | None) -> Path:
         return folder_of(config) / "journal"
     except ConfigError as error:
         _end(str(error))
+
+
+def _checked(config: Path | None, folder: Path, profile: str | None, provider: str | None) -> tuple[str, ...]:
+    """Ends with a message where nothing can be known, or where there is no such profile or provider; the profiles under
+    which keys of `profile` may make calls as well."""
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+    from ringfence.config.problems import ConfigError
+    from ringfence.egress.journal_chain import read
+
+    if not folder.parent.is_dir():
+        _end(
+            f"There is no state folder {folder.parent}: it is not known what has left. "
+            "Name the right one with RINGFENCE_STATE_DIR."
+        )
+    if profile is None and provider is None:
+        return ()
+    try:
+        known = load(find(config, Path.cwd()), check_secrets=False)
+    except ConfigError:
+        return ()
+    for what, name, there in (("profile", profile, known.profiles), ("provider", provider, known.providers)):
+        if (
+            name is None
+            or name in there
+            or any(getattr(one, what) == name for one in _reading(folder, lambda: read(folder)))
+        ):
+            continue
+        neither = "neither in the configuration nor in the journal"
+        _end(f"There is no {what} '{name}', {neither}. There are: {', '.join(there)}.")
+    return known.profiles[profile].delegates if profile in known.profiles else ()
 
 
 def _verified(config: Path | None, noted: str | None) -> tuple[Verdict, Path]:
@@ -245,7 +284,7 @@ def _plain(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def _print_table(found: list[Call], left: int) -> None:
+def _print_table(found: list[Call], left: int, *, is_whole: bool) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -269,4 +308,5 @@ def _print_table(found: list[Call], left: int) -> None:
         console.print(f"and {earlier:,} earlier: ringfence journal export", style="dim", highlight=False)
     calls = [call for call in found if call.has_left]
     out, back = sum(c.sent.bytes_out for c in calls), sum(c.ended.bytes_in for c in calls if c.ended)
-    console.print(f"{left:,} calls left this machine: {out:,} bytes out, {back:,} bytes in.", highlight=False)
+    least = "" if is_whole else "At least "
+    console.print(f"{least}{left:,} calls left this machine: {out:,} bytes out, {back:,} bytes in.", highlight=False)

@@ -24,6 +24,16 @@ DIGEST = sha256(b"").hexdigest()
 NOON = 1_793_534_400.0  # 2026-11-01 12:00 UTC
 
 
+CONFIG = """
+providers:
+  other: {url: "https://a.example", api_key: "env:A", calls_per_day: 9, max_tokens: 9}
+profiles:
+  private: {}
+  client: {}
+  lead: {tier: T4, delegates: [client]}
+"""
+
+
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -31,6 +41,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RINGFENCE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "ringfence.yaml").write_text(CONFIG)
     return tmp_path / "state"
 
 
@@ -60,10 +71,27 @@ def change_a_line(state: Path) -> Path:
 
 
 def test_nothing_has_left(state: Path) -> None:
+    unknown = run("show")
+    assert (unknown.exit_code, unknown.stdout) == (1, "") and "not known what has left" in unknown.stderr
+    state.mkdir()
     shown = run("show")
-    assert (shown.exit_code, shown.stdout) == (0, "Nothing has left this machine.\n")
+    assert shown.exit_code == 0 and "There is no journal in" in shown.stdout
     assert run("show", "--json").stdout == "[]\n"
-    assert not state.exists(), "looking makes nothing"
+    assert not any(state.iterdir()), "looking makes nothing"
+
+
+@pytest.mark.parametrize(("option", "what"), [("--profile", "profile"), ("--provider", "provider")])
+def test_a_name_that_is_nowhere_is_told(state: Path, option: str, what: str) -> None:
+    write(state, "personal")
+    shown = run("show", option, "nosuch")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert f"There is no {what} 'nosuch', neither in the configuration nor in the journal." in shown.stderr
+    assert run("show", option, {"profile": "personal", "provider": "groq"}[what]).exit_code == 0
+
+
+def test_a_coordinator_may_have_called_under_other_names(state: Path) -> None:
+    write(state, "personal")
+    assert "Keys of lead may also call as client" in run("show", "--profile", "lead").stdout
 
 
 def test_nothing_has_left_for_a_profile_since_the_journal_begins(state: Path) -> None:
@@ -148,6 +176,7 @@ def test_a_broken_one_proves_nothing(state: Path) -> None:
     write(state, "personal", "personal", "personal")
     change_a_line(state)
     shown = run("show", "--profile", "client")
+    assert shown.exit_code == 1
     assert "Nothing has left" not in shown.stdout
     assert "proves nothing" in shown.stdout
     assert "ringfence journal verify" in shown.stderr

@@ -40,7 +40,7 @@ function short({ journal, total, profiles, providers, since_s: midnight, known_s
   }
   const place = home(profiles.some((one) => one.has_own_network));
   const wayOut = providers.length === 0 ? NOWHERE : `What may leave goes to ${providers.join(", ")}, and is written down before it does.`;
-  const today = known <= midnight ? "today" : `since ${moment(Math.ceil(known))}`;
+  const today = known <= midnight ? "today" : `since ${moment(Math[total.calls ? "floor" : "ceil"](known))}`;
   if (total.calls === 0) return ["good", `Nothing has left ${place} ${today}.`, wayOut];
   return ["info", `${plural(total.calls, "call has", "calls have")} left ${place} ${today}.`, `${bytes(total.bytes_out)} went out, ${bytes(total.bytes_in)} came back. ${providers.length === 0 ? NOWHERE : ""}`];
 }
