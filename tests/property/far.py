@@ -52,7 +52,7 @@ async def _drive(spec: dict[str, Any]) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(spec["certificate"], spec["key"])
     far = Far(spec["names"])
-    await far.open(tls, [443], spec["ports"])
+    await far.open(tls, {443, *spec["ports"]})
     _say({"ready": True})
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

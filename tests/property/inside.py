@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from ringfence.config.load import load
 from ringfence.config.problems import ConfigInvalid
 from ringfence.core.identity import Key
 from ringfence.core.registry import adapters
+from ringfence.egress import pool
 from ringfence.egress.pool import Pool
 from ringfence.gateway.http import Connection
 from ringfence.placement.adopted import Adopted
@@ -64,16 +66,20 @@ class Keys:
     def find(self, secret: bytes) -> Key | None:
         return self._known.get(secret)
 
+    def valid(self) -> tuple[Key, ...]:
+        return tuple(self._known.values())
+
 
 @contextlib.contextmanager
 def virtual(loop: Loop) -> Iterator[None]:
     """The product sees this loop's clock, and its looks at engines are told from calls."""
     patched = list(clocks(sys.modules, "monotonic", time.monotonic))
-    told, fetch = Adopted.__init__.__kwdefaults__, Pool.fetch
+    told, fetch, peer_uid = Adopted.__init__.__kwdefaults__, Pool.fetch, pool.peer_uid
     for module in patched:
         module.monotonic = loop.time
     told["clock"] = loop.time
     Pool.fetch = looking(fetch)  # type: ignore[method-assign]
+    pool.peer_uid = lambda _transport: os.geteuid()  # a connection here has no socket to ask
     try:
         yield
     finally:
@@ -81,6 +87,7 @@ def virtual(loop: Loop) -> Iterator[None]:
             module.monotonic = time.monotonic
         told["clock"] = time.monotonic
         Pool.fetch = fetch  # type: ignore[method-assign]
+        pool.peer_uid = peer_uid
 
 
 def story(seed: int, folder: Path, *, houses: int = HOUSES, asks: int = ASKS) -> Tally:
