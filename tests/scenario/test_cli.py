@@ -46,15 +46,14 @@ def test_json_parses_and_nothing_else_is_printed(up: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["status", "models", "keys list", "explain", "config show", "doctor"])
-def test_a_narrow_terminal(up: Any, name: str) -> None:
+def test_a_narrow_setting_without_a_terminal_cuts_nothing(up: Any, name: str) -> None:
     assert chat(up).status == 200
     told = command(*RUNNING[name], folder=up.folder, env={"COLUMNS": "60", "NO_COLOR": "1"})
     assert told.returncode == 0 or name == "doctor", told.stderr
     assert told.stdout.strip()
     assert "\x1b[" not in told.stdout
     assert "Traceback" not in told.stderr
-    if name in ("status", "models", "keys list"):
-        assert max(map(len, told.stdout.splitlines())) <= 60
+    assert "…" not in told.stdout.replace("… ", "").replace("…" + up.api_key[-4:], ""), "nothing that is piped is cut"
 
 
 @pytest.mark.parametrize("told", [{"NO_COLOR": "1", "FORCE_COLOR": ""}, {"TERM": "dumb"}])
