@@ -130,7 +130,7 @@ LEAKS = (
     _leak("tool", "private", _widened_for("signals.tools")),
     _leak(
         "unlisted-tool", "personal",
-        (STANDING, '            return Kept(Boundary.HOST, "a tool that is not listed under tools")\n', "            continue\n"),
+        (STANDING, 'return Kept(Boundary.HOST, "a tool that is not listed under tools")', "continue"),
     ),
     _leak(
         "remote-media", "private",
