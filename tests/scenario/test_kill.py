@@ -150,13 +150,21 @@ def test_a_gateway_that_does_not_start_again_is_given_up(start_up, tiny_model: P
     killed: set[int] = set()
     deadline = time.monotonic() + 40
     while up.process.poll() is None and time.monotonic() < deadline:
-        for pid in set(children(up.process.pid)[:1]) - killed:
-            killed.add(pid)
-            kill(pid)
+        for pid in set(children(up.process.pid)) - killed:
+            if _is_gateway(pid):  # an engine that a gateway left behind is a child of the parent for a moment
+                killed.add(pid)
+                kill(pid)
         time.sleep(0.02)
     assert up.process.wait(1) == 1
-    assert 6 <= len(killed) <= 8  # what a gateway leaves behind becomes a child of the parent, and may be hit as well
+    assert len(killed) == 6
     assert "the gateway ended with status -9" in up.process.stdout.read()
+
+
+def _is_gateway(pid: int) -> bool:
+    try:
+        return b"ringfence.runtime.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("load", [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -138,9 +138,13 @@ def test_a_sink_that_is_blind_proves_nothing(tmp_path: Path) -> None:
     source = plant(Leak("", "", ()), tmp_path)
     egress = source / "ringfence" / "egress" / "calls.py"
     text = egress.read_text(encoding="utf-8")
-    egress.write_text(text.replace("        if cloud is None:\n", "        if cloud is not None:\n"), encoding="utf-8")
+    said = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}
+    answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [said]}
+    claim = "        claim = read_permit(asked.permit)\n"
+    assert text.count(claim) == 1
+    egress.write_text(text.replace(claim, f"        return asked.answer(200, {answer})\n{claim}"), encoding="utf-8")
     done = prove("personal", "--way", "cloud-model", "--json", source=source)
-    assert rows(done)["personal"]["cloud-model"]["verdict"] in ("blind", "not tried")
+    assert rows(done)["personal"]["cloud-model"]["verdict"] == "blind"
     assert done.returncode == 1
 
 

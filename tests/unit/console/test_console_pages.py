@@ -167,7 +167,7 @@ def test_files_have_their_types_are_kept_for_good_and_change_their_address(clien
 
 
 def test_the_files_are_small_and_name_no_other_host() -> None:
-    assert sum(len(file.read_bytes()) for file in SOURCES) < 64_000  # two pages, and what left
+    assert sum(len(file.read_bytes()) for file in SOURCES) < 60_000
     for file in SOURCES:
         text = file.read_text()
         assert len(text.splitlines()) < 500

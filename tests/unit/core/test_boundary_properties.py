@@ -94,7 +94,7 @@ def test_mesh_is_private_and_listed(address: IPv4Address | IPv6Address, mesh: tu
 def test_a_disguise_makes_nothing_nearer(wrapping: str, inner: IPv4Address, mesh: tuple[Network, ...]) -> None:
     wide = (*mesh, IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
     wrapped = WRAPPINGS[wrapping](inner)
-    assume(not IPv6Address(wrapped).is_loopback)  # ::0.0.0.1 is ::1, this machine, and wraps nothing
+    assume((wrapping, int(inner)) != ("compatible", 1))  # ::0.0.0.1 is ::1, this machine, and wraps nothing
     for listed in (mesh, wide):
         assert boundary_of(wrapped, listed) >= boundary_of(str(inner), listed)
         assert wrapping == "mapped" or boundary_of(wrapped, listed) is not Boundary.HOST

@@ -45,8 +45,6 @@ function short({ journal, total, profiles, providers, since_s: midnight, known_s
   return ["info", `${plural(total.calls, "call has", "calls have")} left ${place} ${today}.`, `${bytes(total.bytes_out)} went out, ${bytes(total.bytes_in)} came back. ${providers.length === 0 ? NOWHERE : ""}`];
 }
 
-// -- by profile
-
 function sentence(one, providers) {
   const name = () => h("b", {}, one.name);
   const place = home(one.has_own_network);
