@@ -46,11 +46,11 @@ def test_json_is_one_line_and_nothing_else(start_up, tiny_model: Path) -> None:
     assert up.process.stdout.read() == ""
 
 
-def test_what_people_see_works_when_it_is_copied(tmp_path: Path, tiny_model: Path) -> None:
-    words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
-    with Terminal(tmp_path, *words, env={"COLUMNS": "60"}) as terminal:
+def test_what_people_see_works_when_it_is_copied(tmp_path: Path) -> None:
+    """With the demo model: random weights may well answer with nothing but a line's end."""
+    with Terminal(tmp_path, "up", "--port", "0", *NO_LOOKING, env={"COLUMNS": "60"}) as terminal:
         text = terminal.until("Ctrl-C ends everything")
-        at = [text.index(step) for step in ("✓ State in", "✓ Listening on", f"✓ {tiny_model.stem} on llamacpp")]
+        at = [text.index(step) for step in ("✓ State in", "✓ Listening on", "✓ demo on llamacpp")]
         assert at == sorted(at)
         for name in ("Address", "API key", "Models", "Console"):
             assert f"  {name}" in text
@@ -60,7 +60,7 @@ def test_what_people_see_works_when_it_is_copied(tmp_path: Path, tiny_model: Pat
         utf8 = os.environ | {"PYTHONIOENCODING": "utf-8"}
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False, env=utf8)
         assert ran.returncode == 0, ran.stderr.decode()
-        assert ran.stdout.strip()
+        assert "Ringfence" in ran.stdout.decode()
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path, tiny_model: Path) -> None:
