@@ -23,6 +23,7 @@ MAY_CONNECT = {
     "egress/pool.py": "the one way out of the running gateway",
     "egress/cloud.py": "the one way to rented clouds, in a process of its own",
     "egress/tls.py": "what that way is encrypted with",
+    "egress/attempt.py": "tries to get out where the kernel is to forbid it, and sends nothing",
     "placement/hub.py": "fetches weights that the owner named",
     "cli/client.py": "the owner's command line asks the gateway on loopback",
     "cli/doctor.py": "tries to bind the usual port",

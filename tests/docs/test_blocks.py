@@ -78,6 +78,7 @@ def test_each_block_says_what_it_is_and_why_it_is_not_run(page: str) -> None:
             assert reason in NOT_RUN, f"{where}: '{reason}' is no reason known here"
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("page", runnable("sh"))
 def test_commands(page: str, folder: Path, environment: Mapping[str, str], filled_in: Callable[[str], str]) -> None:
     for block in EVERY:

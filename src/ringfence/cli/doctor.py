@@ -26,7 +26,7 @@ def examine(config: Path | None) -> list[Finding]:
     """All findings; `state` is ok, note, missing or wrong."""
     found = [_python(), _engine(), _cpu(), _demo(), _configuration(config)]
     folder = folder_of(config)
-    found += [_folder(folder), _disk(folder), _running(folder), *_clouds(config), *_dead_keys(config, folder)]
+    found += [_folder(folder), _disk(folder), *_running(folder), *_clouds(config), *_dead_keys(config, folder)]
     return found
 
 
@@ -108,11 +108,26 @@ def _disk(folder: Path) -> Finding:
     )
 
 
-def _running(folder: Path) -> Finding:
+def _running(folder: Path) -> list[Finding]:
     try:
         status = Gateway(folder).ask("GET", "/status")
     except (NotRunning, Refused):
-        return _port()
+        return [_port()]
+    return [_instances(status, folder), _wall(status["isolation"][0])]
+
+
+def _wall(row: dict[str, Any]) -> Finding:
+    """What the gateway found when it tried to get out."""
+    match row["wall"]:
+        case "held":
+            return _finding("ok", f"The gateway is isolated: {row['reason']}")
+        case "open":
+            return _finding("wrong", f"No profile of tier T1 is served: {row['reason']}", row["mend"])
+        case wall:
+            return _finding("note", f"The gateway's isolation is {wall}: {row['reason']}", row["mend"])
+
+
+def _instances(status: dict[str, Any], folder: Path) -> Finding:
     failed = [one for one in status["instances"] if one["state"] == "failed"]
     if failed:
         reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in failed)

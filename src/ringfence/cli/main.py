@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ringfence import __version__
-from ringfence.cli import config, journal, keys, secrets
+from ringfence.cli import config, journal, keys, secrets, units
 from ringfence.tether import keep_memory_private
 
 ConfigOption = Annotated[
@@ -31,6 +31,8 @@ app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(journal.app, name="journal")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(units.service, name="service")
+app.add_typer(units.firewall, name="firewall")
 
 
 @app.callback(invoke_without_command=True)

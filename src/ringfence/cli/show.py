@@ -27,6 +27,7 @@ COLOURS = {
     "stopped": "dim",
 }
 MARKS = {"ok": "[green]✓[/]", "note": "[cyan]i[/]", "missing": "[yellow]![/]", "wrong": "[red]✗[/]"}
+WALLS = {"held": "[green]held[/]", "open": "[bold red]open[/]", "unchecked": "[yellow]unchecked[/]"}
 WATCH_EVERY_S = 1.0
 WITHOUT_EDGE = 10_000
 
@@ -53,6 +54,7 @@ def status_page(found: dict[str, Any]) -> RenderableType:
         *_egress(found["instances"]),
         models_page(found),
         _devices(found["devices"]),
+        _isolation(found["isolation"]),
     ]
     parts += [Text(f"Cloud keys {line}", style="dim") for line in keys_in_words(found)]
     return Group(*parts)
@@ -198,6 +200,13 @@ def _instances(instances: list[dict[str, Any]]) -> RenderableType:
             "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %",
             str(one["restarts"]), str(one["port"] or "-"),
         )  # fmt: skip
+    return table
+
+
+def _isolation(rows: list[dict[str, Any]]) -> RenderableType:
+    table = _table("Process", "May reach", "Wall", "")
+    for row in rows:
+        table.add_row(row["process"], row["may_reach"], WALLS.get(row["wall"], row["wall"]), row["reason"])
     return table
 
 

@@ -31,6 +31,7 @@ from ringfence.config.secret import SecretRef
 from ringfence.config.values import (
     CloudUrl,
     EngineUrl,
+    FarEndpoint,
     Flag,
     HostName,
     ListenHost,
@@ -325,6 +326,17 @@ class SensitivitySettings(Section):
         return self
 
 
+class IsolationSettings(Section):
+    """The wall of the kernel around the gateway, where its unit claims one (RINGFENCE_ISOLATED=1)."""
+
+    probe: FarEndpoint | None = setting(
+        None,
+        "hot",
+        "ADDRESS:PORT of something that answers and that the gateway must not reach: it tries to, sends nothing, and "
+        "serves no profile of tier T1 when that works; null: isolation is believed.",
+    )
+
+
 class LoggingSettings(Section):
     """What is written down. Never text of requests or answers."""
 
@@ -397,6 +409,9 @@ class Config(Section):
     models: Models = Field(default_factory=demo_model, description="Models by the name callers use; none: the demo.")
     sensitivity: SensitivitySettings = Field(
         default_factory=SensitivitySettings, description="What keeps a request from leaving this machine."
+    )
+    isolation: IsolationSettings = Field(
+        default_factory=IsolationSettings, description="The wall of the kernel around the gateway, tried."
     )
     logging: LoggingSettings = Field(default_factory=LoggingSettings, description="What is written down.")
 

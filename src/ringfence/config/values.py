@@ -166,6 +166,28 @@ def _cloud_url(given: str) -> str:
     return given.rstrip("/")
 
 
+def split_endpoint(text: str) -> tuple[str, int]:
+    """ADDRESS:PORT or [ADDRESS]:PORT with a literal address, parsed; a refusal for anything else."""
+    host, _, port = text.rpartition(":")
+    try:
+        address = ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        address = None
+    is_bracketed = host.startswith("[")
+    if address is None or (address.version == 6) != is_bracketed or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
+        raise refused("expected ADDRESS:PORT with a literal address, such as 192.0.2.7:443 or [2001:db8::7]:443")
+    if not 0 < int(port) <= 65_535:
+        raise refused("a port is a number from 1 to 65535")
+    if address.is_loopback or address.is_unspecified:
+        raise refused("this machine may always be reached; name something beyond it")
+    return str(address), int(port)
+
+
+def _far_endpoint(given: str) -> str:
+    address, port = split_endpoint(given)
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def _url(given: str) -> str:
     parts = split_url(given)
     host = f"[{parts.host}]" if ":" in parts.host else parts.host
@@ -191,4 +213,5 @@ HostName = Annotated[Text, AfterValidator(_host_name)]
 ModelName = Annotated[str, Strict(), AfterValidator(_model_name)]
 Source = Annotated[Text, AfterValidator(_source)]
 CloudUrl = Annotated[Text, AfterValidator(_cloud_url), Field(examples=["https://api.openai.com/v1"])]
+FarEndpoint = Annotated[Text, AfterValidator(_far_endpoint), Field(examples=["192.0.2.7:443"])]
 Url = Annotated[Text, AfterValidator(_url), Field(examples=["http://127.0.0.1:8000"])]

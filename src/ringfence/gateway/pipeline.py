@@ -15,6 +15,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Target
 from ringfence.core.errors import BadRequest, Failure, TargetFailed, TargetUnavailable
 from ringfence.core.identity import Key
+from ringfence.core.isolation import NO_WALL, Isolation
 from ringfence.core.ports import Emit, Leased
 from ringfence.core.route import Decision, Ending, House, Kept, Profile, Signals
 from ringfence.core.usage import Usage
@@ -32,7 +33,7 @@ from ringfence.gateway.window import FIT, clamp, output_asked
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import PARK_RETRY_S, RULES, Rule, decide
-from ringfence.routing.standing import standing, tools_reach
+from ringfence.routing.standing import standing, tools_reach, walled
 from ringfence.signals.sensitivity import Sensitivity
 from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
@@ -84,13 +85,16 @@ class Settings:
     rules: tuple[Rule, ...] = RULES
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
     reader: Reader | None = None
+    isolation: Isolation = NO_WALL
     decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""
 
     def profile_of(self, call: Call) -> Profile:
-        """Under which profile a call is made; Forbidden when one that it rests on is not configured."""
-        return standing(self.house, call.key.profile, call.agent, call.named, call.key.agent)
+        """Under which profile a call is made; Forbidden when one that it rests on is not configured, or is not to be
+        served as things are."""
+        profile = standing(self.house, call.key.profile, call.agent, call.named, call.key.agent)
+        return walled(profile, self.isolation)
 
 
 Asked = tuple[str, str, str, str, str, Ability, Boundary, str]

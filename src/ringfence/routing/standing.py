@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ringfence.core.boundary import Boundary
-from ringfence.core.errors import Forbidden
+from ringfence.core.errors import Forbidden, TargetUnavailable
 from ringfence.core.identity import Key
+from ringfence.core.isolation import Isolation, Wall
 from ringfence.core.route import House, Kept, Profile, Tier
 
 
@@ -62,6 +63,17 @@ def standing(house: House, bound_to: str, agent: str, named: str, own: str = "")
             return other
         profile = _within(profile, other)
     return profile
+
+
+def walled(profile: Profile, isolation: Isolation) -> Profile:
+    """The profile, if it may be served behind this wall. T1 rests on it: where one is claimed and does not hold, it is
+    refused (Forbidden); while it is being tried, it has to wait (TargetUnavailable)."""
+    if isolation.keeps_promise or profile.tier is not Tier.SOVEREIGN:
+        return profile
+    told = f"Profile '{profile.name}' is of tier T1 and is not served: {isolation.reason}."
+    if isolation.wall is Wall.CHECKING:
+        raise TargetUnavailable(told, code="isolation_being_tried", retry_after_s=1)
+    raise Forbidden(told, code="not_isolated")
 
 
 def tools_reach(house: House, names: Iterable[str]) -> Kept:

@@ -32,6 +32,7 @@ from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
 from ringfence.routing.standing import agent_of
 from ringfence.runtime.instances import WAY_OUT
+from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_left import WhatLeft
@@ -83,6 +84,7 @@ class Overview:
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
             "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
             "handed_to_egress": handed_to_egress(runtime.config),
+            "isolation": processes(runtime.fenced.standing, runtime.config, statuses, WAY_OUT),
         }  # fmt: skip
 
     def _model(self, name: str) -> dict[str, Any]:

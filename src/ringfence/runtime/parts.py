@@ -39,6 +39,7 @@ from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChan
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime.instances import CLOUDS, Instances, NotServable
+from ringfence.runtime.isolation import Fenced
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.presidio import Presidio, presidio
 from ringfence.runtime.sensitive import sensitivity
@@ -56,6 +57,7 @@ YOUNG_OBJECTS = 20_000
 log = logging.getLogger("ringfence.runtime")
 KEYS_EVERY_S = 0.5
 FLUSH_EVERY_S = 1.0
+TRY_WALL_EVERY_S = 60.0
 READY_ON_RELOAD_S = 60.0
 FIRST_KEY = "default"
 
@@ -138,11 +140,11 @@ class Runtime:
             emit=emit,
         )
         self.server = HttpServer(self.front, _limits(config))
-        self.admin = ""
-        self._pepper = b""
+        self.admin, self._pepper = "", b""
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self.reader: Presidio | None = None
+        self.fenced = Fenced(os.environ)
 
     # -- start ------------------------------------------------------------------------------------------------------
 
@@ -157,17 +159,20 @@ class Runtime:
         step(f"State in {self.folder}")
         self.reader = await _reader(config)  # before anything can be asked
         self._apply(config)
+        self.fenced.begin(config)
+        self.pipeline.settings.isolation = self.fenced.standing
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
         self.base_url = f"http://{_shown(config.server.host)}:{self.port}"
         step(f"Listening on {self.base_url}")
-        await self.instances.bring_up(config)
+        await asyncio.gather(self.instances.bring_up(config), self._try_wall())
         await self.instances.look_around(config)
         self._describe_gauges()
         self._tasks = [
             asyncio.create_task(self._every(KEYS_EVERY_S, self._watch_keys), name="watch keys"),
             asyncio.create_task(self._every(FLUSH_EVERY_S, self.ledger.flush), name="flush ledger"),
             asyncio.create_task(self._look_around(), name="look around"),
+            asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
         ]
         gc.collect()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)  # what a call makes dies with it: look rarely, and find little
@@ -222,6 +227,7 @@ class Runtime:
             self.config = fresh
             self._apply(fresh)
             self._reopen_log(fresh)
+            await self.fenced.look(fresh)
             self._refresh()
             if former is not None:
                 await former.close()
@@ -296,8 +302,13 @@ class Runtime:
             for name, provider in config.providers.items()
         }
         self.pipeline.settings = Settings(
-            catalog, _house(config), config.timeouts.retries, sensitivity=sensitivity(config), reader=self.reader
-        )
+            catalog, _house(config), config.timeouts.retries, sensitivity=sensitivity(config), reader=self.reader,
+            isolation=self.fenced.standing,
+        )  # fmt: skip
+
+    async def _try_wall(self) -> None:
+        if await self.fenced.look(self.config):
+            self._refresh()
 
     # -- stop -------------------------------------------------------------------------------------------------------
 

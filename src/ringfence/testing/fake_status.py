@@ -35,7 +35,28 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "recent": [_request(now_s, place) for place in range(40)],
         "cloud_keys": ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"],
         "handed_to_egress": {},
+        "isolation": [
+            {
+                "process": "gateway",
+                "may_reach": "this machine",
+                "wall": "held",
+                "reason": "an attempt failed",
+                "mend": "",
+            },
+            {
+                "process": "egress",
+                "may_reach": "2 providers",
+                "wall": "way out",
+                "reason": "it is the way out",
+                "mend": "",
+            },
+            {"process": "vllm-8000", "may_reach": "unknown", "wall": "unknown", "reason": "it is not ours", "mend": ""},
+        ],
     }
+
+
+def _process(name: str, may_reach: str, wall: str, reason: str) -> dict[str, Any]:
+    return {"process": name, "may_reach": may_reach, "wall": wall, "reason": reason, "mend": ""}
 
 
 def _models() -> list[dict[str, Any]]:

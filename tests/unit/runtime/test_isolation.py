@@ -1,0 +1,83 @@
+"""Isolation claimed and checked: what is believed, and what is served meanwhile."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from ringfence.config.schema import Config
+from ringfence.core.errors import Forbidden, TargetUnavailable
+from ringfence.core.isolation import Isolation, Wall
+from ringfence.core.route import Profile, Tier
+from ringfence.egress.attempt import Attempt
+from ringfence.routing.standing import walled
+from ringfence.runtime.isolation import CLAIM, Fenced
+
+PROBED = Config.model_validate({"isolation": {"probe": "192.0.2.7:443"}})
+CLAIMED = {CLAIM: "1"}
+
+
+class Tries:
+    """Stands for the network; remembers where to."""
+
+    def __init__(self, *got_out: bool) -> None:
+        self.results = list(got_out)
+        self.tried: list[tuple[str, int]] = []
+
+    async def __call__(self, address: str, port: int, timeout_s: float) -> Attempt:
+        self.tried.append((address, port))
+        return Attempt(self.results.pop(0), "so it was")
+
+
+@pytest.mark.parametrize("environment", [{}, {CLAIM: "0"}, {CLAIM: ""}])
+async def test_where_nothing_is_claimed_nothing_is_tried(environment: dict[str, str]) -> None:
+    tries = Tries()
+    fenced = Fenced(environment, tries)
+    assert not await fenced.look(PROBED)
+    assert (fenced.standing.wall, tries.tried) == (Wall.UNCLAIMED, [])
+
+
+async def test_a_claim_without_a_probe_is_believed_and_said_to_be() -> None:
+    fenced = Fenced(CLAIMED, Tries())
+    fenced.begin(Config())
+    assert (fenced.standing.wall, fenced.standing.keeps_promise) == (Wall.UNCHECKED, True)
+    assert "isolation.probe" in fenced.standing.mend
+
+
+async def test_a_claim_is_tried_before_it_is_believed() -> None:
+    tries = Tries(True, True, False)
+    fenced = Fenced(CLAIMED, tries)
+    fenced.begin(PROBED)
+    seen = [fenced.standing.wall]
+    changed = []
+    for _ in range(3):
+        changed.append(await fenced.look(PROBED))
+        seen.append(fenced.standing.wall)
+    assert seen == [Wall.CHECKING, Wall.OPEN, Wall.OPEN, Wall.HELD]
+    assert changed == [True, False, True]
+    assert tries.tried == [("192.0.2.7", 443)] * 3
+
+
+async def test_the_log_says_it_and_how_to_mend_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await Fenced(CLAIMED, Tries(True)).look(PROBED)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "192.0.2.7:443 worked" in record.getMessage() and "IPAddressDeny" in record.getMessage()
+
+
+@pytest.mark.parametrize("tier", list(Tier))
+@pytest.mark.parametrize("wall", list(Wall))
+def test_only_t1_rests_on_the_wall(tier: Tier, wall: Wall) -> None:
+    profile, standing = Profile("p", tier=tier), Isolation(wall, "because")
+    if tier is Tier.SOVEREIGN and wall is Wall.OPEN:
+        with pytest.raises(Forbidden, match="because") as refused:
+            walled(profile, standing)
+        assert refused.value.code == "not_isolated"
+    elif tier is Tier.SOVEREIGN and wall is Wall.CHECKING:
+        with pytest.raises(TargetUnavailable) as waits:
+            walled(profile, standing)
+        assert (waits.value.code, waits.value.retry_after_s) == ("isolation_being_tried", 1)
+    else:
+        assert walled(profile, standing) is profile
