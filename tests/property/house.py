@@ -220,6 +220,7 @@ def _bound(
     names = list(profiles)
     return {
         "profiles": profiles,
+        "parking": {"most": 0},  # told at once: who waits would wait for an engine that never comes
         "agents": {agent: {"profile": rng.choice(names)} for agent in AGENTS if rng.random() < 0.7},
         "tools": {tool: {"profile": rng.choice(names)} for tool in TOOLS if rng.random() < 0.7},
     }

@@ -113,7 +113,10 @@ def _running(folder: Path) -> list[Finding]:
         status = Gateway(folder).ask("GET", "/status")
     except (NotRunning, Refused):
         return [_port()]
-    return [_instances(status, folder), _wall(status["isolation"][0])]
+    found = [_instances(status, folder), _wall(status["isolation"][0])]
+    if status["parking"]["problem"]:
+        found.append(_finding("wrong", f"What is parked: {status['parking']['problem']}", "See docs/parking.md."))
+    return found
 
 
 def _wall(row: dict[str, Any]) -> Finding:

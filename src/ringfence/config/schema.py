@@ -127,6 +127,20 @@ class AdmissionSettings(Section):
     wait_s: Seconds = setting(60, "hot", "Seconds that a request waits for a place.")
 
 
+class ParkingSettings(Section):
+    """Requests of profiles that end in park, while nothing within their boundary can serve them."""
+
+    most: Whole = setting(1000, "hot", "Requests that may wait.", ge=0, le=100_000)
+    deadline_s: Seconds = setting(900, "hot", "Seconds that a request waits, unless its caller says otherwise.")
+    most_deadline_s: Seconds = setting(86_400, "hot", "The most that a caller may say.")
+
+    @model_validator(mode="after")
+    def _is_within(self) -> ParkingSettings:
+        if self.deadline_s > self.most_deadline_s:
+            raise refused("is more than most_deadline_s", at="deadline_s")
+        return self
+
+
 class ExactSettings(Section):
     """One model in one configuration. What is left out is not asked about."""
 
@@ -156,7 +170,7 @@ class ProfileSettings(Section):
         (), "hot", "Models in the order in which 'auto' tries them, by their names under models."
     )
     ending: Literal["error", "park"] = setting(
-        "error", "hot", "When no target is left: error, or park (the caller is asked to wait rather than go further)."
+        "error", "hot", "When no target is left: error, or park (the request waits rather than go further)."
     )
     exact: ExactSettings | None = setting(None, "hot", "The only model and configuration that will do; else an error.")
     delegates: tuple[Text, ...] = setting((), "hot", "T4 only: profiles under which its keys may make calls.")
@@ -390,6 +404,9 @@ class Config(Section):
     mesh: tuple[MeshNetwork, ...] = setting((), "drain", "Private networks whose machines are yours: reached as MESH.")
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings, description="How long an engine may take.")
     admission: AdmissionSettings = Field(default_factory=AdmissionSettings, description="The queue before each target.")
+    parking: ParkingSettings = Field(
+        default_factory=ParkingSettings, description="Requests that wait rather than go further."
+    )
     profiles: Profiles = Field(
         default_factory=lambda: {"default": ProfileSettings(boundary="host")},
         description="What keys are bound to, by name; 'default' always exists.",

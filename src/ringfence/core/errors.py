@@ -10,12 +10,14 @@
     │   └── ModelNotFound     404  no such model
     ├── MethodNotAllowed      405
     ├── TimedOut              408  the client was too slow
+    ├── Gone                  410  a parked request that will not be answered any more
     ├── TooLarge              413  the body is too large
     ├── RateLimited           429  this key asks too often
     ├── EngineRefused         4xx  the engine answered with an error of its own
     ├── EngineFailed          502  the engine broke, after every retry
     ├── Overloaded            503  a queue or a buffer is full
     ├── TargetUnavailable     503  no target can serve this now
+    │   └── NothingNow        503  the same, and its profile rather waits than goes further
     └── EngineTimedOut        504  the engine did not answer in time
 
 The OpenAI envelope is `envelope()`; gateway/refusal.py has that of Anthropic. Messages never hold prompt or
@@ -107,6 +109,12 @@ class TimedOut(Failure):
     code = "request_timeout"
 
 
+class Gone(Failure):
+    status = 410
+    type = "invalid_request_error"
+    code = "parked_cancelled"
+
+
 class TooLarge(Failure):
     status = 413
     type = "invalid_request_error"
@@ -144,6 +152,10 @@ class Overloaded(Failure):
 class TargetUnavailable(Failure):
     status = 503
     code = "target_unavailable"
+
+
+class NothingNow(TargetUnavailable):
+    """The profile ends in `park`: the request waits, where there is something that lets it wait."""
 
 
 class EngineTimedOut(Failure):

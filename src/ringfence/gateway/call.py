@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringfence.core.boundary import Boundary
 from ringfence.core.identity import Key
 from ringfence.core.route import Decision
 from ringfence.gateway.dialects.dialect import Dialect
@@ -26,6 +27,8 @@ class Call:
     named: str = ""
     labels: str = ""
     """The agent, the profile and the labels (with commas between) that the caller names in its headers."""
+    at_most: Boundary = Boundary.CLOUD
+    """How far it may go at most, whatever else is found: as far as when it was parked."""
     decision: Decision | None = None
     output: int | None = None
     """The most tokens that it wants in answer; None when it does not say."""

@@ -13,7 +13,7 @@ import orjson
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Target
-from ringfence.core.errors import BadRequest, Failure, TargetFailed, TargetUnavailable
+from ringfence.core.errors import BadRequest, Failure, NothingNow, TargetFailed, TargetUnavailable
 from ringfence.core.identity import Key
 from ringfence.core.isolation import NO_WALL, Isolation
 from ringfence.core.ports import Emit, Leased
@@ -45,6 +45,7 @@ LONG_TEXT_BYTES = 16 * 1024
 """Longer ones are read in steps, with turns for others in between: a step takes about as long as this much."""
 MAX_JSON_ITEMS = 1_000_000
 MAX_KINDS = 4096
+PARKED_LEASE_S = 1.0
 TURNS_BETWEEN = 4
 """A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
 
@@ -64,6 +65,14 @@ class Placing(Protocol):
         ...
 
     def failed(self, target: Target, reason: str) -> None: ...
+
+
+class Parks(Protocol):
+    """Where calls wait that go no further."""
+
+    async def wait(self, request: Request, call: Call) -> tuple[Answer | Stream, bytes] | None:
+        """As `Pipeline.complete`, in time; None when the caller was given a ticket. Raises Failure."""
+        ...
 
 
 class Reader(Protocol):
@@ -125,6 +134,7 @@ class Pipeline:
         self.emit = emit
         self.ids = ids
         self.running: dict[str, Call] = {}
+        self.parking: Parks | None = None
         self._kinds: dict[Told, Kind] = {}
         self._reading = asyncio.Lock()
 
@@ -144,7 +154,7 @@ class Pipeline:
                 body, window = fit(call, target, relay.forbidden(target))
                 try:
                     held.place = self.admission.take(target) or await self.admission.place(target)
-                    lease = held.lease = self.placement.take(target) or await in_task(self.leased(target), give_back)
+                    lease = held.lease = self.placement.take(target) or await self.leased(call, target)
                     if self.settings is not settings:  # a reload: what is under way is tightened as well
                         allowed = min(allowed, self.settings.profile_of(call).boundary)
                     permit = issue(call.id, allowed, lease.endpoint)
@@ -162,8 +172,8 @@ class Pipeline:
             held.release(None)
             raise
         held.release(None)
-        if decision.chain.ending is Ending.PARK:
-            failure = None  # whatever failed: it is not given up, but asked to come again
+        if decision.chain.ending is Ending.PARK:  # whatever failed: it is not given up
+            raise NothingNow(f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S)
         raise failure or TargetUnavailable(
             f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S
         )
@@ -171,7 +181,7 @@ class Pipeline:
     def decided(self, call: Call) -> Decision | None:
         """Which chain, and why. What the text says is only looked at where it could leave this machine; None where it
         is too long to be read at one go."""
-        decision = self._decide(call, Boundary.CLOUD)
+        decision = self._decide(call, call.at_most)
         if decision.allowed is Boundary.HOST:
             return decision
         if call.body_bytes > LONG_TEXT_BYTES or self.settings.reader is not None:
@@ -220,9 +230,18 @@ class Pipeline:
             settings.decisions[asked] = decision
         return decision
 
-    def leased(self, target: Target) -> Coroutine[Any, Any, Leased]:
-        """A lease as soon as the instance is ready, within the time that the settings give it."""
-        return self.placement.lease(target, self.settings.lease_wait_s)
+    async def leased(self, call: Call, target: Target) -> Leased:
+        """A lease as soon as the instance is ready, within the time that the settings give it. What can be parked waits
+        there instead, where its caller is told of it."""
+        parks = self.parking is not None and call.decision is not None and call.decision.chain.ending is Ending.PARK
+        wait_s = min(PARKED_LEASE_S, self.settings.lease_wait_s) if parks else self.settings.lease_wait_s
+        return await in_task(self.placement.lease(target, wait_s), give_back)
+
+    async def parked(self, request: Request, call: Call, nothing: NothingNow) -> tuple[Answer | Stream, bytes] | None:
+        """It waits for a target within its boundary, where calls can be parked; else its caller is to come again."""
+        if self.parking is None:
+            raise nothing
+        return await self.parking.wait(request, call)
 
     def gave_up(self, call: Call, target: Target, reason: str) -> None:
         """One target could not answer: remember it, and have its instance looked at."""
@@ -246,7 +265,14 @@ class Pipeline:
         try:
             call = read_call(request, dialect, call_id)
             self.running[call_id] = call
-            reply, head = await self.complete(call)
+            try:
+                reply, head = await self.complete(call)
+            except NothingNow as nothing:
+                answered = await self.parked(request, call, nothing)
+                if answered is None:  # its caller has a ticket, and comes again
+                    self.record(call, None, 202, "parked", None, 0.0)
+                    return
+                reply, head = answered
             reply.send(request, head)
         except Failure as failure:
             self._failed(request, call, dialect, call_id, failure)
@@ -362,6 +388,8 @@ def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
     """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says. It is
     found in steps: None after each, and how far in the end."""
     tools = tools_reach(settings.house, tool_names(call.body))
+    if call.at_most < tools.reach:
+        tools = Kept(call.at_most, "what was found when it was parked")
     if tools.reach is Boundary.HOST:
         yield tools
         return

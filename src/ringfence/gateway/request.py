@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfence.core.errors import Failure
 from ringfence.gateway.head import Head
-from ringfence.gateway.refusal import OVERLOADED, told
+from ringfence.gateway.refusal import OVERLOADED, told, told_midway
 
 if TYPE_CHECKING:
     from ringfence.gateway.http import Connection
@@ -78,11 +78,17 @@ class Request:
         connection.finished(self)
 
     def fail(self, failure: Failure, call_id: str = "") -> None:
-        """An error answer, in the shape that this caller reads."""
+        """An error answer, in the shape that this caller reads; the end of a streamed one that was begun."""
+        if self.is_answered:
+            self.write(told_midway(failure, self.head, call_id))
+            self.finish()
+            return
         self.answer(*told(failure, self.head, call_id))
 
     def begin(self, status: int, head: bytes) -> None:
-        """Start a streamed answer; the first `write` should follow at once."""
+        """Start a streamed answer; the first `write` should follow at once. One that was begun before goes on."""
+        if self.is_answered:
+            return
         connection = self.connection
         self.is_answered = True
         if connection.is_gone:

@@ -20,12 +20,15 @@ from ringfence.gateway.head import host_name
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
+from ringfence.gateway.tickets import PREFIX as TICKETS
+from ringfence.gateway.tickets import Tickets
 from ringfence.routing.standing import agent_of
 from ringfence.telemetry.events import Refused
 
 OPEN_KEY = Key("open", "keys are off")
 HEALTH_PATHS = frozenset(("/health", "/v1/health", "/healthz", "/livez"))
 READY_PATHS = frozenset(("/ready", "/readyz"))
+TICKET_METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
 APP_PREFIXES = ("/control/", "/console")
 
 
@@ -78,6 +81,7 @@ class Front:
         self.emit = emit
         self.metrics_need_key = metrics_need_key
         self.allowed_hosts = allowed_hosts
+        self.tickets: Tickets | None = None
         self._app: AsgiApp | None = None
 
     # -- from the head alone ------------------------------------------------------------------------------------
@@ -102,6 +106,12 @@ class Front:
             return MethodNotAllowed(f"{path} takes POST.", headers=(("allow", "POST"),))
         if path.startswith(APP_PREFIXES) or path == "/":
             return None if self._is_known_host(request) else _foreign_host(request)
+        if path.startswith(TICKETS) and self.tickets is not None:
+            if request.method not in TICKET_METHODS:
+                return MethodNotAllowed(
+                    f"{path[:200]} takes GET and DELETE.", headers=(("allow", "GET, HEAD, DELETE"),)
+                )
+            return self._authenticate(request)
         if request.method not in (b"GET", b"HEAD"):
             known = _is_model_path(path) or path in HEALTH_PATHS or path in READY_PATHS or path == "/metrics"
             if known:
@@ -168,6 +178,8 @@ class Front:
             request.answer(200, f"content-type: {content_type}\r\n".encode(), body)
         elif path == "/favicon.ico":
             request.answer(204, b"", b"")
+        elif path.startswith(TICKETS) and self.tickets is not None:
+            self.tickets.serve(request)
         else:
             self._models(request)
 

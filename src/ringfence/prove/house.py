@@ -45,6 +45,7 @@ class Said:
     target: str = ""
     kind: str = ""
     """The type of an error, as OpenAI's envelope has it."""
+    location: str = ""
 
     @property
     def came_in(self) -> bool:
@@ -280,7 +281,8 @@ class House:
             with suppress(ValueError, KeyError, TypeError):
                 error = json.loads(raw)["error"]
                 code, kind = str(error["code"]), str(error["type"])
-        return Said(answer.status, code, answer.headers.get("x-ringfence-target") or "", kind)
+        target, location = answer.headers.get("x-ringfence-target") or "", answer.headers.get("location") or ""
+        return Said(answer.status, code, target, kind, location)
 
     async def heard(self, text: str) -> bool:
         """True when a stand-in was asked with this text: an engine of this machine, or what the sink plays."""

@@ -25,6 +25,8 @@ ELSEWHERE = "11.77.0.1"
 """Where nobody has any business: no name of the configuration leads there."""
 OWN_PORT, LOCAL_PORT, EMBEDDING_PORT, BROKEN_PORT, REDIRECTING_PORT, MESH_PORT = 8101, 8102, 8103, 8104, 8105, 8106
 OLLAMA_PORT = 11434
+PARKED_S = 5
+"""Long enough for an engine that failed to be tried again, and no longer than an attempt may take."""
 CALLS_PER_DAY, MAX_TOKENS = 100_000, 1000
 LOCAL_NAMES = ("localhost", "ip6-localhost")
 
@@ -85,6 +87,7 @@ class _Making:
             "mesh": list(config.mesh),
             "server": {"host": "127.0.0.1", "port": 0},
             "timeouts": {"connect_s": 1, "first_byte_s": 10},
+            "parking": {"deadline_s": PARKED_S},
             "discovery": {"ports": {kind: [] for kind in ("llamacpp", "vllm", "lmstudio")} | {"ollama": [OLLAMA_PORT]}},
             "providers": {name: self._provider(name, one.dialect, one.url) for name, one in config.providers.items()},
             "models": {name: self._model(name, one) for name, one in config.models.items()},

@@ -13,6 +13,7 @@ from ringfence.core.errors import (
     Failure,
     Forbidden,
     ModelNotFound,
+    NothingNow,
     TargetUnavailable,
 )
 from ringfence.core.route import Chain, Decision, Ending, Exact, Excluded, Profile, Signals
@@ -55,7 +56,8 @@ def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signal
     if taken and profile.exact is not None:
         taken, excluded = _only(profile.exact, taken, excluded)
         if not taken:
-            raise TargetUnavailable(
+            unavailable = NothingNow if profile.ending is Ending.PARK else TargetUnavailable
+            raise unavailable(
                 f"Profile '{profile.name}' is bound to one exact configuration of '{model.name}', and it is not served "
                 f"now: {'; '.join(f'{left.target} {left.reason}' for left in excluded)}. Nothing else will do.",
                 retry_after_s=PARK_RETRY_S,
@@ -126,7 +128,7 @@ def _only(
 
 def _unavailable(model: Model, profile: Profile) -> Failure:
     if profile.ending is Ending.PARK:
-        return TargetUnavailable(
+        return NothingNow(
             f"Nothing within {profile.boundary.name} serves '{model.name}' now, and profile '{profile.name}' goes no "
             "further. Try again shortly.",
             retry_after_s=PARK_RETRY_S,

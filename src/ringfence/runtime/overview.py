@@ -31,6 +31,7 @@ from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
 from ringfence.routing.standing import agent_of
+from ringfence.routing.waiting import Urgency
 from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
@@ -38,6 +39,7 @@ from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_left import WhatLeft
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
+from ringfence.store.parked import Parked
 from ringfence.telemetry.events import Answered
 
 WATCH_EVERY_S = 0.25
@@ -81,6 +83,10 @@ class Overview:
                 for device in CPU.read(ours_bytes)
             ],
             "requests": self._requests(),
+            "parking": {
+                "waiting": len(runtime.parking.waiting), "most": runtime.parking.settings.most,
+                "problem": runtime.parking.rows.problem,
+            },
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
             "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
             "handed_to_egress": handed_to_egress(runtime.config),
@@ -137,9 +143,7 @@ class Overview:
             "running": sum(lane.running for lane in lanes),
             "waiting": sum(len(lane.waiting) for lane in lanes),
             "total": sum(series.requests for series in answers.values()),
-            "errors": sum(
-                series.requests for labels, series in answers.items() if labels[4] not in ("ok", "client_gone")
-            ),
+            "errors": sum(series.requests for labels, series in answers.items() if labels[4] not in ledger.NO_ERRORS),
             "per_minute": sum(type(e) is Answered and e.at_s > minute_ago for e in runtime.events.recent),
             "prompt_tokens": sum(series.prompt_tokens for series in answers.values()),
             "completion_tokens": sum(series.completion_tokens for series in answers.values()),
@@ -203,6 +207,47 @@ class Overview:
             raise BadRequest(f"'{which[:64]}' means several keys: {ids}. Name one by its id.") from None
         await self._runtime.read_keys()
         return ledger.with_usage(key, [])
+
+    # -- what waits -------------------------------------------------------------------------------------------------
+
+    async def parked(self) -> dict[str, Any]:
+        """Every parked request, those that are being served first, then in order; never any text of them."""
+        parking = self._runtime.parking
+        names = await self._key_names()
+        problem = parking.rows.problem
+        return {
+            "parked": [self._parked(parking.kept[place.id].row, names) for place in parking.waiting.places()],
+            "most": parking.settings.most,
+            "sealed": f"unreadable: {problem}" if problem else "ok",
+        }
+
+    async def parked_one(self, parked_id: str) -> dict[str, Any]:
+        """One that is parked, or was."""
+        parking = self._runtime.parking
+        kept = parking.kept.get(parked_id)
+        row = kept.row if kept is not None else await parking.rows.find(parked_id[:64])
+        if row is None:
+            raise NotFound(f"Nothing is parked as '{parked_id[:64]}'; `ringfence parked list` shows what is.")
+        return self._parked(row, await self._key_names())
+
+    async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
+        """As it is afterwards; one that has ended already stays as it is."""
+        self._runtime.parking.cancel(parked_id)
+        await self._runtime.parking.settled()
+        return await self.parked_one(parked_id)
+
+    def _parked(self, row: Parked, names: dict[str, str]) -> dict[str, Any]:
+        parking = self._runtime.parking
+        shown = parking.shown(row)
+        return {
+            "id": row.id, "model": row.model, "profile": row.profile, "key": names.get(row.key_id, row.key_id),
+            "class": Urgency(row.urgency).name.lower(), "ticketed": row.ticketed, "state": shown["status"],
+            "age_s": round(max(0.0, (row.ended_s or time()) - row.parked_s), 1), "position": shown["position"],
+            "deadline_s": round(parking.left_s(row.id), 1), "estimate_s": shown["estimate_s"],
+        }  # fmt: skip
+
+    async def _key_names(self) -> dict[str, str]:
+        return {key.id: key.name for key in await self._runtime.db.run(keystore.all_keys)}
 
     # -- decisions and configuration --------------------------------------------------------------------------------
 

@@ -32,9 +32,12 @@ from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.http import HttpServer, Limits
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
+from ringfence.gateway.parked_wishes import ParkingSettings
+from ringfence.gateway.parking import Parking
 from ringfence.gateway.pipeline import Pipeline, Settings
 from ringfence.gateway.relay import Relay, Timeouts
-from ringfence.gateway.site import Front
+from ringfence.gateway.site import OPEN_KEY, Front
+from ringfence.gateway.tickets import Tickets
 from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
@@ -49,13 +52,15 @@ from ringfence.store.credentials import Credentials, admin_token, load_credentia
 from ringfence.store.db import Database, changed
 from ringfence.store.keyring import KeyRing
 from ringfence.store.ledger import UsageLedger
-from ringfence.telemetry.events import Answered, Events, Refused, Reloaded, Retried
+from ringfence.store.parked import ParkedRows
+from ringfence.telemetry.events import Answered, CallParked, Events, ParkedEnded, Refused, Reloaded, Retried
 from ringfence.telemetry.logs import RequestLog, configure
 from ringfence.telemetry.metrics import Metrics
 
 YOUNG_OBJECTS = 20_000
 log = logging.getLogger("ringfence.runtime")
 KEYS_EVERY_S = 0.5
+PARKING_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 TRY_WALL_EVERY_S = 60.0
 READY_ON_RELOAD_S = 60.0
@@ -98,17 +103,7 @@ class Runtime:
         self.metrics = Metrics()
         self.db = Database(self.folder / "ringfence.db")
         self.ledger = UsageLedger(self.db, time, self._ledger_failed)
-        self.events = Events(
-            after_slice=(self.request_log.write,),
-            by_type={
-                Answered: (self.metrics.answered, self._charge, self.request_log.answered),
-                Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
-                Refused: (lambda event: self.metrics.refused(event.status, event.code),),
-                InstanceReady: (self._follow,),
-                InstanceFailed: (self._follow,),
-                OffersChanged: (self._follow,),
-            },
-        )
+        self.events = self._events()
         emit = self.events.emit
         self.keyring = KeyRing(b"")
         self.sessions = Sessions()
@@ -139,12 +134,30 @@ class Runtime:
             is_ready=self.is_ready,
             emit=emit,
         )
+        self.parking = Parking(self.pipeline, ParkedRows(self.db, self.folder), dialects_by_name(), self._key_by_id)
+        self.pipeline.parking, self.front.tickets = self.parking, Tickets(self.parking)
         self.server = HttpServer(self.front, _limits(config))
         self.admin, self._pepper = "", b""
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self.reader: Presidio | None = None
         self.fenced = Fenced(os.environ)
+
+    def _events(self) -> Events:
+        """Who is told of what."""
+        return Events(
+            after_slice=(self.request_log.write,),
+            by_type={
+                Answered: (self.metrics.answered, self._charge, self.request_log.answered),
+                Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
+                CallParked: (self.metrics.call_parked,),
+                ParkedEnded: (self.metrics.call_unparked,),
+                Refused: (lambda event: self.metrics.refused(event.status, event.code),),
+                InstanceReady: (self._follow,),
+                InstanceFailed: (self._follow,),
+                OffersChanged: (self._follow,),
+            },
+        )
 
     # -- start ------------------------------------------------------------------------------------------------------
 
@@ -161,6 +174,7 @@ class Runtime:
         self._apply(config)
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
+        await self.parking.restore()
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
         self.base_url = f"http://{_shown(config.server.host)}:{self.port}"
@@ -173,6 +187,7 @@ class Runtime:
             asyncio.create_task(self._every(FLUSH_EVERY_S, self.ledger.flush), name="flush ledger"),
             asyncio.create_task(self._look_around(), name="look around"),
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
+            asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
         ]
         gc.collect()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)  # what a call makes dies with it: look rarely, and find little
@@ -291,6 +306,8 @@ class Runtime:
         self.front.allowed_hosts = frozenset(server.allowed_hosts)
         self.front.metrics_need_key = not is_loopback(server.host)
         self.request_log.is_on = config.logging.requests
+        parking = config.parking
+        self.parking.settings = ParkingSettings(parking.most, parking.deadline_s, parking.most_deadline_s)
         logging.getLogger().setLevel(config.logging.level.upper())
 
     def _refresh(self) -> None:
@@ -317,6 +334,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.parking.close()
         await self.server.drain(drain_s)
         if self.reader is not None:
             await self.reader.close()
@@ -345,6 +363,13 @@ class Runtime:
         if isinstance(event, InstanceFailed):
             log.warning("instance %s failed: %s", event.name, event.reason)
         self._refresh()
+        self.parking.look_soon()
+
+    def _key_by_id(self, key_id: str) -> Key | None:
+        """As long as it is valid."""
+        if self.front.keys is None:
+            return OPEN_KEY if key_id == OPEN_KEY.id else None
+        return self.keyring.by_id(key_id)
 
     def _ledger_failed(self, error: Exception) -> None:
         log.error("usage cannot be written down: %s", error)
@@ -382,6 +407,7 @@ class Runtime:
               lambda: (((name,), float(lane.running)) for name, lane in lanes.items()))  # fmt: skip
         gauge("ringfence_waiting", "Requests that wait for a place.", ("target",),
               lambda: (((name,), float(len(lane.waiting))) for name, lane in lanes.items()))  # fmt: skip
+        gauge("ringfence_parked", "Requests that are parked.", (), lambda: [((), float(len(self.parking.waiting)))])
         gauge(
             "ringfence_connections", "Open client connections.", (), lambda: [((), float(len(self.server.connections)))]
         )

@@ -37,6 +37,11 @@ class KeyRing:
         key = self._all.get(self._digest(secret))
         return key if key is not None and key.is_valid(self._now()) else None
 
+    def by_id(self, key_id: str) -> Key | None:
+        """The stored key of this id, as long as it is valid."""
+        key = next((key for key in self._stored.values() if key.id == key_id), None)
+        return key if key is not None and key.is_valid(self._now()) else None
+
     def find_any(self, secret: bytes) -> Key | None:
         """As `find`, revoked and expired keys included: only to say why a caller was turned away."""
         return self._all.get(self._digest(secret))

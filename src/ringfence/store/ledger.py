@@ -20,7 +20,7 @@ DAY_S = 86400
 MOST_PENDING = 10_000
 MOST_TOKENS = 10**9
 """Per request. Engines are believed up to here; beyond, a broken one could overflow the columns."""
-NO_ERRORS = frozenset(("ok", "client_gone"))
+NO_ERRORS = frozenset(("ok", "client_gone", "parked"))
 ANYONE = "*"
 
 COUNTS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cached_tokens")
@@ -80,7 +80,7 @@ class UsageLedger:
     def record(self, key_id: str, model: str, target: str, outcome: str, usage: Usage) -> None:
         """Counts one answered call, in memory. `model` is a configured name, never what a caller sent.
 
-        An outcome other than 'ok' and 'client_gone' counts as an error. `target` is not kept yet.
+        An outcome that is not in NO_ERRORS counts as an error. `target` is not kept yet.
         """
         slot = (key_id, model, int(self._clock() // DAY_S))
         counts = self._pending.get(slot) or self._slot(slot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -33,4 +33,30 @@ usage = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("key_id", String(64), nullable=False),
+    Column("profile", String(100), nullable=False),
+    Column("boundary", Integer, nullable=False),
+    Column("urgency", Integer, nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("dialect", String(32), nullable=False),
+    Column("agent", String(100), nullable=False),
+    Column("named", String(100), nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("body_bytes", Integer, nullable=False),
+    Column("ticketed", Boolean, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("parked_s", Float, nullable=False),
+    Column("deadline_s", Float, nullable=False),
+    Column("ended_s", Float),
+    Column("status", Integer),
+    Column("seal_key", String(16), nullable=False),
+    Column("body", LargeBinary),
+    Column("result", LargeBinary),
 )

@@ -72,6 +72,22 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class CallParked:
+    """A call waits for a target within its boundary. `urgency` is user, agent or background."""
+
+    urgency: str
+    ticketed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEnded:
+    """It waits no more: done, failed, expired, cancelled or unreadable."""
+
+    state: str
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reloaded:
     changes: int
 

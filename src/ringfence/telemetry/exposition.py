@@ -57,7 +57,13 @@ class _Page:
         )
         for (status, code), count in self.metrics.refusals.items():
             refusals.add_metric((str(status), code), count)
-        yield from (requests, tokens, total, first, retries, refusals)
+        parked = CounterMetricFamily("ringfence_calls_parked", "Calls that had to wait.", labels=("class",))
+        for urgency, count in self.metrics.parked.items():
+            parked.add_metric((urgency,), count)
+        ended = CounterMetricFamily("ringfence_parked_ended", "Parked calls, by how they ended.", labels=("state",))
+        for state, count in self.metrics.parked_ended.items():
+            ended.add_metric((state,), count)
+        yield from (requests, tokens, total, first, retries, refusals, parked, ended)
         for name, text, labels_of, read in self.metrics.gauges:
             gauge = GaugeMetricFamily(name, text, labels=labels_of)
             for values, value in read():

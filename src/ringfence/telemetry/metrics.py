@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ringfence.telemetry.events import Answered, Kind
+from ringfence.telemetry.events import Answered, CallParked, Kind, ParkedEnded
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 MAX_SERIES = 2000
@@ -41,6 +41,10 @@ class Metrics:
         self._series: dict[Kind, Series] = {}
         self.retries: dict[tuple[str, str], int] = {}
         self.refusals: dict[tuple[int, str], int] = {}
+        self.parked: dict[str, int] = {}
+        """By class: calls that were parked."""
+        self.parked_ended: dict[str, int] = {}
+        """By state: parked calls that ended in it."""
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
@@ -73,6 +77,12 @@ class Metrics:
     def refused(self, status: int, code: str) -> None:
         """A request that never became a call: no key, no route, malformed, too large."""
         self.refusals[status, code] = self.refusals.get((status, code), 0) + 1
+
+    def call_parked(self, event: CallParked) -> None:
+        self.parked[event.urgency] = self.parked.get(event.urgency, 0) + 1
+
+    def call_unparked(self, event: ParkedEnded) -> None:
+        self.parked_ended[event.state] = self.parked_ended.get(event.state, 0) + 1
 
     def gauge(
         self, name: str, text: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]

@@ -85,6 +85,16 @@ async def _retried(house: House, text: str) -> Tried:
     return await _tried(house, text, await house.chat(text, "auto"))
 
 
+async def _parked(house: House, text: str) -> Tried:
+    """The engine fails, the request waits without its caller, and is served later from where it lay."""
+    house.broken.once(*[Behaviour(Fault.STATUS, status=503)] * 3)
+    said = await house.chat(text, BROKEN_MODEL, {"prefer": "respond-async"})
+    if not said.location:
+        return Tried.by(said)
+    served = await house.ask(f"{said.location}?stream=true", None, method="GET")
+    return Tried(f"{said.in_words}, then {served.in_words}", bool(served.status))
+
+
 async def _gone(house: House, text: str) -> Tried:
     """No engine of this machine is there any more; a moment ago one answered."""
     house.own_engine.as_usual()
@@ -121,6 +131,10 @@ WAYS = (
         ("permit egress/pool.py:Pool.fetch",), stays=True,
     ),
     Way("broken-stream", "an engine breaks off after the first byte", _broken_off, stays=True),
+    Way(
+        "parked", "waits for an engine that failed, with a ticket", _parked,
+        ("call gateway/parking.py:Parking.call_of",), stays=True,
+    ),
     Way("retry", "every engine of the chain fails, on each try", _retried),
     Way("fallback", "no engine of this machine is there any more", _gone),
 )  # fmt: skip

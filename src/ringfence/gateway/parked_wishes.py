@@ -1,0 +1,48 @@
+"""[pure] What a caller says of how it wants to wait. Looked at only once there is something to wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ringfence.core.errors import BadRequest
+from ringfence.gateway.head import Head
+from ringfence.routing.waiting import Urgency
+
+DEADLINE = b"x-ringfence-deadline-s"
+PRIORITY = b"x-ringfence-priority"
+
+
+@dataclass(frozen=True, slots=True)
+class ParkingSettings:
+    """How many may wait, and for how long."""
+
+    most: int = 1000
+    deadline_s: float = 900.0
+    most_deadline_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """For how long a caller would wait, how urgent it is, and whether it takes a ticket rather than wait."""
+
+    deadline_s: float
+    urgency: Urgency
+    wants_ticket: bool
+
+
+def read_wishes(head: Head, settings: ParkingSettings) -> Wishes:
+    """BadRequest for a header that cannot be understood. A deadline beyond the most that is allowed is that most."""
+    deadline_s = settings.deadline_s
+    asked = head.header(DEADLINE)
+    if asked is not None:
+        if not asked.isdigit() or not 0 < len(asked) <= 9 or int(asked) < 1:
+            raise BadRequest(
+                f"The header {DEADLINE.decode()} must be a whole number of seconds, at least 1.", code="invalid_value"
+            )
+        deadline_s = float(int(asked))
+    named = (head.header(PRIORITY) or b"user").decode("latin-1").strip().upper()
+    if named not in Urgency.__members__:
+        raise BadRequest(f"The header {PRIORITY.decode()} must be user, agent or background.", code="invalid_value")
+    preferences = b",".join(value for name, value in head.headers if name == b"prefer")
+    wanted = {preference.partition(b";")[0].strip().lower() for preference in preferences.split(b",")}
+    return Wishes(min(deadline_s, settings.most_deadline_s), Urgency[named], b"respond-async" in wanted)

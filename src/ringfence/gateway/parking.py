@@ -1,0 +1,478 @@
+"""Parked requests, live: who waits, whose turn it is, and what becomes of each.
+
+A caller that waits is served on its own connection; a ticket is served here, and its answer kept. Both wait in one
+queue (routing/waiting.py), and both take the path of every other call (`Pipeline.complete`) when their turn comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from time import monotonic, time
+from typing import Any
+
+import orjson
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Target
+from ringfence.core.errors import (
+    EngineFailed,
+    Failure,
+    Gone,
+    NotAuthenticated,
+    Overloaded,
+    RateLimited,
+    TargetUnavailable,
+)
+from ringfence.core.identity import Key
+from ringfence.core.route import Signals
+from ringfence.gateway.call import Call
+from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.parked_answer import Noted, Recorder, Told
+from ringfence.gateway.parked_wishes import ParkingSettings, read_wishes
+from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.relay import Answer, Stream
+from ringfence.gateway.request import Request
+from ringfence.gateway.step import Run, Waiter
+from ringfence.routing.rules import PARK_RETRY_S, decide
+from ringfence.routing.waiting import Place, Urgency, Waiting, left_s
+from ringfence.store.failure import StoreFailed
+from ringfence.store.parked import CANCELLED, DONE, EXPIRED, FAILED, UNREADABLE, Parked, ParkedRows
+from ringfence.store.sealing import Unreadable
+from ringfence.telemetry.events import CallParked, ParkedEnded
+
+log = logging.getLogger("ringfence.parking")
+MOST_BYTES = 1024**3
+"""Of sealed requests on disk."""
+MOST_BROKEN = 3
+"""So many times an answer for a ticket may break off; then it is told that it does."""
+PRUNE_EVERY_S = 600.0
+NOT_NOW = (TargetUnavailable, Overloaded, RateLimited)
+"""Of one that is parked: it goes on waiting."""
+WHOLE = frozenset(("ok", "engine_error"))
+
+
+class Pending:
+    """One parked request. `call` has no text where the text lies on disk."""
+
+    __slots__ = ("broken", "call", "ended", "row", "run", "since_s", "target", "told", "turn")
+
+    def __init__(self, row: Parked, call: Call, since_s: float) -> None:
+        self.row = row
+        self.call = call
+        self.since_s = since_s
+        self.turn: Waiter[Failure | None] = Waiter()
+        self.run: Run | None = None
+        self.target: Target | None = None
+        self.broken = 0
+        self.told: list[Told] = []
+        self.ended: list[Waiter[None]] = []
+        """Whoever holds its ticket, and waits for its end."""
+
+
+class Parking:
+    """Give it a second now and then (`tick`), and tell it when something came back (`look`)."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        rows: ParkedRows,
+        dialects: dict[str, Dialect],
+        key_of: Callable[[str], Key | None],
+        *,
+        now: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        """`now` is what waiting is measured by; `wall` is only for what is written down, and for a restart."""
+        self.settings = ParkingSettings()
+        self.rows = rows
+        self.waiting = Waiting(self.settings.most)
+        self.kept: dict[str, Pending] = {}
+        self._pipeline = pipeline
+        self._dialects = dialects
+        self._key_of = key_of
+        self._now = now
+        self._wall = wall
+        self._coming = 0
+        self._is_looking = self._is_closed = False
+        self._in_flight: Counter[str] = Counter()
+        self._writes: set[asyncio.Future[Any]] = set()
+        self._prune_s = 0.0
+
+    # -- coming in ----------------------------------------------------------------------------------------------------
+
+    async def wait(self, request: Request, call: Call) -> tuple[Answer | Stream, bytes] | None:
+        """Its answer, when its turn has come; None when its caller took a ticket. Raises Failure."""
+        wishes = read_wishes(request.head, self.settings)
+        self.waiting.most = self.settings.most
+        held_bytes = sum(kept.row.body_bytes for kept in self.kept.values() if kept.row.ticketed)
+        if self._is_closed or len(self.waiting) + self._coming >= self.settings.most or (
+            wishes.wants_ticket and held_bytes + call.body_bytes > MOST_BYTES
+        ):  # fmt: skip
+            raise Overloaded(
+                f"Nothing can serve '{call.model}' now, and as many requests as may wait do so already.",
+                code="queue_full", retry_after_s=PARK_RETRY_S,
+            )  # fmt: skip
+        self._coming += 1
+        try:
+            row = await self._write_down(call, wishes.deadline_s, wishes.urgency, wishes.wants_ticket)
+        finally:
+            self._coming -= 1
+        if not wishes.wants_ticket:
+            return await self._served(self._take_in(row, call, wishes.deadline_s), request)
+        self._take_in(row, self.call_of(row, call.key), wishes.deadline_s)
+        self._give_ticket(row, request, call.id)
+        return None
+
+    async def _write_down(self, call: Call, deadline_s: float, urgency: Urgency, wants_ticket: bool) -> Parked:
+        settings = self._pipeline.settings
+        profile = settings.profile_of(call)
+        boundary = profile.boundary
+        if boundary is not Boundary.HOST:
+            boundary = min(boundary, (await self._pipeline.tightest_in_turns(call, settings)).reach)
+        now_s = self._wall()
+        row = Parked(
+            f"parked-{secrets.token_hex(10)}", call.key.id, profile.name, int(boundary), int(urgency), call.model,
+            call.dialect.name, call.agent, call.named, call.stream, call.body_bytes, wants_ticket, now_s,
+            now_s + deadline_s,
+        )  # fmt: skip
+        call.at_most = min(call.at_most, boundary)
+        text = orjson.dumps({"body": call.body, "labels": call.labels}) if wants_ticket else None
+        try:
+            row = await self.rows.add(row, text)
+        except StoreFailed as failed:
+            log.error("a request cannot be parked: %s", failed)
+            raise TargetUnavailable(
+                f"Nothing can serve '{call.model}' now, and it cannot be parked: the gateway's log says why.",
+                code="not_parked", retry_after_s=PARK_RETRY_S,
+            ) from None  # fmt: skip
+        except asyncio.CancelledError:  # what was begun is written, and this after it
+            self._write(self.rows.end(row, CANCELLED, self._wall()))
+            raise
+        self._pipeline.emit(CallParked(urgency.name.lower(), wants_ticket))
+        return row
+
+    def _take_in(self, row: Parked, call: Call, left_s: float) -> Pending:
+        now_s = self._now()
+        kept = self.kept[row.id] = Pending(row, call, now_s)
+        want = (call.model, call.dialect.name, row.key_id, call.agent, call.named, row.boundary)
+        self.waiting.add(Place(row.id, row.number, Urgency(row.urgency), want, now_s, now_s + left_s))
+        self.look_soon()
+        return kept
+
+    def _give_ticket(self, row: Parked, request: Request, call_id: str) -> None:
+        head = (
+            f"x-request-id: {call_id}\r\nlocation: /v1/parked/{row.id}\r\npreference-applied: respond-async\r\n"
+            "content-type: application/json\r\nretry-after: 1\r\n"
+        )
+        request.answer(202, head.encode(), orjson.dumps(self.shown(row)))
+
+    async def restore(self) -> None:
+        """After a start: take in what waits on disk."""
+        try:
+            found = await self.rows.restore(self._wall())
+        except StoreFailed as failed:
+            log.error("what was parked cannot be read: %s", failed)
+            return
+        for row in found:
+            key = self._key_of(row.key_id)
+            call = self.call_of(row, key or Key(row.key_id, ""))
+            self._take_in(row, call, left_s(row.parked_s, row.deadline_s, self._wall()))
+        if found:
+            log.info("%d parked requests go on waiting", len(found))
+
+    # -- whose turn it is ---------------------------------------------------------------------------------------------
+
+    def look_soon(self) -> None:
+        if self.kept:
+            asyncio.get_running_loop().call_soon(self.look)
+
+    def look(self) -> None:
+        """Let go whoever can be served now: something came back, or became free."""
+        if self._is_looking or self._is_closed:
+            return
+        self._is_looking = True
+        try:
+            while (place := self.waiting.next(self._now(), self._takes_target)) is not None:
+                self._go(self.kept[place.id])
+        finally:
+            self._is_looking = False
+
+    def _takes_target(self, place: Place) -> bool:
+        kept = self.kept[place.id]
+        kept.target = self._target(kept.call)
+        if kept.target is not None:
+            self._in_flight[kept.target.name] += 1
+        return kept.target is not None
+
+    def _target(self, call: Call) -> Target | None:
+        """One that would serve the call now, as far as can be told without its text."""
+        settings = self._pipeline.settings
+        signals = Signals(call.dialect.ability, call.body_bytes, call.stream, False, call.at_most)
+        try:
+            decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
+        except Failure:
+            return None
+        return next((target for target in decision.chain.targets if self._is_free(target)), None)
+
+    def _is_free(self, target: Target) -> bool:
+        if not self._pipeline.health.is_usable(target) or self._in_flight[target.name] >= target.slots:
+            return False
+        lease = self._pipeline.placement.take(target)
+        if lease is not None:
+            lease.release()
+        return lease is not None
+
+    def _go(self, kept: Pending) -> None:
+        if kept.row.ticketed:
+            kept.run = Run(self._serve(kept))
+            kept.run.step()
+        else:
+            kept.turn.wake(None)
+
+    def _back(self, kept: Pending) -> None:
+        """It could not be served after all."""
+        self._free(kept)
+        if kept.row.id in self.kept:
+            self.waiting.put_back(kept.row.id, self._now())
+            self.look_soon()
+
+    def _free(self, kept: Pending) -> None:
+        if kept.target is not None:
+            self._in_flight[kept.target.name] -= 1
+            kept.target = None
+
+    # -- being served -------------------------------------------------------------------------------------------------
+
+    async def _served(self, kept: Pending, request: Request) -> tuple[Answer | Stream, bytes]:
+        """Of a caller that waits on its connection."""
+        call = kept.call
+        try:
+            if call.stream:
+                kept.told.append(Told(request, call.id))
+                self._tell(kept)
+            while True:
+                failure = await kept.turn
+                if failure is not None:
+                    raise failure
+                kept.turn = Waiter()
+                began_s = self._now()
+                try:
+                    reply, head = await self._pipeline.complete(call)
+                except NOT_NOW:
+                    self._back(kept)
+                    continue
+                self._count(kept, began_s)
+                self._over(kept, DONE, 200)
+                if request.is_answered and type(reply) is Answer:  # its head says that events come
+                    reply.held.finish(200, "malformed", reply.usage, 0.0)
+                    raise EngineFailed("The engine was asked for a stream, and answered in one piece.")
+                return reply, head
+        except asyncio.CancelledError:
+            self._over(kept, CANCELLED)
+            raise
+        except Failure as failure:
+            self._over(kept, FAILED, failure.status)
+            raise
+
+    async def _serve(self, kept: Pending) -> None:
+        """Of a ticket: the answer is kept, and nobody is told before it is written down."""
+        began_s, recorder, row = self._now(), Recorder(), kept.row
+        try:
+            call = await self.read_back(kept)
+            if call is None:
+                return
+            state = await self._record(kept, call, recorder)
+            if state:
+                status, head = recorder.answered
+                self._count(kept, began_s)
+                await self.rows.end(row, state, self._wall(), status, head + b"\r\n" + recorder.body)
+                self._over(kept, state, write=False)
+                return
+        except asyncio.CancelledError:
+            return  # whoever cancelled it says what becomes of it
+        except StoreFailed as failed:  # nobody has seen the answer: it will be made again
+            log.error("the answer to a parked request cannot be written down: %s", failed)
+        except Exception:
+            log.exception("parked request %s failed inside the gateway", row.id)
+        self._back(kept)
+
+    async def read_back(self, kept: Pending) -> Call | None:
+        """The call as it was parked, under its key as that is now. None when it has come to its end instead."""
+        row = kept.row
+        key = self._key_of(row.key_id)
+        if key is None:
+            self._over(kept, CANCELLED)
+            return None
+        try:
+            text: dict[str, Any] = orjson.loads(await self.rows.text(row))
+        except Unreadable:
+            log.error("parked request %s cannot be opened: its seal has another key, or it was changed", row.id)
+            self._over(kept, UNREADABLE)
+            return None
+        return self.call_of(row, key, text["body"], text["labels"])
+
+    def call_of(self, row: Parked, key: Key, body: dict[str, Any] | None = None, labels: str = "") -> Call:
+        """As far as when it was parked, whatever is allowed now; without its text, for the queue."""
+        return Call(
+            row.id, key, self._dialects[row.dialect], row.model, body or {}, row.body_bytes, row.stream, self._now(),
+            row.agent, row.named, labels, at_most=Boundary(row.boundary),
+        )  # fmt: skip
+
+    async def _record(self, kept: Pending, call: Call, recorder: Recorder) -> str:
+        """The state that it ends in; empty when it is to wait again."""
+        pipeline = self._pipeline
+        pipeline.running[call.id] = call
+        try:
+            reply, head = await pipeline.complete(call)
+            noted = reply.held = Noted(reply.held)  # type: ignore[arg-type]
+            reply.send(recorder, head)
+            await recorder.done
+        except NOT_NOW:
+            pipeline.running.pop(call.id, None)
+            return ""
+        except Failure as failure:
+            recorder.fail(failure, call.id)
+            pipeline.record(call, None, failure.status, failure.code or "error", None, 0.0)
+            return FAILED
+        except BaseException:
+            if recorder.on_gone is not None:
+                recorder.on_gone()
+            pipeline.record(call, None, 499, "client_gone", None, 0.0)
+            raise
+        if noted.outcome not in WHOLE:
+            kept.broken += 1
+            if kept.broken < MOST_BROKEN:
+                return ""
+        if recorder.is_too_long:
+            recorder.fail(EngineFailed("The answer is longer than can be kept."), call.id)
+        return DONE if recorder.answered[0] < 400 else FAILED
+
+    # -- coming to an end ---------------------------------------------------------------------------------------------
+
+    def _over(self, kept: Pending, state: str, status: int | None = None, *, write: bool = True) -> None:
+        """However it ended. Only the first call counts."""
+        self._free(kept)
+        if self.kept.pop(kept.row.id, None) is None:
+            return
+        self.waiting.remove(kept.row.id)
+        if write:
+            self._write(self.rows.end(kept.row, state, self._wall(), status))
+        self._pipeline.emit(ParkedEnded(state, self._now() - kept.since_s))
+        for waiter in list(kept.ended):
+            waiter.wake(None)
+        self.look_soon()
+
+    def _turn_away(self, kept: Pending, state: str, failure: Failure) -> None:
+        """It will not be served. A caller that waits is told so; a ticket that is being served is stopped."""
+        run, turn = kept.run, kept.turn
+        self._over(kept, state, failure.status)
+        if run is not None:
+            run.cancel()
+        turn.wake(failure)
+
+    def cancel(self, parked_id: str) -> bool:
+        """On somebody's word; False when it does not wait any more."""
+        kept = self.kept.get(parked_id)
+        if kept is not None:
+            self._turn_away(kept, CANCELLED, Gone("This request was cancelled while it was parked."))
+        return kept is not None
+
+    async def tick(self) -> None:
+        """Every second: deadlines, keys that are no longer valid, and word to those who wait."""
+        now_s = self._now()
+        for place in self.waiting.expired(now_s):
+            self._turn_away(self.kept[place.id], EXPIRED, too_late())
+        valid = {key_id: self._key_of(key_id) is not None for key_id in {k.row.key_id for k in self.kept.values()}}
+        for kept in [kept for kept in self.kept.values() if not valid[kept.row.key_id]]:
+            self._turn_away(kept, CANCELLED, NotAuthenticated("The key of this request is no longer valid."))
+        self.look()
+        for kept in list(self.kept.values()):
+            self._tell(kept)
+        if now_s >= self._prune_s:
+            self._prune_s = now_s + PRUNE_EVERY_S
+            await self.rows.prune(self._wall())
+
+    async def close(self) -> None:
+        """Callers that wait are told to come again; tickets go on waiting, on disk, for the next start."""
+        self._is_closed = True
+        for kept in list(self.kept.values()):
+            if kept.row.ticketed:
+                self.kept.pop(kept.row.id, None)
+                if kept.run is not None:
+                    kept.run.cancel()
+                for waiter in list(kept.ended):
+                    waiter.wake(None)
+            else:
+                stopping = TargetUnavailable("The gateway is being stopped.", retry_after_s=PARK_RETRY_S)
+                self._turn_away(kept, CANCELLED, stopping)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """What ended until now is written down."""
+        while self._writes:
+            await asyncio.gather(*self._writes, return_exceptions=True)
+
+    def _write(self, writing: Coroutine[Any, Any, Any]) -> None:
+        """Off the path of whoever asked; the writer takes them in order."""
+        task = asyncio.get_running_loop().create_task(writing)
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Future[Any]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("how a parked request ended cannot be written down: %s", error)
+
+    # -- what is told -------------------------------------------------------------------------------------------------
+
+    def shown(self, row: Parked) -> dict[str, Any]:
+        """As the holder of its ticket sees it."""
+        position, estimate_s = self.outlook(row.id)
+        place = self.waiting.get(row.id)
+        status = row.state if place is None else "running" if place.is_tried else "waiting"
+        return {
+            "id": row.id, "object": "parked", "status": status, "position": position, "estimate_s": estimate_s,
+            "deadline": int(row.deadline_s),
+        }  # fmt: skip
+
+    def outlook(self, parked_id: str) -> tuple[int, float | None]:
+        """Its position, and in about how many seconds it is served; None where nothing is known."""
+        kept = self.kept.get(parked_id)
+        if kept is None:
+            return 0, None
+        target = self._target(kept.call)
+        slots = target.slots if target is not None else 0
+        estimate_s = self.waiting.estimate_s(parked_id, self._now(), slots)
+        return self.waiting.position(parked_id), None if estimate_s is None else round(estimate_s, 1)
+
+    def left_s(self, parked_id: str) -> float:
+        """Until its deadline."""
+        place = self.waiting.get(parked_id)
+        return max(0.0, place.deadline_s - self._now()) if place is not None else 0.0
+
+    def follow(self, kept: Pending, told: Told, ended: Waiter[None]) -> None:
+        """Somebody who holds its ticket is told how it stands, and then that it has ended."""
+        kept.ended.append(ended)
+        kept.told.append(told)
+        self._tell(kept)
+
+    def _tell(self, kept: Pending) -> None:
+        place = self.waiting.get(kept.row.id)
+        if kept.told and place is not None and not place.is_tried:
+            position, estimate_s = self.outlook(kept.row.id)
+            for told in kept.told:
+                told.say(self._now(), position, estimate_s)
+
+    def _count(self, kept: Pending, began_s: float) -> None:
+        self.waiting.served(began_s - kept.since_s, self._now() - began_s)
+
+
+def too_late() -> TargetUnavailable:
+    return TargetUnavailable(
+        "No target within the boundary could serve this before its deadline.", code="deadline_passed",
+        retry_after_s=PARK_RETRY_S,
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""/v1/parked: what became of a request whose caller took a ticket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import parse_qs
+
+import orjson
+
+from ringfence.core.errors import Failure, Gone, NotFound, TargetUnavailable
+from ringfence.gateway.parked_answer import Told
+from ringfence.gateway.parking import Parking, too_late
+from ringfence.gateway.refusal import JSON_HEAD
+from ringfence.gateway.request import Request
+from ringfence.gateway.step import Run, Waiter
+from ringfence.store.failure import StoreFailed
+from ringfence.store.parked import CANCELLED, EXPIRED, UNREADABLE, WAITING, Parked
+from ringfence.store.sealing import Unreadable
+
+PREFIX = "/v1/parked/"
+POLL_S = 1
+log = logging.getLogger("ringfence.parking")
+
+
+class Tickets:
+    """Answers the holders of tickets. Whose ticket it is not, for that caller there is none."""
+
+    def __init__(self, parking: Parking) -> None:
+        self._parking = parking
+
+    def serve(self, request: Request) -> None:
+        """Start answering; must not block."""
+        run = Run(self._serve(request))
+        request.on_gone = run.cancel
+        run.step()
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            row = await self._find(request)
+            if request.method == b"DELETE":
+                await self._cancel(request, row)
+            elif parse_qs(request.head.query.decode("latin-1")).get("stream") == ["true"]:
+                await self._follow(request, row)
+            elif row.state == WAITING:
+                head = JSON_HEAD + b"retry-after: %d\r\n" % POLL_S
+                request.answer(202, head, orjson.dumps(self._parking.shown(row)))
+            else:
+                head, body = await self._result(row)
+                request.answer(row.status or 200, head, body)
+        except Failure as failure:
+            request.fail(failure)
+        except asyncio.CancelledError:
+            raise
+        except StoreFailed as failed:
+            log.error("a ticket cannot be looked up: %s", failed)
+            request.fail(TargetUnavailable("What is parked cannot be read now; the gateway's log says why."))
+        except Exception:  # a fault of ours must not take the connection down without a word
+            log.exception("a ticket could not be answered")
+            request.fail(Failure("The gateway failed on this request; its log says why."))
+
+    async def _find(self, request: Request) -> Parked:
+        parked_id = request.path.removeprefix(PREFIX)
+        kept = self._parking.kept.get(parked_id)
+        row = kept.row if kept is not None else await self._parking.rows.find(parked_id[:64])
+        if row is None or not row.ticketed or row.key_id != request.identity.id:
+            raise NotFound("There is no such ticket, or none any more, for this key.")
+        return row
+
+    async def _cancel(self, request: Request, row: Parked) -> None:
+        self._parking.cancel(row.id)
+        await self._parking.settled()
+        found = await self._parking.rows.find(row.id)
+        request.answer(200, JSON_HEAD, orjson.dumps(self._parking.shown(found or row)))
+
+    async def _follow(self, request: Request, row: Parked) -> None:
+        """Wait for the answer on a stream, and send it there."""
+        told = Told(request, "")
+        kept = self._parking.kept.get(row.id)
+        if kept is not None:
+            ended: Waiter[None] = Waiter()
+            self._parking.follow(kept, told, ended)
+            try:
+                await ended
+            finally:
+                kept.told.remove(told)
+                kept.ended.remove(ended)
+            await self._parking.settled()
+            row = await self._parking.rows.find(row.id) or row
+        if row.state == WAITING:
+            raise TargetUnavailable("The gateway is being stopped; the request stays parked.", retry_after_s=5)
+        head, body = await self._result(row)
+        request.write(body if b"text/event-stream" in head else b"data: %b\n\ndata: [DONE]\n\n" % body)
+        request.finish()
+
+    async def _result(self, row: Parked) -> tuple[bytes, bytes]:
+        """Raises the Failure that its caller is told instead."""
+        if row.state == EXPIRED:
+            raise too_late()
+        if row.state == CANCELLED:
+            raise Gone("This request was cancelled while it was parked.")
+        try:
+            if row.state == UNREADABLE:
+                raise Unreadable
+            return await self._parking.rows.result(row)
+        except Unreadable:
+            raise Gone(
+                "This request cannot be read any more: the key of what was parked is lost. Ask again.",
+                code="parked_unreadable",
+            ) from None

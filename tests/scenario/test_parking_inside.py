@@ -1,0 +1,244 @@
+"""Parking in one process, by clocks that the test turns, and by boundaries that change while a request waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from composed import CHAT, SECRET, STREAM, Client, Gateway, Reply, request, target
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Catalog, Endpoint, Model
+from ringfence.core.errors import TargetFailed, TargetUnavailable
+from ringfence.core.identity import Key
+from ringfence.core.route import Ending, House, Profile
+from ringfence.gateway.parked_wishes import ParkingSettings
+from ringfence.gateway.parking import Parking
+from ringfence.gateway.pipeline import Settings
+from ringfence.gateway.tickets import Tickets
+from ringfence.routing.health import Health
+from ringfence.store.db import Database
+from ringfence.store.parked import ParkedRows
+from ringfence.telemetry.events import CallParked, ParkedEnded
+from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
+
+PRIVATE = Profile("default", Boundary.HOST, ending=Ending.PARK)
+ASYNC = b"prefer: respond-async\r\n"
+
+
+@dataclass
+class Waiting:
+    """A gateway that parks, and its clocks."""
+
+    gateway: Gateway
+    db: Database
+    folder: Path
+    now_s: float = 1000.0
+    wall_s: float = 1_790_000_000.0
+
+    def begin(self) -> Parking:
+        """As after a start: nothing in memory."""
+        gateway = self.gateway
+        self.parking = Parking(
+            gateway.pipeline, ParkedRows(self.db, self.folder), dict(self.dialects()),
+            self.key_of, now=lambda: self.now_s, wall=lambda: self.wall_s,
+        )  # fmt: skip
+        gateway.pipeline.parking = self.parking
+        gateway.front.tickets = Tickets(self.parking)
+        return self.parking
+
+    def dialects(self) -> list[tuple[str, Any]]:
+        return [(each.name, each) for each in self.gateway.front.routes.values()]
+
+    def key_of(self, key_id: str) -> Key | None:
+        key = self.gateway.keys.known.get(SECRET) if self.gateway.keys else None
+        return key if key is not None and key.id == key_id else None
+
+    def profile(self, profile: Profile, *targets: Any) -> None:
+        catalog = Catalog.of([Model("fast", targets or self.gateway.targets, aliases=("quick",))])
+        self.gateway.pipeline.settings = Settings(catalog, House({"default": profile}, {}, {}), lease_wait_s=2.0)
+
+    def away(self) -> None:
+        self.gateway.seats.endpoint = None
+
+    def back(self, endpoint: Endpoint) -> None:
+        self.gateway.seats.endpoint = endpoint
+
+    async def ask(self, *words: Any, **more: Any) -> Reply:
+        client = await self.gateway.client()
+        reply = await client.ask(*words, **more)
+        client.leave()
+        return reply
+
+    async def park(self, body: Any = CHAT, head: bytes = b"") -> str:
+        reply = await self.ask(body=body, head=ASYNC + head)
+        assert reply.status == 202, reply.body
+        return str(reply.json["id"])
+
+    async def look(self, ticket: str) -> Reply:
+        return await self.ask(f"/v1/parked/{ticket}", method="GET")
+
+    async def answered(self, ticket: str) -> Reply:
+        for _ in range(100):
+            await self.parking.tick()
+            reply = await self.look(ticket)
+            if reply.status != 202:
+                return reply
+            self.now_s += 1
+            await asyncio.sleep(0.01)
+        raise AssertionError("not answered")
+
+
+@pytest.fixture
+async def waits(serve: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Waiting]:
+    gateway = await serve(profile=PRIVATE, engine=None)
+    seats = gateway.seats
+
+    async def lease(wanted: Any, timeout_s: float) -> Any:
+        found = seats.take(wanted)
+        if found is None:
+            raise TargetFailed(wanted.name, "connect", TargetUnavailable("away"))
+        return found
+
+    seats.lease = lease
+    db = Database(tmp_path / "ringfence.db")
+    db.migrate()
+    waiting = Waiting(gateway, db, tmp_path)
+    gateway.pipeline.health = Health(lambda: waiting.now_s)
+    waiting.begin()
+    yield waiting
+    await waiting.parking.close()
+    db.close()
+
+
+async def test_the_clock_on_the_wall_does_not_move_a_deadline(waits: Waiting) -> None:
+    ticket = await waits.park(head=b"x-ringfence-deadline-s: 100\r\n")
+    for jump_s in (1e6, -3e6):
+        waits.wall_s += jump_s
+        waits.now_s += 40
+        await waits.parking.tick()
+        assert (await waits.look(ticket)).status == 202
+    waits.now_s += 21
+    await waits.parking.tick()
+    await waits.parking.settled()
+    assert (await waits.look(ticket)).error["code"] == "deadline_passed"
+
+
+@pytest.mark.parametrize(("jump_s", "left_s"), [(30, 70), (-1e6, 100)])
+async def test_after_a_start_the_rest_of_the_time_is_left(waits: Waiting, jump_s: float, left_s: float) -> None:
+    ticket = await waits.park(head=b"x-ringfence-deadline-s: 100\r\n")
+    await waits.parking.close()
+    waits.wall_s += jump_s
+    waits.now_s = 5.0
+    await waits.begin().restore()
+    assert waits.parking.left_s(ticket) == pytest.approx(left_s)
+
+
+async def test_one_that_was_due_while_nothing_ran_ends_at_the_start(waits: Waiting) -> None:
+    ticket = await waits.park(head=b"x-ringfence-deadline-s: 100\r\n")
+    await waits.parking.close()
+    waits.wall_s += 101
+    await waits.begin().restore()
+    await waits.parking.tick()
+    await waits.parking.settled()
+    assert (await waits.look(ticket)).error["code"] == "deadline_passed"
+
+
+async def test_a_deadline_is_no_later_than_the_most(waits: Waiting) -> None:
+    waits.parking.settings = ParkingSettings(most_deadline_s=50)
+    ticket = await waits.park(head=b"x-ringfence-deadline-s: 99999\r\n")
+    assert waits.parking.left_s(ticket) == 50
+
+
+async def test_it_goes_no_further_than_when_it_was_parked(waits: Waiting, engine: FakeEngine) -> None:
+    """The profile is widened, and then a target further away is all there is."""
+    early = await waits.park()
+    far = target("seat/far", boundary=Boundary.MESH)
+    waits.gateway.seats.elsewhere["seat/far"] = replace(engine.endpoint, boundary=Boundary.MESH)
+    waits.profile(replace(PRIVATE, boundary=Boundary.MESH), target(), far)
+    for _ in range(10):
+        waits.now_s += 5
+        await waits.parking.tick()
+        await asyncio.sleep(0.01)
+    assert (await waits.look(early)).status == 202 and engine.calls == []
+    assert (await waits.ask(body=CHAT)).head["x-ringfence-boundary"] == "MESH"
+    waits.back(engine.endpoint)
+    assert (await waits.answered(early)).head["x-ringfence-boundary"] == "HOST"
+
+
+async def test_it_goes_no_further_than_is_allowed_now(waits: Waiting, engine: FakeEngine) -> None:
+    waits.profile(replace(PRIVATE, boundary=Boundary.MESH))
+    ticket = await waits.park()
+    far = target("seat/far", boundary=Boundary.MESH)
+    waits.gateway.seats.elsewhere["seat/far"] = replace(engine.endpoint, boundary=Boundary.MESH)
+    waits.profile(PRIVATE, far)
+    for _ in range(5):
+        waits.now_s += 5
+        await waits.parking.tick()
+        await asyncio.sleep(0.01)
+    assert (await waits.look(ticket)).status == 202 and engine.calls == []
+    waits.profile(replace(PRIVATE, boundary=Boundary.MESH), far)
+    assert (await waits.answered(ticket)).head["x-ringfence-boundary"] == "MESH"
+
+
+async def test_what_the_text_says_holds_after_the_wait(waits: Waiting, engine: FakeEngine) -> None:
+    """A text with a secret is parked as HOST, and stays it, whatever is looked for later."""
+    waits.profile(replace(PRIVATE, boundary=Boundary.MESH))
+    secret = {"model": "fast", "messages": [{"role": "user", "content": "-----BEGIN RSA PRIVATE KEY-----\nMIIEow"}]}
+    ticket = await waits.park(secret)
+    assert waits.parking.kept[ticket].row.boundary == Boundary.HOST
+
+
+async def test_who_waits_is_told_every_ten_seconds(waits: Waiting, engine: FakeEngine) -> None:
+    client: Client = await waits.gateway.client()
+    await client.send(request(body=STREAM))
+    head = await client.head()
+    assert head.status == 200 and head.head["content-type"].startswith("text/event-stream")
+    assert await client.chunk() == b": parked position=1 estimate_s=unknown\n\n"
+    for _ in range(25):
+        waits.now_s += 1
+        await waits.parking.tick()
+    assert [await client.chunk() for _ in range(2)] == [b": parked position=1 estimate_s=unknown\n\n"] * 2
+    waits.back(engine.endpoint)
+    waits.now_s += 5
+    await waits.parking.tick()
+    assert b"chat.completion.chunk" in await client.chunk()
+    client.leave()
+
+
+async def test_an_answer_that_breaks_off_is_made_again(waits: Waiting, engine: FakeEngine) -> None:
+    ticket = await waits.park(STREAM)
+    engine.once(Behaviour(Fault.CUT, after_events=2))
+    waits.back(engine.endpoint)
+    reply = await waits.answered(ticket)
+    assert reply.status == 200 and reply.body.endswith(b"data: [DONE]\n\n") and len(engine.calls) == 2
+
+
+async def test_what_an_engine_refuses_is_the_answer(waits: Waiting, engine: FakeEngine) -> None:
+    ticket = await waits.park()
+    engine.once(Behaviour(Fault.STATUS, status=400, body={"error": {"message": "no", "type": "x", "code": "bad"}}))
+    waits.back(engine.endpoint)
+    assert (await waits.answered(ticket)).status == 400
+    row = await waits.parking.rows.find(ticket)
+    assert row is not None and row.state == "failed"
+
+
+async def test_what_happened_is_counted(waits: Waiting, engine: FakeEngine) -> None:
+    ticket = await waits.park(head=b"x-ringfence-priority: agent\r\n")
+    waits.back(engine.endpoint)
+    await waits.answered(ticket)
+    waits.gateway.events.flush()
+    happened = waits.gateway.happened
+    assert [one for one in happened if type(one) is CallParked] == [CallParked("agent", True)]
+    assert [one.state for one in happened if type(one) is ParkedEnded] == ["done"]
+    assert [(one.kind.status, one.kind.outcome) for one in waits.gateway.answered] == [(202, "parked"), (200, "ok")]
+
+
+async def test_what_lies_beyond_the_boundary_is_not_waited_for(waits: Waiting) -> None:
+    waits.profile(PRIVATE, target("seat/far", boundary=Boundary.MESH))
+    reply = await waits.ask(body=CHAT)
+    assert (reply.status, reply.error["code"]) == (403, "boundary_refused")
