@@ -28,6 +28,7 @@ NOT_RUN = frozenset((
     "it would write over a page of this folder",
     "it takes minutes and a quiet machine",
     "it needs the key of a provider",
+    "it needs a parked request",
 ))  # fmt: skip
 LANGUAGES = frozenset(("sh", "python", "yaml", "json", "text", "ini"))
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)

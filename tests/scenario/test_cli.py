@@ -27,6 +27,7 @@ RUNNING = {
     "keys list": ("keys", "list"),
     "keys create": ("keys", "create", "made"),
     "keys revoke": ("keys", "revoke", "made"),
+    "parked list": ("parked", "list"),
     "config show": ("config", "show"),
     "config check": ("config", "check"),
     "config schema": ("config", "schema"),
@@ -50,7 +51,7 @@ def test_json_parses_and_nothing_else_is_printed(up: Any, name: str) -> None:
     assert told.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["status", "models", "keys list", "explain", "config show", "doctor"])
+@pytest.mark.parametrize("name", ["status", "models", "keys list", "parked list", "explain", "config show", "doctor"])
 def test_a_narrow_terminal(up: Any, name: str) -> None:
     assert chat(up).status == 200
     status, shown = _on_a_terminal(60, *RUNNING[name], folder=up.folder)
@@ -58,7 +59,7 @@ def test_a_narrow_terminal(up: Any, name: str) -> None:
     assert shown.strip()
     assert "\x1b[" not in shown
     assert "Traceback" not in shown
-    if name in ("status", "models", "keys list"):
+    if name in ("status", "models", "keys list", "parked list"):
         assert max(map(len, shown.splitlines())) <= 60
 
 
@@ -139,6 +140,8 @@ def test_a_note_that_makes_no_sense(tmp_path: Path, note: str) -> None:
         (("explain", "auto", "--key", "sk-rf-unknown"), 1),
         (("keys", "revoke", "nobody"), 1),
         (("keys", "create", "x", "--profile", "nope"), 1),
+        (("parked", "show", "nobody"), 1),
+        (("parked", "cancel", "nobody"), 1),
         (("keys", "create", "x", "--rpm", "0"), 2),
         (("keys", "create", "x", "--expires", "soon"), 2),
         (("up", "--set", "nothing"), 2),

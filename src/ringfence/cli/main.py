@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from ringfence import __version__
-from ringfence.cli import config, journal, keys, secrets, units
+from ringfence.cli import config, journal, keys, parked, secrets, units
+from ringfence.cli.asking import asked, told
 from ringfence.tether import keep_memory_private
 
 ConfigOption = Annotated[
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(parked.app, name="parked")
 app.add_typer(journal.app, name="journal")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(units.service, name="service")
@@ -114,13 +116,13 @@ def status(
 
     gateway = connect(config)
     if console:
-        link = _asked(gateway, "POST", "/console-link")["url"]
+        link = asked(gateway, "POST", "/console-link")["url"]
         typer.echo(json.dumps({"console_url": link}) if as_json else link)
     elif watch:
-        follow(lambda: _asked(gateway, "GET", "/status"), as_json=as_json)
+        follow(lambda: asked(gateway, "GET", "/status"), as_json=as_json)
     else:
-        found = _asked(gateway, "GET", "/status")
-        _print(found, as_json, status_page)
+        found = asked(gateway, "GET", "/status")
+        told(found, as_json, status_page)
         raise typer.Exit(0 if found["ready"] else 1)
 
 
@@ -130,9 +132,9 @@ def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from ringfence.cli.client import connect
     from ringfence.cli.show import models_page
 
-    found = _asked(connect(config), "GET", "/status")
+    found = asked(connect(config), "GET", "/status")
     shown = {name: found[name] for name in ("models", "left_out")}
-    _print(shown, as_json, models_page)
+    told(shown, as_json, models_page)
 
 
 @app.command()
@@ -174,9 +176,9 @@ def explain(
         body["max_tokens"] = max_tokens
     if tool:
         body["tools"] = [{"type": "function", "function": {"name": name}} for name in tool]
-    asked: dict[str, Any] = {"model": model, "body": body, "labels": label or []}
-    asked |= {name: given for name, given in (("key", key), ("profile", profile), ("agent", agent)) if given}
-    _print(_asked(connect(config), "POST", "/explain", asked), as_json, explain_page)
+    question: dict[str, Any] = {"model": model, "body": body, "labels": label or []}
+    question |= {name: given for name, given in (("key", key), ("profile", profile), ("agent", agent)) if given}
+    told(asked(connect(config), "POST", "/explain", question), as_json, explain_page)
 
 
 @app.command()
@@ -185,7 +187,7 @@ def profiles(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from ringfence.cli.client import connect
     from ringfence.cli.show import profiles_page
 
-    _print(_asked(connect(config), "GET", "/profiles"), as_json, profiles_page)
+    told(asked(connect(config), "GET", "/profiles"), as_json, profiles_page)
 
 
 @app.command()
@@ -213,7 +215,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from ringfence.cli.show import doctor_page
 
     findings = examine(config)
-    _print(findings, as_json, doctor_page)
+    told(findings, as_json, doctor_page)
     raise typer.Exit(1 if any(finding["state"] == "wrong" for finding in findings) else 0)
 
 
@@ -272,28 +274,6 @@ def _laid_over(overrides: list[str] | None) -> dict[str, str]:
         typer.secho("--set takes NAME=VALUE, such as --set admission.queue=10", err=True, fg="red")
         raise typer.Exit(2)
     return found
-
-
-def _asked(gateway: Any, method: str, path: str, body: Any = None) -> Any:
-    from ringfence.cli.client import NotRunning, Refused
-
-    try:
-        return gateway.ask(method, path, body)
-    except NotRunning as error:
-        typer.secho(str(error), err=True, fg="yellow")
-        raise typer.Exit(3) from None
-    except Refused as error:
-        typer.secho(str(error), err=True, fg="red")
-        raise typer.Exit(1) from None
-
-
-def _print(found: Any, as_json: bool, page: Any) -> None:
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    from ringfence.cli.show import put
-
-    put(page(found))
 
 
 def _without_secrets(row: dict[str, Any]) -> dict[str, Any]:

@@ -44,10 +44,12 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     requests = found["requests"]
     lines = [
         f"Ringfence {found['version']} is {state} on {found['base_url']}  "
-        f"[dim]pid {found['pid']}, up {_span(found['uptime_s'])}[/]",
+        f"[dim]pid {found['pid']}, up {span(found['uptime_s'])}[/]",
         f"Requests  {requests['running']} running, {requests['waiting']} waiting, {requests['total']} answered, "
         f"{requests['errors']} failed; {requests['prompt_tokens'] + requests['completion_tokens']:,} tokens",
     ]
+    if found["parking"]["waiting"]:
+        lines.append(f"[yellow]{parked_line(found['parking']['waiting'])}[/]: see `ringfence parked list`")
     parts: list[RenderableType] = [
         Text.from_markup("\n".join(lines)),
         _instances(found["instances"]),
@@ -60,12 +62,17 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def parked_line(count: int) -> str:
+    """How many are parked."""
+    return f"{count:,} request is parked" if count == 1 else f"{count:,} requests are parked"
+
+
 def models_page(found: dict[str, Any]) -> RenderableType:
     """Names, engines, windows; and what is not offered."""
-    table = _table("Model", "Other names", "Can", "Engine", "Window", "Reach")
+    rows = table("Model", "Other names", "Can", "Engine", "Window", "Reach")
     for model in found["models"]:
         targets = model["targets"]
-        table.add_row(
+        rows.add_row(
             model["name"], ", ".join(model["aliases"]) or "-", ", ".join(model["abilities"]) or "-",
             ", ".join(sorted({_server(target) for target in targets})) or "[red]none[/]",
             f"{model['window']:,}" if model["window"] else "?",
@@ -75,25 +82,25 @@ def models_page(found: dict[str, Any]) -> RenderableType:
         Text.from_markup(f"[dim]left out: {one['name']} of {one['engine']}: {one['reason']}[/]")
         for one in found["left_out"]
     ]
-    return Group(table, *left)
+    return Group(rows, *left)
 
 
 def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
-    table = _table("Id", "Name", "Ends in", "Profile", "Agent", "Per minute", "Made", "Ends", "Requests", "Tokens")
-    table.columns[0].no_wrap, table.columns[0].min_width = True, max((len(key["id"]) for key in keys), default=0)
+    rows = table("Id", "Name", "Ends in", "Profile", "Agent", "Per minute", "Made", "Ends", "Requests", "Tokens")
+    rows.columns[0].no_wrap, rows.columns[0].min_width = True, max((len(key["id"]) for key in keys), default=0)
     for key in keys:
         limits = [
             f"{key[name]:,} {name.split('_')[0]}" for name in ("requests_per_minute", "tokens_per_minute") if key[name]
         ]
         ended = "[red]revoked[/]" if key["revoked_s"] else _day(key["expires_s"]) if key["expires_s"] else "-"
         tokens = key["prompt_tokens"] + key["completion_tokens"]
-        table.add_row(
+        rows.add_row(
             key["id"], key["name"], f"…{key['hint']}", key["profile"] or "its agent's", key["agent"] or "-",
             ", ".join(limits) or "-",
             _day(key["created_s"]), ended,
             f"{key['requests']:,}", f"{tokens:,}",
         )  # fmt: skip
-    return table
+    return rows
 
 
 def explain_page(found: dict[str, Any]) -> RenderableType:
@@ -181,33 +188,33 @@ def _egress(instances: list[dict[str, Any]]) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for one in instances:
         if one["kind"] == "egress":
-            state = f"[{COLOURS.get(one['state'], 'white')}]{one['state']}[/] {_span(one['since_s'])}"
+            state = f"[{COLOURS.get(one['state'], 'white')}]{one['state']}[/] {span(one['since_s'])}"
             reason = f"  [red]{escape(one['reason'])}[/]" if one["reason"] else ""
             lines.append(Text.from_markup(f"Egress    {state}: the process through which calls leave{reason}"))
     return lines
 
 
 def _instances(instances: list[dict[str, Any]]) -> RenderableType:
-    table = _table("Instance", "Engine", "State", "Busy", "Memory", "CPU", "Restarts", "Port")
+    rows = table("Instance", "Engine", "State", "Busy", "Memory", "CPU", "Restarts", "Port")
     for one in instances:
         if one["kind"] == "egress":
             continue
         state = f"[{COLOURS.get(one['state'], 'white')}]{one['state']}[/]"
-        table.add_row(
+        rows.add_row(
             one["name"], f"{one['engine']}{' (adopted)' if one['kind'] == 'adopted' else ''}",
-            f"{state} {_span(one['since_s'])}" + (f"\n[red]{one['reason']}[/]" if one["reason"] else ""),
+            f"{state} {span(one['since_s'])}" + (f"\n[red]{one['reason']}[/]" if one["reason"] else ""),
             f"{one['in_use']}/{one['slots'] or '?'}", _size(one["rss_bytes"]),
             "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %",
             str(one["restarts"]), str(one["port"] or "-"),
         )  # fmt: skip
-    return table
+    return rows
 
 
 def _isolation(rows: list[dict[str, Any]]) -> RenderableType:
-    table = _table("Process", "May reach", "Wall", "")
+    shown = table("Process", "May reach", "Wall", "")
     for row in rows:
-        table.add_row(row["process"], row["may_reach"], WALLS.get(row["wall"], row["wall"]), row["reason"])
-    return table
+        shown.add_row(row["process"], row["may_reach"], WALLS.get(row["wall"], row["wall"]), row["reason"])
+    return shown
 
 
 def _devices(devices: list[dict[str, Any]]) -> RenderableType:
@@ -223,8 +230,8 @@ def _devices(devices: list[dict[str, Any]]) -> RenderableType:
     return Text.from_markup("\n".join(lines))
 
 
-def _table(*columns: str) -> Table:
-    """What does not fit goes on in the next line: nothing is cut."""
+def table(*columns: str) -> Table:
+    """An empty one, as all of them look: what does not fit goes on in the next line, nothing is cut."""
     folded = [Column(name, overflow="fold") for name in columns]
     return Table(*folded, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
 
@@ -235,11 +242,12 @@ def _size(count: int | None) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+def span(seconds: float) -> str:
+    """A length of time, as the console writes it: 45 s, 12 min, 3 h 20 min, 2 d 5 h."""
+    for size, unit, part, of in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min")):
         if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+            return f"{seconds // size:.0f} {unit} {seconds % size // part:.0f} {of}"
+    return f"{seconds // 60:.0f} min" if seconds >= 60 else f"{seconds // 1:.0f} s"
 
 
 def _day(at_s: int | None) -> str:

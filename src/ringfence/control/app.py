@@ -17,6 +17,7 @@ from ringfence.control import (
     instances,
     keys,
     models,
+    parked,
     profiles,
     requests,
     status,
@@ -27,7 +28,9 @@ from ringfence.control.shield import Shield
 from ringfence.control.view import View
 
 PREFIX = "/control/v1"
-RESOURCES = (status, models, instances, devices, requests, keys, profiles, explain, egress, config, console, events)
+RESOURCES = (
+    status, models, instances, devices, requests, parked, keys, profiles, explain, egress, config, console, events,
+)  # fmt: skip
 
 
 def build(view: View) -> FastAPI:

@@ -51,6 +51,22 @@ class View(Protocol):
         whole; and for each profile since when nothing has left."""
         ...
 
+    async def parked(self) -> dict[str, Any]:
+        """What waits until a target within its boundary is free: `parked`, in the order in which it is served; how
+        many there may be (`most`); and `sealed`, which is "ok" or says why texts that were parked cannot be read.
+
+        Of each request: id, model, profile, key (its name), class, ticketed, state, age_s, position (None once it is
+        not in the queue any more), deadline_s (what is left until then) and estimate_s; the last two may be None."""
+        ...
+
+    async def parked_one(self, parked_id: str) -> dict[str, Any]:
+        """One of them."""
+        ...
+
+    async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
+        """That request, as it is after it was cancelled; one that had ended already stays as it ended."""
+        ...
+
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again: `ok`, `changes`, `problems`."""
         ...

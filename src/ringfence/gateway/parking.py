@@ -433,9 +433,9 @@ class Parking:
         """As the holder of its ticket sees it."""
         position, estimate_s = self.outlook(row.id)
         place = self.waiting.get(row.id)
-        status = row.state if place is None else "running" if place.is_tried else "waiting"
+        status = row.state if place is None else "serving" if place.is_tried else "waiting"
         return {
-            "id": row.id, "object": "parked", "status": status, "position": position, "estimate_s": estimate_s,
+            "id": row.id, "object": "parked", "status": status, "position": position or None, "estimate_s": estimate_s,
             "deadline": int(row.deadline_s),
         }  # fmt: skip
 
@@ -449,10 +449,10 @@ class Parking:
         estimate_s = self.waiting.estimate_s(parked_id, self._now(), slots)
         return self.waiting.position(parked_id), None if estimate_s is None else round(estimate_s, 1)
 
-    def left_s(self, parked_id: str) -> float:
-        """Until its deadline."""
+    def left_s(self, parked_id: str) -> float | None:
+        """Seconds until its deadline; None once it has ended."""
         place = self.waiting.get(parked_id)
-        return max(0.0, place.deadline_s - self._now()) if place is not None else 0.0
+        return round(max(0.0, place.deadline_s - self._now()), 1) if place is not None else None
 
     def follow(self, kept: Pending, told: Told, ended: Waiter[None]) -> None:
         """Somebody who holds its ticket is told how it stands, and then that it has ended."""

@@ -31,15 +31,14 @@ from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
 from ringfence.routing.standing import agent_of
-from ringfence.routing.waiting import Urgency
 from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_left import WhatLeft
+from ringfence.runtime.what_waits import WhatWaits
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
-from ringfence.store.parked import Parked
 from ringfence.telemetry.events import Answered
 
 WATCH_EVERY_S = 0.25
@@ -52,6 +51,7 @@ class Overview:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._what_left = WhatLeft(runtime.folder / "journal")
+        self._waits = WhatWaits(runtime.parking, runtime.db)
         self._cpu_before: dict[str, tuple[float, float]] = {}
 
     # -- what runs ------------------------------------------------------------------------------------------------
@@ -83,10 +83,7 @@ class Overview:
                 for device in CPU.read(ours_bytes)
             ],
             "requests": self._requests(),
-            "parking": {
-                "waiting": len(runtime.parking.waiting), "most": runtime.parking.settings.most,
-                "problem": runtime.parking.rows.problem,
-            },
+            "parking": self._waits.count(),
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
             "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
             "handed_to_egress": handed_to_egress(runtime.config),
@@ -208,47 +205,6 @@ class Overview:
         await self._runtime.read_keys()
         return ledger.with_usage(key, [])
 
-    # -- what waits -------------------------------------------------------------------------------------------------
-
-    async def parked(self) -> dict[str, Any]:
-        """Every parked request, those that are being served first, then in order; never any text of them."""
-        parking = self._runtime.parking
-        names = await self._key_names()
-        problem = parking.rows.problem
-        return {
-            "parked": [self._parked(parking.kept[place.id].row, names) for place in parking.waiting.places()],
-            "most": parking.settings.most,
-            "sealed": f"unreadable: {problem}" if problem else "ok",
-        }
-
-    async def parked_one(self, parked_id: str) -> dict[str, Any]:
-        """One that is parked, or was."""
-        parking = self._runtime.parking
-        kept = parking.kept.get(parked_id)
-        row = kept.row if kept is not None else await parking.rows.find(parked_id[:64])
-        if row is None:
-            raise NotFound(f"Nothing is parked as '{parked_id[:64]}'; `ringfence parked list` shows what is.")
-        return self._parked(row, await self._key_names())
-
-    async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
-        """As it is afterwards; one that has ended already stays as it is."""
-        self._runtime.parking.cancel(parked_id)
-        await self._runtime.parking.settled()
-        return await self.parked_one(parked_id)
-
-    def _parked(self, row: Parked, names: dict[str, str]) -> dict[str, Any]:
-        parking = self._runtime.parking
-        shown = parking.shown(row)
-        return {
-            "id": row.id, "model": row.model, "profile": row.profile, "key": names.get(row.key_id, row.key_id),
-            "class": Urgency(row.urgency).name.lower(), "ticketed": row.ticketed, "state": shown["status"],
-            "age_s": round(max(0.0, (row.ended_s or time()) - row.parked_s), 1), "position": shown["position"],
-            "deadline_s": round(parking.left_s(row.id), 1), "estimate_s": shown["estimate_s"],
-        }  # fmt: skip
-
-    async def _key_names(self) -> dict[str, str]:
-        return {key.id: key.name for key in await self._runtime.db.run(keystore.all_keys)}
-
     # -- decisions and configuration --------------------------------------------------------------------------------
 
     async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
@@ -296,6 +252,15 @@ class Overview:
         settings = self._runtime.pipeline.settings
         bound = keys_by_profile(self._runtime.config, self._runtime.keyring.valid())
         return [row | {"keys": bound.get(row["name"], [])} for row in reaches(settings.house, settings.catalog)]
+
+    async def parked(self) -> dict[str, Any]:
+        return await self._waits.all()
+
+    async def parked_one(self, parked_id: str) -> dict[str, Any]:
+        return await self._waits.one(parked_id)
+
+    async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
+        return await self._waits.cancel(parked_id)
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:
         keys = await self._runtime.db.run(keystore.all_keys)

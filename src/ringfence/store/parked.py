@@ -103,6 +103,11 @@ class ParkedRows:
         """Waiting or ended; None when there is none, or none any more."""
         return await self._db.run(lambda connection: _find(connection, parked_id))
 
+    async def ended(self, most: int) -> list[Parked]:
+        """The last that ended, the latest first."""
+        query = select(*COLUMNS).where(parked.c.state != WAITING).order_by(parked.c.ended_s.desc()).limit(most)
+        return await self._db.run(lambda connection: [_row(found) for found in connection.execute(query)])
+
     async def result(self, row: Parked) -> tuple[bytes, bytes]:
         """Header lines and body of the answer. Raises Unreadable."""
         whole = await self._db.run(lambda connection: self._opened(connection, row, "result"))

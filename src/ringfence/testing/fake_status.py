@@ -35,6 +35,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "recent": [_request(now_s, place) for place in range(40)],
         "cloud_keys": ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"],
         "handed_to_egress": {},
+        "parking": {"waiting": 4, "most": 1000, "problem": ""},
         "isolation": [
             {
                 "process": "gateway",

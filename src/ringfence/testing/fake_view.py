@@ -15,6 +15,7 @@ from copy import deepcopy
 from typing import Any
 
 from ringfence.core.errors import BadRequest, ModelNotFound, NotFound
+from ringfence.testing.fake_parking import FakeParking
 from ringfence.testing.fake_status import sample_status
 from ringfence.testing.fake_what_left import sample_what_left
 
@@ -28,6 +29,7 @@ class FakeView:
     def __init__(self) -> None:
         self.sample: dict[str, Any] = sample_status(time.time())
         self.what_left: dict[str, Any] = sample_what_left(time.time())
+        self.parking = FakeParking()
         self.asked_since: list[float | None] = []
         self.tokens: set[str] = set()
         self.sessions: dict[str, dict[str, Any]] = {}
@@ -113,6 +115,15 @@ class FakeView:
         self.asked_since.append(since_s)
         return deepcopy(self.what_left)
 
+    async def parked(self) -> dict[str, Any]:
+        return {"parked": self.parking.rows(), "most": self.parking.most, "sealed": self.parking.sealed}
+
+    async def parked_one(self, parked_id: str) -> dict[str, Any]:
+        return _parked(self.parking.row(parked_id), parked_id)
+
+    async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
+        return _parked(await self.parking.cancel(parked_id), parked_id)
+
     async def reload(self) -> dict[str, Any]:
         self.reloads += 1
         return {"ok": True, "changes": [], "problems": [], "dead_keys": []}
@@ -161,3 +172,9 @@ class FakeView:
 
     def is_admin(self, token: str) -> bool:
         return token == ADMIN_TOKEN
+
+
+def _parked(row: dict[str, Any] | None, parked_id: str) -> dict[str, Any]:
+    if row is None:
+        raise NotFound(f"There is no parked request '{parked_id}'.")
+    return row

@@ -1,6 +1,7 @@
-// What stands above every page when it does not hear from the gateway any more.
+// What stands above every page: how many requests are parked, and that it does not hear from the gateway any more.
 
-import { byId, h } from "./dom.js";
+import { byId, h, say } from "./dom.js";
+import { count } from "./format.js";
 
 const LINKS = {
   live: "",
@@ -16,4 +17,10 @@ export function sayLink(link) {
   banner.dataset.link = link;
   banner.hidden = link === "live";
   banner.replaceChildren(LINKS[link], ...(link === "signed-out" ? [h("a", { href: "/console" }, "sign in")] : []));
+}
+
+export function sayParked(parked) {
+  const badge = byId("parked-count");
+  badge.hidden = parked === 0;
+  say(badge, count(parked));
 }

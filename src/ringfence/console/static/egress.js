@@ -1,10 +1,10 @@
 // What left this machine today, for whom and where to; and for each profile since when nothing has.
 
-import { sayLink } from "./banner.js";
 import { byId, command, draw, h, list, pill, say } from "./dom.js";
 import { bytes, count, moment, plural, utc } from "./format.js";
+import { poll } from "./poll.js";
+import { sayVerdict } from "./verdict.js";
 
-const EVERY_MS = 4000;
 const NOWHERE = "No provider is configured: there is no way out at all.";
 const REACH = {
   HOST: "Its text may not leave this machine.",
@@ -17,18 +17,13 @@ const home = (hasOwnNetwork) => (hasOwnNetwork ? "your machines" : "this machine
 const traffic = (one) => `${plural(one.calls, "call")}, ${bytes(one.bytes_out)} out and ${bytes(one.bytes_in)} in`;
 
 function show(found) {
-  draw(byId("verdict"), short(found), verdict);
+  sayVerdict(short(found));
   draw(byId("profiles"), [found.profiles, found.providers], () => found.profiles.map((one) => sentence(one, found.providers)));
   drawToday(found);
   drawJournal(found);
 }
 
 // -- in short
-
-function verdict([kind, words, ...ground]) {
-  byId("verdict").className = `verdict ${kind}`;
-  return [h("p.sentence", {}, words), ...ground.map((text) => h("p.ground", {}, text))];
-}
 
 function short({ journal, total, profiles, providers, since_s: midnight, known_since_s: known }) {
   if (journal.state === "broken") {
@@ -128,35 +123,12 @@ function facts(journal) {
 
 // -- asking
 
-function state(link, found) {
-  if (link === "lost") return ["bad", "Connection lost"];
-  if (link === "signed-out") return ["warn", "Signed out"];
+function state(found) {
   if (found.journal.state === "broken") return ["bad", "Journal broken"];
   return found.known_since_s === null ? ["warn", "Not known"] : ["good", "Up to date"];
 }
 
-function connected(link, found) {
-  sayLink(link);
-  const [kind, words] = state(link, found);
-  byId("state").className = `pill ${kind}`;
-  say(byId("state"), words);
-}
-
-let timer = 0;
-
-async function ask() {
-  clearTimeout(timer);
-  const midnight = new Date().setHours(0, 0, 0, 0) / 1000;
-  const answer = await fetch(`/control/v1/egress?since_s=${midnight}`).catch(() => null);
-  if (answer?.status === 401) return connected("signed-out");
-  clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(ask, EVERY_MS);
-  const found = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (found === null) return connected("lost");
-  connected("live", found);
+poll(() => `/control/v1/egress?since_s=${new Date().setHours(0, 0, 0, 0) / 1000}`, (found) => {
   show(found);
-}
-
-document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
-addEventListener("online", ask);
-ask();
+  return state(found);
+});

@@ -43,6 +43,12 @@ export function duration(s) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** What is left until something ends: 11:42, from an hour on as `duration`. */
+export function countdown(s) {
+  s = Math.max(0, Math.ceil(s));
+  return s < 3600 ? `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}` : duration(s);
+}
+
 export const rate = (n) => (Number.isInteger(n) ? whole.format(n) : n < 10 ? n.toFixed(1) : whole.format(n));
 
 export const plural = (n, one, many = `${one}s`) => `${whole.format(n)} ${n === 1 ? one : many}`;

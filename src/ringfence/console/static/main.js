@@ -1,6 +1,6 @@
 // The first page: what is running, on what, how busy; and a place to try it.
 
-import { sayLink } from "./banner.js";
+import { sayLink, sayParked } from "./banner.js";
 import { chat } from "./chat.js";
 import { byId, copy } from "./dom.js";
 import { drawDevices } from "./devices.js";
@@ -18,6 +18,7 @@ function show() {
   if (status === null) return;
   drawHead(status, link);
   if (link !== "live") return;
+  sayParked(status.parking.waiting);
   drawModels(status);
   drawDevices(status.devices);
   drawEngines(status);
