@@ -224,8 +224,10 @@ class Page:
         return self.driver.find_element("css selector", css)
 
     def overflow(self) -> int:
-        """Pixels by which the page is wider than the window; 0 is right."""
-        return int(self.run("return document.documentElement.scrollWidth - innerWidth"))
+        """Pixels by which the page is wider than the window; 0 is right. A phone's `innerWidth` grows with the page."""
+        return int(
+            self.run("const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth - clientWidth")
+        )
 
     def shot(self, name: str, *, whole: bool = True) -> None:
         """A picture, where RINGFENCE_SHOTS says; nothing without it."""

@@ -48,7 +48,7 @@ def ask_to_cancel(page: Page, place: int) -> None:
 
 def test_it_is_reached_from_the_first_page_which_tells_how_many_are_parked(page: Page) -> None:
     assert page.text("#parked-count") == "4"
-    page.served.change("requests", dict(page.served.view.sample["requests"], parked=0))
+    page.served.change("parking", dict(page.served.view.sample["parking"], waiting=0))
     page.until("return !document.querySelector('#parked-count').checkVisibility()")
     page.find(".places a:nth-child(2)").click()
     page.until_text("#verdict", "4 requests are parked.")
@@ -84,6 +84,34 @@ def test_ages_grow_and_deadlines_come_nearer_between_two_questions(opened: Page)
     page.until(f"return document.querySelector('{row(3)}').children[3].innerText !== arguments[0]", left)
     assert int(page.run(shown % 2).split()[0]) > int(age.split()[0])
     assert int(page.run(shown % 3)[2:]) < int(left[2:])
+
+
+def test_how_old_one_became_stands_still_once_it_has_ended(opened: Page) -> None:
+    page = opened
+    become(page, kept_row(9, 5, None, key="laptop", state="expired"), kept_row(8, 5, 600, key="laptop"))
+    page.until("return document.querySelectorAll('#parked tr').length === 2")
+    page.run("window.fetch = () => new Promise(() => {})")
+    age = "return document.querySelector('{}').children[2].innerText"
+    ended, waiting = page.run(age.format(row(1))), page.run(age.format(row(2)))
+    page.until(f"{age.format(row(2))} !== arguments[0]", waiting)
+    assert page.run(age.format(row(1))) == ended
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_those_that_have_ended_can_be_told_from_those_that_wait(opened: Page, width: int, colours: str) -> None:
+    page = opened
+    page.look(width, 900, colours)
+    ends = ("done", "failed", "expired", "cancelled", "unreadable")
+    ended = [kept_row(20 + place, 90 * place, None, key="nightly", state=state) for place, state in enumerate(ends)]
+    become(page, *page.served.view.parking.kept[:3], *ended)
+    page.until("return document.querySelectorAll('#parked tr').length === 8")
+    pills = page.run("return [...document.querySelectorAll('#parked .over .pill')].map((one) => one.innerText)")
+    assert [words.lower() for words in pills] == list(ends)
+    assert page.run("return document.querySelectorAll('#parked tr:not(.over)').length") == 3
+    assert page.overflow() == 0
+    assert page.run(CONTRAST) == []
+    page.shot(f"waiting-ended-{width}-{colours}")
 
 
 def test_a_deadline_that_has_come_stays_at_nothing(opened: Page) -> None:

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -27,7 +28,7 @@ COLOURS = {
     "stopped": "dim",
 }
 MARKS = {"ok": "[green]✓[/]", "note": "[cyan]i[/]", "missing": "[yellow]![/]", "wrong": "[red]✗[/]"}
-WALLS = {"held": "[green]held[/]", "open": "[bold red]open[/]", "unchecked": "[yellow]unchecked[/]"}
+WALLS = {"held": "green", "way out": "cyan", "checking": "cyan", "unchecked": "yellow", "open": "bold red"}
 WATCH_EVERY_S = 1.0
 WITHOUT_EDGE = 10_000
 
@@ -56,7 +57,7 @@ def status_page(found: dict[str, Any]) -> RenderableType:
         *_egress(found["instances"]),
         models_page(found),
         _devices(found["devices"]),
-        _isolation(found["isolation"]),
+        isolation_page(found["isolation"]),
     ]
     parts += [Text(f"Cloud keys {line}", style="dim") for line in keys_in_words(found)]
     return Group(*parts)
@@ -210,11 +211,22 @@ def _instances(instances: list[dict[str, Any]]) -> RenderableType:
     return rows
 
 
-def _isolation(rows: list[dict[str, Any]]) -> RenderableType:
-    shown = table("Process", "May reach", "Wall", "")
+def isolation_page(rows: list[dict[str, Any]]) -> RenderableType:
+    """A line for each process; below, once for all that have it in common, why it is so and how it is mended."""
+    shown, told = table("Process", "May reach", "Wall"), Table.grid(padding=(0, 3, 0, 0))
+    alike: dict[tuple[str, str], list[str]] = {}
+    mended: set[str] = {""}
     for row in rows:
-        shown.add_row(row["process"], row["may_reach"], WALLS.get(row["wall"], row["wall"]), row["reason"])
-    return shown
+        wall = Text(row["wall"], WALLS.get(row["wall"], ""))
+        shown.add_row(Text(row["process"]), Text(row["may_reach"]), wall)
+        alike.setdefault((row["reason"], row["mend"]), []).append(row["process"])
+    for (reason, mend), names in alike.items():
+        words = Text(reason)
+        if mend not in mended:
+            words.append(f"\n{mend}", "dim")
+        mended.add(mend)
+        told.add_row(Text("\n".join(names), overflow="fold"), words)
+    return Group(shown, Padding(told, (0, 0, 1, 1)))
 
 
 def _devices(devices: list[dict[str, Any]]) -> RenderableType:

@@ -76,10 +76,10 @@ def processes(
     for status in statuses:
         if status.name == way_out:
             told = "it is the way out; its own unit keeps it from your networks, which cannot be seen from here"
-            rows.append(_row("egress", f"{len(config.providers)} providers", "way out", told, ""))
+            count = len(config.providers)
+            rows.append(_row("egress", f"{count} provider{'s' * (count != 1)}", "way out", told, ""))
         elif status.is_ours:
-            told = f"it runs within the gateway's wall: {standing.reason}"
-            rows.append(_row(status.name, near, standing.wall, told, standing.mend))
+            rows.append(_row(status.name, near, standing.wall, "it runs within the gateway's wall", standing.mend))
         else:
             told = "it is not ours, and what it may reach cannot be seen"
             rows.append(_row(status.name, "unknown", "unknown", told, "`ringfence service print engine` keeps it in."))

@@ -20,7 +20,7 @@ class FakeParking:
             kept_row(3, 41, 19, key="laptop"),
             kept_row(4, 7_460, 78_940, key="research-agent", ticketed=True, priority="agent", model=0),
             kept_row(5, 15_200, 3_500, key="nightly", ticketed=True, priority="background", model=0),
-            kept_row(6, 620, 280, state="done", key="research-agent", ticketed=True, priority="agent", model=0),
+            kept_row(6, 620, None, state="done", key="research-agent", ticketed=True, priority="agent", model=0),
             kept_row(7, 86_000, None, state="unreadable", key="nightly", ticketed=True, priority="background"),
         ]
 
@@ -34,7 +34,7 @@ class FakeParking:
             parked_at_s, deadline_at_s = row.pop("parked_at_s"), row.pop("deadline_at_s")
             waits = row["state"] == "waiting"
             position += waits
-            row["age_s"] = now_s - parked_at_s
+            row["age_s"] = (row.pop("ended_at_s") or now_s) - parked_at_s
             row["deadline_s"] = None if deadline_at_s is None else max(0.0, deadline_at_s - now_s)
             row |= {"position": position, "estimate_s": 20.0 * position} if waits else {
                 "position": None, "estimate_s": None,
@@ -50,7 +50,7 @@ class FakeParking:
         """Its row afterwards; only what has not ended is cancelled."""
         for kept in self.kept:
             if kept["id"] == parked_id and kept["state"] in ("waiting", "serving"):
-                kept["state"] = "cancelled"
+                kept |= {"state": "cancelled", "deadline_at_s": None, "ended_at_s": time.time()}
         return self.row(parked_id)
 
 
@@ -58,10 +58,10 @@ def kept_row(
     number: int, for_s: float, left_s: float | None, *, key: str, state: str = "waiting", ticketed: bool = False,
     priority: str = "user", model: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
-    """One for `kept`: parked `for_s` ago, with `left_s` until its deadline."""
+    """One for `kept`: parked `for_s` ago, with `left_s` until its deadline; or, without one, over just now."""
     now_s = time.time()
     return {
         "id": f"parked-{number:020x}", "model": MODELS[model], "profile": "private", "key": key,
         "class": priority, "ticketed": ticketed, "state": state, "parked_at_s": now_s - for_s,
-        "deadline_at_s": None if left_s is None else now_s + left_s,
+        "deadline_at_s": None if left_s is None else now_s + left_s, "ended_at_s": now_s if left_s is None else None,
     }  # fmt: skip

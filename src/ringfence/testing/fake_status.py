@@ -7,6 +7,8 @@ from typing import Any
 GIB = 1024**3
 MIB = 1024**2
 TARGETS = ("llamacpp/qwen3-8b", "ollama-11434/nomic-embed-text")
+ADOPTED = ("vllm-8000", "ollama-11434")
+FENCE_IT = "`ringfence service print engine` keeps it in."
 SILENT = "not reachable; asked again in 12 s"
 
 
@@ -37,27 +39,17 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "handed_to_egress": {},
         "parking": {"waiting": 4, "most": 1000, "problem": ""},
         "isolation": [
-            {
-                "process": "gateway",
-                "may_reach": "this machine",
-                "wall": "held",
-                "reason": "an attempt failed",
-                "mend": "",
-            },
-            {
-                "process": "egress",
-                "may_reach": "2 providers",
-                "wall": "way out",
-                "reason": "it is the way out",
-                "mend": "",
-            },
-            {"process": "vllm-8000", "may_reach": "unknown", "wall": "unknown", "reason": "it is not ours", "mend": ""},
+            sample_process("gateway", "held", "an attempt to reach 192.0.2.7:443 failed: no answer in 2 s"),
+            sample_process("qwen3-8b", "held", "it runs within the gateway's wall"),
+            sample_process("egress", "way out", "it is the way out", reach="2 providers"),
+            *(sample_process(name, "unknown", "it is not ours", FENCE_IT, "unknown") for name in ADOPTED),
         ],
     }
 
 
-def _process(name: str, may_reach: str, wall: str, reason: str) -> dict[str, Any]:
-    return {"process": name, "may_reach": may_reach, "wall": wall, "reason": reason, "mend": ""}
+def sample_process(name: str, wall: str, reason: str, mend: str = "", reach: str = "this machine") -> dict[str, Any]:
+    """One row of `isolation`."""
+    return {"process": name, "may_reach": reach, "wall": wall, "reason": reason, "mend": mend}
 
 
 def _models() -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from ringfence.cli.show import keys_page, profiles_page, put
+from ringfence.cli.show import isolation_page, keys_page, profiles_page, put
 
 KEY: dict[str, Any] = {
     "id": "key_0123456789ab", "name": "the-laptop-in-the-cellar-with-a-long-name", "hint": "abcd",
@@ -54,3 +54,34 @@ def test_where_a_target_lies_is_said_once_and_keys_are_counted() -> None:
     assert "fast on llamacpp/fast at HOST" in text
     assert "keys      4: a, b, c, and 1 more" in text
     assert "calls as  private (HOST)" in text
+
+
+MEND = "Set isolation.probe to the address of something that must not be reached."
+KEEP_IN = "`ringfence service print engine` keeps it in."
+
+
+def process(name: str, wall: str, reason: str, mend: str = "", reach: str = "this machine") -> dict[str, Any]:
+    return {"process": name, "may_reach": reach, "wall": wall, "reason": reason, "mend": mend}
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_wall_of_each_process_has_one_line_and_its_mend_is_told_once(width: int) -> None:
+    rows = [
+        process("gateway", "unchecked", "nothing is configured to try it with", MEND, "this machine, 192.168.10.0/24"),
+        process("qwen3-8b", "unchecked", "it runs within the gateway's wall", MEND),
+        process("egress", "way out", "it has its own", reach="1 provider"),
+        *(process(name, "unknown", "it is [not] ours", KEEP_IN, "unknown") for name in ("vllm-8000", "ollama-11434")),
+    ]
+    lines = [line.rstrip() for line in on_screen(isolation_page(rows), width).splitlines()]
+    for row in rows:
+        [line] = [line for line in lines if line.split()[:1] == [row["process"]] and line.endswith(row["wall"])]
+        assert row["may_reach"] in line
+        assert len([line for line in lines if line.split()[:1] == [row["process"]]]) == 2  # and its reason below
+    text = " ".join(" ".join(lines).split())
+    assert "nothing is configured to try it with" in text and "[not] ours" in text
+    assert text.count("Set isolation.probe") == text.count("service print engine") == 1
+
+
+@pytest.mark.parametrize("wall", ["open", "unclaimed", "unchecked", "checking", "unknown"])
+def test_whatever_is_not_held_shows_how_it_is_mended(wall: str) -> None:
+    assert "Mend it so." in on_screen(isolation_page([process("gateway", wall, "because", "Mend it so.")]), 60)

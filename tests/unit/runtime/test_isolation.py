@@ -11,8 +11,9 @@ from ringfence.core.errors import Forbidden, TargetUnavailable
 from ringfence.core.isolation import Isolation, Wall
 from ringfence.core.route import Profile, Tier
 from ringfence.egress.attempt import Attempt
+from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.standing import walled
-from ringfence.runtime.isolation import CLAIM, Fenced
+from ringfence.runtime.isolation import CLAIM, Fenced, processes
 
 PROBED = Config.model_validate({"isolation": {"probe": "192.0.2.7:443"}})
 CLAIMED = {CLAIM: "1"}
@@ -81,3 +82,24 @@ def test_only_t1_rests_on_the_wall(tier: Tier, wall: Wall) -> None:
         assert (waits.value.code, waits.value.retry_after_s) == ("isolation_being_tried", 1)
     else:
         assert walled(profile, standing) is profile
+
+
+def instance(name: str, *, is_ours: bool) -> InstanceStatus:
+    return InstanceStatus(
+        name, "", "", "ready", 0.0, None, None, 0, None, None, 0, None, None, "", is_ours=is_ours
+    )  # fmt: skip
+
+
+def test_each_process_is_told_with_what_it_may_reach_and_how_it_is_mended() -> None:
+    rented = {"url": "https://rented.example/v1", "api_key": "env:RENTED", "calls_per_day": 9, "max_tokens": 99}
+    config = Config.model_validate({"providers": {"rented": rented}, "mesh": ["192.168.10.0/24"]})
+    statuses = [instance("qwen", is_ours=True), instance("vllm", is_ours=False), instance("out", is_ours=True)]
+    gateway, ours, theirs, egress = processes(Isolation(Wall.OPEN, "it got out", "Mend it."), config, statuses, "out")
+    assert gateway == {
+        "process": "gateway", "may_reach": "this machine, 192.168.10.0/24", "wall": "open", "reason": "it got out",
+        "mend": "Mend it.",
+    }  # fmt: skip
+    assert ours == gateway | {"process": "qwen", "reason": "it runs within the gateway's wall"}
+    assert (theirs["may_reach"], theirs["wall"], theirs["mend"] != "") == ("unknown", "unknown", True)
+    assert (egress["process"], egress["may_reach"], egress["wall"]) == ("egress", "1 provider", "way out")
+    assert processes(Isolation(Wall.HELD), Config(), statuses, "out")[3]["may_reach"] == "0 providers"

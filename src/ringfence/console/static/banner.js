@@ -1,4 +1,4 @@
-// What stands above every page: how many requests are parked, and that it does not hear from the gateway any more.
+// What stands above every page: how it is, how many requests are parked, and that nothing is heard from the gateway any more.
 
 import { byId, h, say } from "./dom.js";
 import { count } from "./format.js";
@@ -17,6 +17,12 @@ export function sayLink(link) {
   banner.dataset.link = link;
   banner.hidden = link === "live";
   banner.replaceChildren(LINKS[link], ...(link === "signed-out" ? [h("a", { href: "/console" }, "sign in")] : []));
+}
+
+/** [kind, words] */
+export function sayState([kind, words]) {
+  byId("state").className = `pill ${kind}`;
+  say(byId("state"), words);
 }
 
 export function sayParked(parked) {

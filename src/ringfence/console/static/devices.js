@@ -25,7 +25,7 @@ function fill(element, device) {
   const taken = Math.max(0, device.total_bytes - device.free_bytes);
   const others = Math.min(device.others_bytes, taken);
   const ours = taken - others;
-  const load = device.load_percent === null || device.load_percent === undefined ? "" : ` · ${Math.round(device.load_percent)}% busy`;
+  const load = device.load_percent == null ? "" : ` · ${Math.round(device.load_percent)}% busy`;
   say(line.children[0], `${device.name}${load}`);
   say(line.children[1], `${bytes(device.free_bytes)} free of ${bytes(device.total_bytes)}`);
   const share = (part) => `${device.total_bytes ? (100 * part) / device.total_bytes : 0}%`;

@@ -9,9 +9,9 @@ export function h(what, attributes = {}, ...children) {
   if (classes.length) element.className = classes.join(" ");
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    else if (value != null && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.filter((child) => child != null && child !== false));
   return element;
 }
 
@@ -55,13 +55,7 @@ export const pill = (kind, text) => h(`span.pill.${kind}`, {}, text);
 
 /** A command to type, with a button that copies it. */
 export function command(text) {
-  return h("p.command", {}, h("code", {}, text), copyButton(() => text));
-}
-
-export function copyButton(text) {
-  const button = h("button.small", { type: "button" }, "Copy");
-  button.addEventListener("click", () => copy(button, text()));
-  return button;
+  return h("p.command", {}, h("code", {}, text), h("button.small", { type: "button", onclick: (event) => copy(event.currentTarget, text) }, "Copy"));
 }
 
 /** Copies and says so on the button. Over plain HTTP to another machine browsers have no clipboard: then it is selected. */

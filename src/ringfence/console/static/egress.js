@@ -21,6 +21,8 @@ function show(found) {
   draw(byId("profiles"), [found.profiles, found.providers], () => found.profiles.map((one) => sentence(one, found.providers)));
   drawToday(found);
   drawJournal(found);
+  if (found.journal.state === "broken") return ["bad", "Journal broken"];
+  return found.known_since_s === null ? ["warn", "Not known"] : ["good", "Up to date"];
 }
 
 // -- in short
@@ -121,14 +123,4 @@ function facts(journal) {
   return h("dl.facts-list", {}, ...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-// -- asking
-
-function state(found) {
-  if (found.journal.state === "broken") return ["bad", "Journal broken"];
-  return found.known_since_s === null ? ["warn", "Not known"] : ["good", "Up to date"];
-}
-
-poll(() => `/control/v1/egress?since_s=${new Date().setHours(0, 0, 0, 0) / 1000}`, (found) => {
-  show(found);
-  return state(found);
-});
+poll(() => `/control/v1/egress?since_s=${new Date().setHours(0, 0, 0, 0) / 1000}`, show);

@@ -21,7 +21,7 @@ export const count = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1e5 ? 
 export const tokens = (n) => (n >= 1024 && n % 1024 === 0 ? `${n / 1024}K` : whole.format(n));
 
 export function bytes(n) {
-  if (n === null || n === undefined) return "–";
+  if (n == null) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
   while (n >= 1024 && unit < units.length - 1) { n /= 1024; unit += 1; }
@@ -29,7 +29,7 @@ export function bytes(n) {
 }
 
 export function milliseconds(ms) {
-  if (ms === null || ms === undefined) return "–";
+  if (ms == null) return "–";
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 60000 ? `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s` : duration(ms / 1000);

@@ -5,6 +5,7 @@ import { chat } from "./chat.js";
 import { byId, copy } from "./dom.js";
 import { drawDevices } from "./devices.js";
 import { drawCloudKeys, drawEngines } from "./engines.js";
+import { drawIsolation } from "./isolation.js";
 import { follow } from "./live.js";
 import { drawModels } from "./models.js";
 import { drawHead, tick } from "./pulse.js";
@@ -22,6 +23,7 @@ function show() {
   drawModels(status);
   drawDevices(status.devices);
   drawEngines(status);
+  drawIsolation(status.isolation);
   drawCloudKeys(status.cloud_keys, status.handed_to_egress);
   drawRequests(status.recent);
   box.offer(status);

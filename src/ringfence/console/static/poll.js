@@ -1,7 +1,6 @@
 // A page that asks again every few seconds, as long as somebody looks at it.
 
-import { sayLink } from "./banner.js";
-import { byId, say } from "./dom.js";
+import { sayLink, sayState } from "./banner.js";
 
 const EVERY_MS = 4000;
 
@@ -9,10 +8,9 @@ const EVERY_MS = 4000;
 export function poll(path, show) {
   let timer = 0, asked = 0;
 
-  function connected(link, [kind, words]) {
+  function connected(link, state) {
     sayLink(link);
-    byId("state").className = `pill ${kind}`;
-    say(byId("state"), words);
+    sayState(state);
   }
 
   async function ask() {

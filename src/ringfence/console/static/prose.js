@@ -16,9 +16,8 @@ const paragraphs = (text) => (text ? text.split(/\n{2,}/).map((block) => h("p", 
 function inline(block) {
   const heading = /^#{1,6}\s+(.*)$/.exec(block);
   if (heading) return [h("strong", {}, heading[1])];
-  return block.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/).map((piece) => {
-    if (piece.length > 2 && piece.startsWith("`") && piece.endsWith("`")) return h("code", {}, piece.slice(1, -1));
-    if (piece.length > 4 && piece.startsWith("**") && piece.endsWith("**")) return h("strong", {}, piece.slice(2, -2));
-    return piece;
+  return block.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/).map((piece, place) => {
+    if (place % 2 === 0) return piece; // the others are what was split at
+    return piece[0] === "`" ? h("code", {}, piece.slice(1, -1)) : h("strong", {}, piece.slice(2, -2));
   });
 }

@@ -1,5 +1,6 @@
 // The head of the page and the figures below it.
 
+import { sayState } from "./banner.js";
 import { byId, say } from "./dom.js";
 import { count, duration, rate } from "./format.js";
 import { spark } from "./spark.js";
@@ -21,19 +22,14 @@ function state(status, link) {
 
 export function drawHead(status, link) {
   const [kind, text] = state(status, link);
-  const pill = byId("state");
-  pill.className = `pill ${kind}`;
-  say(pill, text);
+  sayState([kind, text]);
   document.title = text === "Ready" || text === "Working" ? "Ringfence" : `${text} · Ringfence`;
   if (status === null) return;
   skewS = status.uptime_s - performance.now() / 1000;
   say(byId("base-url"), status.base_url);
   say(byId("uptime"), duration(status.uptime_s));
-  say(byId("running"), count(status.requests.running));
-  say(byId("waiting"), count(status.requests.waiting));
+  for (const name of ["running", "waiting", "total", "errors"]) say(byId(name), count(status.requests[name]));
   say(byId("per-minute"), rate(status.requests.per_minute));
-  say(byId("total"), count(status.requests.total));
-  say(byId("errors"), count(status.requests.errors));
   if (errors !== null && status.requests.errors > errors) alarmUntil = performance.now() + ALARM_MS;
   errors = status.requests.errors;
   byId("errors").classList.toggle("alarm", performance.now() < alarmUntil);

@@ -6,7 +6,7 @@ import { countdown, duration, plural, words } from "./format.js";
 import { poll } from "./poll.js";
 import { sayVerdict } from "./verdict.js";
 
-const STATES = { waiting: "quiet", serving: "busy", done: "good", failed: "bad", unreadable: "bad" };
+const STATES = { waiting: "quiet", serving: "busy", done: "good", cancelled: "quiet", failed: "bad", unreadable: "bad" };
 const OPEN = ["waiting", "serving"]; // in every other state it has ended
 const SOON_S = 60;
 const clocks = new Map(); // id -> when it was parked and when it ends, on the clock of this page
@@ -55,7 +55,9 @@ function fill(row, one) {
   say(place, one.position ?? "–");
   draw(state, one.state, () => pill(STATES[one.state] ?? "warn", words(one.state)));
   say(estimate, one.estimate_s === null ? "–" : `about ${duration(one.estimate_s)}`);
-  row.lastChild.firstChild.hidden = !OPEN.includes(one.state);
+  const isOver = !OPEN.includes(one.state);
+  row.lastChild.firstChild.hidden = isOver;
+  row.classList.toggle("over", isOver);
   tick(row);
 }
 
@@ -65,7 +67,7 @@ function tick(row) {
   const leftS = untilS === null ? Infinity : untilS - nowS();
   say(age, duration(nowS() - sinceS));
   say(deadline, untilS === null ? "–" : countdown(leftS));
-  deadline.classList.toggle("soon", leftS < SOON_S && !row.lastChild.firstChild.hidden);
+  deadline.classList.toggle("soon", leftS < SOON_S);
 }
 
 // -- cancelling one
@@ -127,5 +129,5 @@ byId("ending-yes").addEventListener("click", cancel);
 
 const again = poll(() => "/control/v1/parked", show);
 setInterval(() => {
-  if (!document.hidden && !document.body.classList.contains("is-stale")) for (const row of byId("parked").children) tick(row);
+  if (!document.hidden && !document.body.classList.contains("is-stale")) for (const row of document.querySelectorAll("#parked tr:not(.over)")) tick(row);
 }, 1000);
