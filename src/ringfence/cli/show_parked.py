@@ -36,7 +36,7 @@ def parked_one_page(row: dict[str, Any]) -> RenderableType:
         f"Key       {row['key']}",
         f"Class     {row['class']}",
         f"Ticket    {'yes: it goes on when its caller leaves' if row['ticketed'] else 'no: its caller waits'}",
-        f"{'Parked' if row['deadline_s'] is not None else 'Waited'}    {span(row['age_s'])}",
+        f"Waited    {span(row['age_s'])}" if row["deadline_s"] is None else f"Parked    {span(row['age_s'])} ago",
         f"Position  {row['position'] or 'not in the queue'}",
         f"Served    {_estimate(row)}",
         f"Deadline  {_left(row)}",
