@@ -191,6 +191,25 @@ def profiles(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def window(
+    model: Annotated[str, typer.Argument(help="FILE.gguf, a config.json, the folder of one, or demo.")],
+    device: Annotated[str, typer.Option("--device", help="Memory of the device, such as 24GiB.")],
+    parallel: Annotated[int, typer.Option("--parallel", min=1, max=100_000, help="Requests at a time.")] = 1,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Bytes of the weights; default: those of the model's files.")
+    ] = None,
+    reserve: Annotated[
+        str | None, typer.Option("--reserve", help="Kept free; default: 1 GiB, or 8 % of a device of more.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which window of a model fits a device with each KV type, and what that costs. Nothing is started."""
+    from ringfence.cli import window as sizing
+
+    sizing.run(model, device, parallel, weights, reserve, as_json=as_json)
+
+
+@app.command()
 def prove(
     profile: Annotated[list[str] | None, typer.Argument(help="Profiles to prove; default: all.")] = None,
     way: Annotated[list[str] | None, typer.Option("--way", help="Try this way only; may be given again.")] = None,

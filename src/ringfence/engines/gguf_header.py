@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +17,11 @@ FILE_TYPES = (
 )  # fmt: skip
 """By number, as llama.h of llama.cpp has them (enum llama_ftype); empty ones are no longer in use."""
 MAX_KEYS = 10_000
+MAX_TENSORS = 1_000_000
+MAX_DIMENSIONS = 8
 MAX_TEXT_BYTES = 64 * 1024 * 1024
+MAX_KEPT = 4096
+"""Longer arrays of numbers are told by their length: those of a layer each are kept, those of a vocabulary are not."""
 
 
 class NotAModel(ValueError):
@@ -36,15 +41,27 @@ class GgufHeader:
     """Of most of its weights, such as Q4_K_M; empty where the file does not tell."""
 
 
+@dataclass(frozen=True, slots=True)
+class GgufTensor:
+    """One row of the table of tensors: `kind` is ggml's number of its type, `offset` counts from the data's begin."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFacts:
+    """All that stands before the weights. Arrays of texts, and long ones of numbers, are told by their length."""
+
+    pairs: Mapping[str, Any]
+    tensors: tuple[GgufTensor, ...]
+
+
 def read_header(path: Path) -> GgufHeader:
     """Read the key-value part of `path`. Raises NotAModel."""
-    try:
-        with path.open("rb") as file:
-            pairs = _pairs(file)
-    except OSError as error:
-        raise NotAModel(f"cannot read {path}: {error.strerror or error}") from None
-    except (struct.error, EOFError, UnicodeDecodeError):
-        raise NotAModel(f"{path} is damaged or incomplete: its header ends too early") from None
+    pairs, _ = _read(path, whole=False)
     architecture = str(pairs.get("general.architecture", ""))
     window = pairs.get(f"{architecture}.context_length")
     pooling = pairs.get(f"{architecture}.pooling_type")
@@ -58,26 +75,52 @@ def read_header(path: Path) -> GgufHeader:
     )
 
 
+def read_facts(path: Path) -> GgufFacts:
+    """Read the key-value part and the table of tensors of `path`. Raises NotAModel."""
+    pairs, tensors = _read(path, whole=True)
+    return GgufFacts(pairs, tuple(tensors))
+
+
+def _read(path: Path, whole: bool) -> tuple[dict[str, Any], list[GgufTensor]]:
+    try:
+        with path.open("rb", buffering=1 << 20) as file:
+            return _header(file, whole)
+    except OSError as error:
+        raise NotAModel(f"cannot read {path}: {error.strerror or error}") from None
+    except (struct.error, EOFError, UnicodeDecodeError, OverflowError):
+        raise NotAModel(f"{path} is damaged or incomplete: its header ends too early") from None
+
+
 def _quantisation(file_type: Any) -> str:
     is_known = isinstance(file_type, int) and 0 <= file_type < len(FILE_TYPES)
     return FILE_TYPES[file_type] if is_known else ""
 
 
-def _pairs(file: BinaryIO) -> dict[str, Any]:
-    """Keys up to the vocabulary, which ends the part that matters; an array is told by its length."""
+def _header(file: BinaryIO, whole: bool) -> tuple[dict[str, Any], list[GgufTensor]]:
+    """All of it; or else the keys up to the vocabulary, which end the part that matters to start an engine."""
     magic = file.read(4)
     if magic != b"GGUF":
         raise NotAModel(f"{file.name} is not a GGUF model file (it starts with {magic!r})")
-    version, _tensors, count = struct.unpack("<IQQ", _exactly(file, 20))
-    if not 2 <= version <= 9 or count > MAX_KEYS:
+    version, tensors, count = struct.unpack("<IQQ", _exactly(file, 20))
+    if not 2 <= version <= 9 or count > MAX_KEYS or tensors > MAX_TENSORS:
         raise NotAModel(f"{file.name} is a GGUF file of unknown version {version}")
     pairs: dict[str, Any] = {}
     for _ in range(count):
         key = _text(file)
-        pairs[key] = _value(file, _number(file, "<I"), skip=key.startswith("tokenizer.ggml.tokens"))
-        if key == "tokenizer.ggml.tokens":
-            break
-    return pairs
+        is_last = not whole and key == "tokenizer.ggml.tokens"
+        pairs[key] = _value(file, _number(file, "<I"), skip=is_last)
+        if is_last:
+            return pairs, []
+    return pairs, [_tensor(file) for _ in range(tensors)] if whole else []
+
+
+def _tensor(file: BinaryIO) -> GgufTensor:
+    name, dimensions = _text(file), _number(file, "<I")
+    if dimensions > MAX_DIMENSIONS:
+        raise NotAModel(f"{file.name} is damaged: a tensor of {dimensions} dimensions")
+    shape = struct.unpack(f"<{dimensions}Q", _exactly(file, 8 * dimensions))
+    kind, offset = struct.unpack("<IQ", _exactly(file, 12))
+    return GgufTensor(name, shape, kind, offset)
 
 
 def _value(file: BinaryIO, kind: int, skip: bool = False) -> Any:
@@ -91,20 +134,27 @@ def _value(file: BinaryIO, kind: int, skip: bool = False) -> Any:
     if skip:
         return length
     if inner in SCALARS:
-        file.seek(struct.calcsize(SCALARS[inner]) * length, 1)
+        size = struct.calcsize(SCALARS[inner])
+        if length <= MAX_KEPT:
+            return struct.unpack(f"<{length}{SCALARS[inner][1:]}", _exactly(file, size * length))
+        file.seek(size * length, 1)
         return length
-    if inner == ARRAY:
-        raise NotAModel(f"{file.name} is damaged: arrays in an array")
+    if inner != TEXT:
+        raise NotAModel(f"{file.name} is damaged: an array of unknown kind {inner}")
     for _ in range(length):
-        _value(file, inner)
+        _text_bytes(file)
     return length
 
 
 def _text(file: BinaryIO) -> str:
+    return _text_bytes(file).decode("utf-8", "replace")
+
+
+def _text_bytes(file: BinaryIO) -> bytes:
     length = _number(file, "<Q")
     if length > MAX_TEXT_BYTES:
         raise NotAModel(f"{file.name} is damaged: a text of {length} bytes in its header")
-    return _exactly(file, length).decode("utf-8", "replace")
+    return _exactly(file, length)
 
 
 def _number(file: BinaryIO, layout: str) -> Any:

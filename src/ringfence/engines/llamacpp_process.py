@@ -32,13 +32,16 @@ LARGE_BATCH = 2048
 LOGITS_BUDGET_BYTES = 512 * 1024 * 1024
 NEEDED_CPU_FLAGS = frozenset(("avx2", "fma"))
 ERRORS_ONLY = 1
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""Those that llama.cpp offers (common/arg.cpp, `kv_cache_types`)."""
 LOAD_ERROR = "error loading model: "
 ASSERTION = re.compile(r"^(?:[\w.~-]*/)*([\w-]+\.(?:c|cc|cpp|cu|cuh|h|hpp):\d+): (?:GGML_ASSERT|GGML_ABORT|fatal)")
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to serve. `window` is tokens per request, in and out; 0 is the trained one, at most 8192."""
+    """What to serve. `window` is tokens per request, in and out; 0 is the trained one, at most 8192. `kv_type` is that
+    of keys and values, such as q8_0; empty for llama.cpp's own, f16."""
 
     model_path: str
     alias: str
@@ -47,6 +50,7 @@ class Spec:
     parallel: int = 1
     threads: int = 0
     embeddings: bool = True
+    kv_type: str = ""
     parent_pid: int = 0
 
     def __repr__(self) -> str:
@@ -129,6 +133,8 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
     params.n_parallel, params.n_ctx = spec.parallel, window * spec.parallel
     params.n_batch = params.n_ubatch = batch
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads or _usable_cores()
+    if spec.kv_type:
+        params.cache_type_k = params.cache_type_v = _kv_type(xllamacpp, spec.kv_type)
     params.verbosity = ERRORS_ONLY
     if spec.embeddings:
         params.embedding = True
@@ -140,6 +146,12 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
         _fail(
             f"llama.cpp cannot load {spec.model_path}: it is damaged, of an unknown kind, or too large for the memory"
         )
+
+
+def _kv_type(xllamacpp: Any, name: str) -> Any:
+    if name not in KV_TYPES:
+        _fail(f"llama.cpp keeps keys and values as {', '.join(KV_TYPES)}, not as {name}")
+    return getattr(xllamacpp.ggml_type, f"GGML_TYPE_{name.upper()}")
 
 
 def _device(xllamacpp: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.engines.gguf_header import NotAModel, read_header
+from ringfence.engines.gguf_header import NotAModel, read_facts, read_header
 from ringfence.testing.tiny_model import WINDOW, tiny_model
 
 
@@ -47,7 +47,8 @@ def test_a_damaged_header_is_told_and_never_raises_otherwise(
         data[at] = value
     path = tmp_path_factory.getbasetemp() / "damaged.gguf"
     path.write_bytes(data)
-    try:
-        read_header(path)
-    except NotAModel as error:
-        assert str(path) in str(error)
+    for read in (read_header, read_facts):
+        try:
+            read(path)
+        except NotAModel as error:
+            assert str(path) in str(error)

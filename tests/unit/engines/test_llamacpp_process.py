@@ -74,6 +74,20 @@ def test_it_serves_on_loopback_with_a_key_and_the_trained_window(started: Starte
     assert call(said["ready"] + "/v1/models")[1]["data"][0]["id"] == "tiny"
 
 
+def test_the_type_of_keys_and_values_is_the_one_asked_for(started: Started, model: Path) -> None:
+    body = {"prompt": "The night watch walks from gate to gate", "n_predict": 1, "n_probs": 1, "temperature": 0}
+
+    def first(kv_type: str) -> float:
+        _process, said = start(started, model, kv_type=kv_type)
+        return call(said["ready"] + "/completion", body)[1]["completion_probabilities"][0]["logprob"]
+
+    assert first("f16") == first("") != first("q4_0")
+
+
+def test_a_type_that_llama_cpp_does_not_have_is_refused(started: Started, model: Path) -> None:
+    assert "not as fp8" in start(started, model, kv_type="fp8")[1]["error"]
+
+
 def test_sigterm_ends_it_at_once_and_well(started: Started, model: Path) -> None:
     process, _said = start(started, model)
     process.send_signal(signal.SIGTERM)
