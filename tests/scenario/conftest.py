@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 import uvloop
 from composed import Gateway
+from parked_inside import PRIVATE, Waiting
 
+from ringfence.core.errors import TargetFailed, TargetUnavailable
+from ringfence.routing.health import Health
+from ringfence.store.db import Database
 from ringfence.testing.fake_engine import FakeEngine
 
 
@@ -52,6 +56,28 @@ async def serve(engine: FakeEngine, nothing_logged: None) -> AsyncIterator[Serve
             return await stack.enter_async_context(Gateway(told.pop("engine", engine.endpoint), **told))
 
         yield serve
+
+
+@pytest.fixture
+async def waits(serve: Serve, tmp_path: Path) -> AsyncIterator[Waiting]:
+    gateway = await serve(profile=PRIVATE, engine=None)
+    seats = gateway.seats
+
+    async def lease(wanted: Any, timeout_s: float) -> Any:
+        found = seats.take(wanted)
+        if found is None:
+            raise TargetFailed(wanted.name, "connect", TargetUnavailable("away"))
+        return found
+
+    seats.lease = lease
+    db = Database(tmp_path / "ringfence.db")
+    db.migrate()
+    waiting = Waiting(gateway, db, tmp_path)
+    gateway.pipeline.health = Health(lambda: waiting.now_s)
+    waiting.begin()
+    yield waiting
+    await waiting.parking.close()
+    db.close()
 
 
 @pytest.fixture

@@ -3,116 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
-from composed import CHAT, SECRET, STREAM, Client, Gateway, Reply, request, target
+from composed import CHAT, STREAM, Client, request, target
+from parked_inside import PRIVATE, Waiting
 
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Catalog, Endpoint, Model
-from ringfence.core.errors import TargetFailed, TargetUnavailable
-from ringfence.core.identity import Key
-from ringfence.core.route import Ending, House, Profile
 from ringfence.gateway.parked_wishes import ParkingSettings
-from ringfence.gateway.parking import Parking
-from ringfence.gateway.pipeline import Settings
-from ringfence.gateway.tickets import Tickets
-from ringfence.routing.health import Health
-from ringfence.store.db import Database
-from ringfence.store.parked import ParkedRows
 from ringfence.telemetry.events import CallParked, ParkedEnded
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
-
-PRIVATE = Profile("default", Boundary.HOST, ending=Ending.PARK)
-ASYNC = b"prefer: respond-async\r\n"
-
-
-@dataclass
-class Waiting:
-    """A gateway that parks, and its clocks."""
-
-    gateway: Gateway
-    db: Database
-    folder: Path
-    now_s: float = 1000.0
-    wall_s: float = 1_790_000_000.0
-
-    def begin(self) -> Parking:
-        """As after a start: nothing in memory."""
-        gateway = self.gateway
-        self.parking = Parking(
-            gateway.pipeline, ParkedRows(self.db, self.folder), dict(self.dialects()),
-            self.key_of, now=lambda: self.now_s, wall=lambda: self.wall_s,
-        )  # fmt: skip
-        gateway.pipeline.parking = self.parking
-        gateway.front.tickets = Tickets(self.parking)
-        return self.parking
-
-    def dialects(self) -> list[tuple[str, Any]]:
-        return [(each.name, each) for each in self.gateway.front.routes.values()]
-
-    def key_of(self, key_id: str) -> Key | None:
-        key = self.gateway.keys.known.get(SECRET) if self.gateway.keys else None
-        return key if key is not None and key.id == key_id else None
-
-    def profile(self, profile: Profile, *targets: Any) -> None:
-        catalog = Catalog.of([Model("fast", targets or self.gateway.targets, aliases=("quick",))])
-        self.gateway.pipeline.settings = Settings(catalog, House({"default": profile}, {}, {}), lease_wait_s=2.0)
-
-    def away(self) -> None:
-        self.gateway.seats.endpoint = None
-
-    def back(self, endpoint: Endpoint) -> None:
-        self.gateway.seats.endpoint = endpoint
-
-    async def ask(self, *words: Any, **more: Any) -> Reply:
-        client = await self.gateway.client()
-        reply = await client.ask(*words, **more)
-        client.leave()
-        return reply
-
-    async def park(self, body: Any = CHAT, head: bytes = b"") -> str:
-        reply = await self.ask(body=body, head=ASYNC + head)
-        assert reply.status == 202, reply.body
-        return str(reply.json["id"])
-
-    async def look(self, ticket: str) -> Reply:
-        return await self.ask(f"/v1/parked/{ticket}", method="GET")
-
-    async def answered(self, ticket: str) -> Reply:
-        for _ in range(100):
-            await self.parking.tick()
-            reply = await self.look(ticket)
-            if reply.status != 202:
-                return reply
-            self.now_s += 1
-            await asyncio.sleep(0.01)
-        raise AssertionError("not answered")
-
-
-@pytest.fixture
-async def waits(serve: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Waiting]:
-    gateway = await serve(profile=PRIVATE, engine=None)
-    seats = gateway.seats
-
-    async def lease(wanted: Any, timeout_s: float) -> Any:
-        found = seats.take(wanted)
-        if found is None:
-            raise TargetFailed(wanted.name, "connect", TargetUnavailable("away"))
-        return found
-
-    seats.lease = lease
-    db = Database(tmp_path / "ringfence.db")
-    db.migrate()
-    waiting = Waiting(gateway, db, tmp_path)
-    gateway.pipeline.health = Health(lambda: waiting.now_s)
-    waiting.begin()
-    yield waiting
-    await waiting.parking.close()
-    db.close()
 
 
 async def test_the_clock_on_the_wall_does_not_move_a_deadline(waits: Waiting) -> None:
@@ -124,7 +24,7 @@ async def test_the_clock_on_the_wall_does_not_move_a_deadline(waits: Waiting) ->
         assert (await waits.look(ticket)).status == 202
     waits.now_s += 21
     await waits.parking.tick()
-    await waits.parking.settled()
+    await waits.parking.endings.settled()
     assert (await waits.look(ticket)).error["code"] == "deadline_passed"
 
 
@@ -144,7 +44,7 @@ async def test_one_that_was_due_while_nothing_ran_ends_at_the_start(waits: Waiti
     waits.wall_s += 101
     await waits.begin().restore()
     await waits.parking.tick()
-    await waits.parking.settled()
+    await waits.parking.endings.settled()
     assert (await waits.look(ticket)).error["code"] == "deadline_passed"
 
 

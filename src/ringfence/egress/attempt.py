@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 REFUSED_BY_KERNEL = {errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """This machine says no, at once: a rule drops it, or there is no route."""
+NOT_THERE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Attempt:
 
 
 async def attempt(address: str, port: int, timeout_s: float) -> Attempt:
-    """Connect by TCP, and hang up. A refusal is an answer too: the packet got there, and another came back."""
+    """Connect by TCP, and hang up. A refusal is an answer too: the packet got there, and another came back. OSError
+    where it could not be tried, as without a free file descriptor: that says nothing of what can be reached."""
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -30,10 +32,12 @@ async def attempt(address: str, port: int, timeout_s: float) -> Attempt:
                 await loop.sock_connect(tried, (address, port))
     except TimeoutError:
         return Attempt(False, f"nothing came back within {timeout_s:g} s")
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return Attempt(True, "it was reached, and refused the connection")
     except OSError as error:
         if error.errno in REFUSED_BY_KERNEL:
             return Attempt(False, f"the kernel refused it ({errno.errorcode[error.errno or 0]})")
-        return Attempt(False, f"it cannot be reached ({error.strerror})")
+        if error.errno in NOT_THERE:
+            return Attempt(False, f"it cannot be reached ({error.strerror})")
+        raise
     return Attempt(True, "it was reached")

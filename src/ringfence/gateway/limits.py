@@ -101,6 +101,13 @@ class Hold:
             self.allowance = None
             allowance.tokens_left += self.tokens - (usage[0] + usage[1] if usage is not None else 0)
 
+    def withdraw(self) -> None:
+        """As if it had not been asked: it is parked, and counts when it is served."""
+        allowance = self.allowance
+        if allowance is not None:
+            allowance.requests_left = min(allowance.requests_left + 1, float(allowance.requests))
+            self.settle(None)
+
 
 class RateLimits:
     """The allowances of all keys, in memory; a restart starts them full."""

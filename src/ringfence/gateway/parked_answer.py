@@ -87,9 +87,12 @@ class Told:
         lead = b"x-request-id: %b\r\n" % call_id.encode() if call_id else b""
         request.begin(200, lead + EVENT_HEAD)
 
+    def is_due(self, now_s: float) -> bool:
+        """Whether the last comment was long enough ago."""
+        return now_s >= self._next_s
+
     def say(self, now_s: float, position: int, estimate_s: float | None) -> None:
-        """A comment, when the last one was long enough ago."""
-        if now_s >= self._next_s:
-            self._next_s = now_s + COMMENT_EVERY_S
-            estimate = "unknown" if estimate_s is None else f"{estimate_s:.0f}"
-            self._request.write(f": parked position={position} estimate_s={estimate}\n\n".encode())
+        """A comment."""
+        self._next_s = now_s + COMMENT_EVERY_S
+        estimate = "unknown" if estimate_s is None else f"{estimate_s:.0f}"
+        self._request.write(f": parked position={position} estimate_s={estimate}\n\n".encode())

@@ -19,6 +19,8 @@ class ParkingSettings:
     most: int = 1000
     deadline_s: float = 900.0
     most_deadline_s: float = 86_400.0
+    most_body_bytes: int = 48 * 1024 * 1024
+    """Of requests whose callers wait on their connections: those are in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Hashable
 from time import monotonic, time
 from typing import Any
 
@@ -21,6 +21,7 @@ from ringfence.core.catalog import Target
 from ringfence.core.errors import (
     EngineFailed,
     Failure,
+    Forbidden,
     Gone,
     NotAuthenticated,
     Overloaded,
@@ -32,6 +33,8 @@ from ringfence.core.route import Signals
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.parked_answer import Noted, Recorder, Told
+from ringfence.gateway.parked_endings import Endings
+from ringfence.gateway.parked_pending import Pending, call_of, too_late
 from ringfence.gateway.parked_wishes import ParkingSettings, read_wishes
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Answer, Stream
@@ -40,37 +43,18 @@ from ringfence.gateway.step import Run, Waiter
 from ringfence.routing.rules import PARK_RETRY_S, decide
 from ringfence.routing.waiting import Place, Urgency, Waiting, left_s
 from ringfence.store.failure import StoreFailed
-from ringfence.store.parked import CANCELLED, DONE, EXPIRED, FAILED, UNREADABLE, Parked, ParkedRows
+from ringfence.store.parked import CANCELLED, DONE, EXPIRED, FAILED, UNREADABLE, Ending, Parked, ParkedRows
 from ringfence.store.sealing import Unreadable
 from ringfence.telemetry.events import CallParked, ParkedEnded
 
 log = logging.getLogger("ringfence.parking")
 MOST_BYTES = 1024**3
 """Of sealed requests on disk."""
-MOST_BROKEN = 3
-"""So many times an answer for a ticket may break off; then it is told that it does."""
 PRUNE_EVERY_S = 600.0
-NOT_NOW = (TargetUnavailable, Overloaded, RateLimited)
-"""Of one that is parked: it goes on waiting."""
+NOT_NOW = (TargetUnavailable, Overloaded, RateLimited, Forbidden)
+"""Of one that is parked: it goes on waiting. What is forbidden now, by an open wall or a profile that is gone, was not
+when it was parked."""
 WHOLE = frozenset(("ok", "engine_error"))
-
-
-class Pending:
-    """One parked request. `call` has no text where the text lies on disk."""
-
-    __slots__ = ("broken", "call", "ended", "row", "run", "since_s", "target", "told", "turn")
-
-    def __init__(self, row: Parked, call: Call, since_s: float) -> None:
-        self.row = row
-        self.call = call
-        self.since_s = since_s
-        self.turn: Waiter[Failure | None] = Waiter()
-        self.run: Run | None = None
-        self.target: Target | None = None
-        self.broken = 0
-        self.told: list[Told] = []
-        self.ended: list[Waiter[None]] = []
-        """Whoever holds its ticket, and waits for its end."""
 
 
 class Parking:
@@ -97,9 +81,15 @@ class Parking:
         self._now = now
         self._wall = wall
         self._coming = 0
-        self._is_looking = self._is_closed = False
+        self._held_bytes = {True: 0, False: 0}
+        """Of tickets on disk, and of callers that wait in memory."""
+        self._is_looking = self._is_look_due = self._is_closed = False
         self._in_flight: Counter[str] = Counter()
-        self._writes: set[asyncio.Future[Any]] = set()
+        self._limited: dict[str, float] = {}
+        """Key id -> when a key that has used up what it may is tried again."""
+        self.endings = Endings(rows)
+        self._unwritten: list[Waiter[None]] = []
+        self._slots: dict[Hashable, int] = {}
         self._prune_s = 0.0
 
     # -- coming in ----------------------------------------------------------------------------------------------------
@@ -108,22 +98,26 @@ class Parking:
         """Its answer, when its turn has come; None when its caller took a ticket. Raises Failure."""
         wishes = read_wishes(request.head, self.settings)
         self.waiting.most = self.settings.most
-        held_bytes = sum(kept.row.body_bytes for kept in self.kept.values() if kept.row.ticketed)
-        if self._is_closed or len(self.waiting) + self._coming >= self.settings.most or (
-            wishes.wants_ticket and held_bytes + call.body_bytes > MOST_BYTES
-        ):  # fmt: skip
+        most_bytes = MOST_BYTES if wishes.wants_ticket else self.settings.most_body_bytes
+        if (
+            self._is_closed
+            or len(self.waiting) + self._coming >= self.settings.most
+            or self._held_bytes[wishes.wants_ticket] + call.body_bytes > most_bytes
+        ):
             raise Overloaded(
                 f"Nothing can serve '{call.model}' now, and as many requests as may wait do so already.",
                 code="queue_full", retry_after_s=PARK_RETRY_S,
             )  # fmt: skip
         self._coming += 1
+        self._held_bytes[wishes.wants_ticket] += call.body_bytes
         try:
             row = await self._write_down(call, wishes.deadline_s, wishes.urgency, wishes.wants_ticket)
         finally:
             self._coming -= 1
+            self._held_bytes[wishes.wants_ticket] -= call.body_bytes
         if not wishes.wants_ticket:
             return await self._served(self._take_in(row, call, wishes.deadline_s), request)
-        self._take_in(row, self.call_of(row, call.key), wishes.deadline_s)
+        self._take_in(row, call_of(row, call.key, call.dialect, self._now()), wishes.deadline_s)
         self._give_ticket(row, request, call.id)
         return None
 
@@ -150,16 +144,18 @@ class Parking:
                 code="not_parked", retry_after_s=PARK_RETRY_S,
             ) from None  # fmt: skip
         except asyncio.CancelledError:  # what was begun is written, and this after it
-            self._write(self.rows.end(row, CANCELLED, self._wall()))
+            self.endings.add(Ending(row, CANCELLED, self._wall()))
             raise
         self._pipeline.emit(CallParked(urgency.name.lower(), wants_ticket))
         return row
 
     def _take_in(self, row: Parked, call: Call, left_s: float) -> Pending:
         now_s = self._now()
-        kept = self.kept[row.id] = Pending(row, call, now_s)
         want = (call.model, call.dialect.name, row.key_id, call.agent, call.named, row.boundary)
-        self.waiting.add(Place(row.id, row.number, Urgency(row.urgency), want, now_s, now_s + left_s))
+        place = Place(row.id, row.number, Urgency(row.urgency), want, now_s, now_s + left_s)
+        kept = self.kept[row.id] = Pending(row, call, now_s)
+        self._held_bytes[row.ticketed] += row.body_bytes
+        self.waiting.add(place)
         self.look_soon()
         return kept
 
@@ -179,19 +175,25 @@ class Parking:
             return
         for row in found:
             key = self._key_of(row.key_id)
-            call = self.call_of(row, key or Key(row.key_id, ""))
-            self._take_in(row, call, left_s(row.parked_s, row.deadline_s, self._wall()))
+            try:
+                call = call_of(row, key or Key(row.key_id, ""), self._dialects[row.dialect], self._now())
+                self._take_in(row, call, left_s(row.parked_s, row.deadline_s, self._wall()))
+            except (KeyError, TypeError, ValueError):  # damaged: the others are served all the same
+                log.error("parked request %s cannot be read: its row was changed", row.id)
+                self.endings.add(Ending(row, UNREADABLE, self._wall()))
         if found:
-            log.info("%d parked requests go on waiting", len(found))
+            log.info("%d parked requests were found", len(found))
 
     # -- whose turn it is ---------------------------------------------------------------------------------------------
 
     def look_soon(self) -> None:
-        if self.kept:
+        if self.kept and not self._is_look_due:
+            self._is_look_due = True
             asyncio.get_running_loop().call_soon(self.look)
 
     def look(self) -> None:
         """Let go whoever can be served now: something came back, or became free."""
+        self._is_look_due = False
         if self._is_looking or self._is_closed:
             return
         self._is_looking = True
@@ -203,9 +205,12 @@ class Parking:
 
     def _takes_target(self, place: Place) -> bool:
         kept = self.kept[place.id]
+        if self._limited.get(kept.row.key_id, 0.0) > self._now():
+            return False
         kept.target = self._target(kept.call)
         if kept.target is not None:
             self._in_flight[kept.target.name] += 1
+            kept.goes_to(self._pipeline.health.of(kept.target))
         return kept.target is not None
 
     def _target(self, call: Call) -> Target | None:
@@ -262,7 +267,8 @@ class Parking:
                 began_s = self._now()
                 try:
                     reply, head = await self._pipeline.complete(call)
-                except NOT_NOW:
+                except NOT_NOW as failure:
+                    self._not_now(kept, failure)
                     self._back(kept)
                     continue
                 self._count(kept, began_s)
@@ -277,6 +283,17 @@ class Parking:
         except Failure as failure:
             self._over(kept, FAILED, failure.status)
             raise
+        except Exception:  # a fault of ours
+            self._over(kept, FAILED, 500)
+            raise
+
+    def _not_now(self, kept: Pending, failure: Failure) -> None:
+        """Why it goes on waiting, for the next time; raises what its caller is told where it is of no use."""
+        if isinstance(failure, RateLimited):
+            self._limited[kept.row.key_id] = self._now() + (failure.retry_after_s or 1.0)
+        broke, target = getattr(failure, "broke", None), kept.target
+        if broke is not None and target is not None and kept.is_broken_again(self._pipeline.health.of(target)):
+            raise broke
 
     async def _serve(self, kept: Pending) -> None:
         """Of a ticket: the answer is kept, and nobody is told before it is written down."""
@@ -289,16 +306,32 @@ class Parking:
             if state:
                 status, head = recorder.answered
                 self._count(kept, began_s)
-                await self.rows.end(row, state, self._wall(), status, head + b"\r\n" + recorder.body)
+                await self._keep(row, state, status, head + b"\r\n" + recorder.body)
                 self._over(kept, state, write=False)
                 return
         except asyncio.CancelledError:
             return  # whoever cancelled it says what becomes of it
-        except StoreFailed as failed:  # nobody has seen the answer: it will be made again
-            log.error("the answer to a parked request cannot be written down: %s", failed)
+        except StoreFailed as failed:
+            log.error("a parked request cannot be read now: %s", failed)
         except Exception:
             log.exception("parked request %s failed inside the gateway", row.id)
+            if kept.is_broken_again():
+                self._over(kept, FAILED, 500)
         self._back(kept)
+
+    async def _keep(self, row: Parked, state: str, status: int, answer: bytes) -> None:
+        """Written down as soon as can be: it is not made again for want of a disk. Until then it keeps its place at its
+        target, so that no more answers wait here than are made at once."""
+        while True:
+            try:
+                await self.rows.end(row, state, self._wall(), status, answer)
+            except StoreFailed as failed:
+                log.error("the answer to a parked request cannot be written down, and is tried again: %s", failed)
+                again: Waiter[None] = Waiter()
+                self._unwritten.append(again)
+                await again
+            else:
+                return
 
     async def read_back(self, kept: Pending) -> Call | None:
         """The call as it was parked, under its key as that is now. None when it has come to its end instead."""
@@ -313,21 +346,20 @@ class Parking:
             log.error("parked request %s cannot be opened: its seal has another key, or it was changed", row.id)
             self._over(kept, UNREADABLE)
             return None
-        return self.call_of(row, key, text["body"], text["labels"])
-
-    def call_of(self, row: Parked, key: Key, body: dict[str, Any] | None = None, labels: str = "") -> Call:
-        """As far as when it was parked, whatever is allowed now; without its text, for the queue."""
-        return Call(
-            row.id, key, self._dialects[row.dialect], row.model, body or {}, row.body_bytes, row.stream, self._now(),
-            row.agent, row.named, labels, at_most=Boundary(row.boundary),
-        )  # fmt: skip
+        return call_of(row, key, self._dialects[row.dialect], self._now(), text["body"], text["labels"])
 
     async def _record(self, kept: Pending, call: Call, recorder: Recorder) -> str:
         """The state that it ends in; empty when it is to wait again."""
         pipeline = self._pipeline
+        if call.id in pipeline.running:  # a caller may have taken its name
+            call.id = pipeline.ids.next(call.started_at)
         pipeline.running[call.id] = call
         try:
-            reply, head = await pipeline.complete(call)
+            try:
+                reply, head = await pipeline.complete(call)
+            except NOT_NOW as failure:
+                self._not_now(kept, failure)
+                raise
             noted = reply.held = Noted(reply.held)  # type: ignore[arg-type]
             reply.send(recorder, head)
             await recorder.done
@@ -343,10 +375,8 @@ class Parking:
                 recorder.on_gone()
             pipeline.record(call, None, 499, "client_gone", None, 0.0)
             raise
-        if noted.outcome not in WHOLE:
-            kept.broken += 1
-            if kept.broken < MOST_BROKEN:
-                return ""
+        if noted.outcome not in WHOLE and not kept.is_broken_again():
+            return ""
         if recorder.is_too_long:
             recorder.fail(EngineFailed("The answer is longer than can be kept."), call.id)
         return DONE if recorder.answered[0] < 400 else FAILED
@@ -356,11 +386,13 @@ class Parking:
     def _over(self, kept: Pending, state: str, status: int | None = None, *, write: bool = True) -> None:
         """However it ended. Only the first call counts."""
         self._free(kept)
-        if self.kept.pop(kept.row.id, None) is None:
+        row = kept.row
+        if self.kept.pop(row.id, None) is None:
             return
-        self.waiting.remove(kept.row.id)
+        self._held_bytes[row.ticketed] -= row.body_bytes
+        self.waiting.remove(row.id)
         if write:
-            self._write(self.rows.end(kept.row, state, self._wall(), status))
+            self.endings.add(Ending(row, state, self._wall(), status))
         self._pipeline.emit(ParkedEnded(state, self._now() - kept.since_s))
         for waiter in list(kept.ended):
             waiter.wake(None)
@@ -384,6 +416,11 @@ class Parking:
     async def tick(self) -> None:
         """Every second: deadlines, keys that are no longer valid, and word to those who wait."""
         now_s = self._now()
+        self._slots.clear()
+        self.endings.write()
+        unwritten, self._unwritten = self._unwritten, []
+        for again in unwritten:
+            again.wake(None)
         for place in self.waiting.expired(now_s):
             self._turn_away(self.kept[place.id], EXPIRED, too_late())
         valid = {key_id: self._key_of(key_id) is not None for key_id in {k.row.key_id for k in self.kept.values()}}
@@ -409,23 +446,7 @@ class Parking:
             else:
                 stopping = TargetUnavailable("The gateway is being stopped.", retry_after_s=PARK_RETRY_S)
                 self._turn_away(kept, CANCELLED, stopping)
-        await self.settled()
-
-    async def settled(self) -> None:
-        """What ended until now is written down."""
-        while self._writes:
-            await asyncio.gather(*self._writes, return_exceptions=True)
-
-    def _write(self, writing: Coroutine[Any, Any, Any]) -> None:
-        """Off the path of whoever asked; the writer takes them in order."""
-        task = asyncio.get_running_loop().create_task(writing)
-        self._writes.add(task)
-        task.add_done_callback(self._written)
-
-    def _written(self, task: asyncio.Future[Any]) -> None:
-        self._writes.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("how a parked request ended cannot be written down: %s", error)
+        await self.endings.settled()
 
     # -- what is told -------------------------------------------------------------------------------------------------
 
@@ -441,11 +462,13 @@ class Parking:
 
     def outlook(self, parked_id: str) -> tuple[int, float | None]:
         """Its position, and in about how many seconds it is served; None where nothing is known."""
-        kept = self.kept.get(parked_id)
-        if kept is None:
+        kept, place = self.kept.get(parked_id), self.waiting.get(parked_id)
+        if kept is None or place is None:
             return 0, None
-        target = self._target(kept.call)
-        slots = target.slots if target is not None else 0
+        slots = self._slots.get(place.want)  # the same for all that want the same, and looked at once a second
+        if slots is None:
+            target = self._target(kept.call)
+            slots = self._slots[place.want] = target.slots if target is not None else 0
         estimate_s = self.waiting.estimate_s(parked_id, self._now(), slots)
         return self.waiting.position(parked_id), None if estimate_s is None else round(estimate_s, 1)
 
@@ -462,17 +485,14 @@ class Parking:
 
     def _tell(self, kept: Pending) -> None:
         place = self.waiting.get(kept.row.id)
-        if kept.told and place is not None and not place.is_tried:
+        if not kept.told or place is None or place.is_tried:
+            return
+        now_s = self._now()
+        due = [told for told in kept.told if told.is_due(now_s)]
+        if due:
             position, estimate_s = self.outlook(kept.row.id)
-            for told in kept.told:
-                told.say(self._now(), position, estimate_s)
+            for told in due:
+                told.say(now_s, position, estimate_s)
 
     def _count(self, kept: Pending, began_s: float) -> None:
         self.waiting.served(began_s - kept.since_s, self._now() - began_s)
-
-
-def too_late() -> TargetUnavailable:
-    return TargetUnavailable(
-        "No target within the boundary could serve this before its deadline.", code="deadline_passed",
-        retry_after_s=PARK_RETRY_S,
-    )  # fmt: skip

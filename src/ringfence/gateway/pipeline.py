@@ -46,6 +46,9 @@ LONG_TEXT_BYTES = 16 * 1024
 MAX_JSON_ITEMS = 1_000_000
 MAX_KINDS = 4096
 PARKED_LEASE_S = 1.0
+AWAY = frozenset(("connect", "loading"))
+FULL = frozenset((429, 503))
+"""Reasons and statuses that say nothing of the request: the engine is not there, or busy."""
 TURNS_BETWEEN = 4
 """A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
 
@@ -149,6 +152,7 @@ class Pipeline:
         relay, allowed = self.relay, decision.allowed
         settings = self.settings  # that chose the targets: a reload may come before the answer
         failure: Failure | None = None
+        broke: Failure | None = None
         try:
             for target in walk(decision.chain, allowed, self.health.is_usable, self.settings.retries):
                 body, window = fit(call, target, relay.forbidden(target))
@@ -161,6 +165,7 @@ class Pipeline:
                     reply = await relay.open(call, target, lease.endpoint, body, permit)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
                     failure = failed.failure
+                    broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
                     held.let_go()
                     self.gave_up(call, target, failed.reason)
                 else:
@@ -171,9 +176,12 @@ class Pipeline:
         except BaseException:
             held.release(None)
             raise
-        held.release(None)
         if decision.chain.ending is Ending.PARK:  # whatever failed: it is not given up
-            raise NothingNow(f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S)
+            held.withdraw()
+            raise NothingNow(
+                f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S, broke=broke
+            )
+        held.release(None)
         raise failure or TargetUnavailable(
             f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S
         )

@@ -40,6 +40,16 @@ def told(failure: Failure, head: Head, call_id: str = "") -> tuple[int, bytes, b
     return _status_and_type(failure)[0], lines, orjson.dumps(_anthropic(failure, request_id))
 
 
+def retold(status: int, lines: bytes, body: bytes, head: Head) -> tuple[int, bytes, bytes]:
+    """An answer that was kept. An error is kept in OpenAI's shape."""
+    if status < 400 or not _is_anthropic(head):
+        return status, lines, body
+    error = orjson.loads(body)["error"]
+    failure = Failure(error["message"], code=error["code"])
+    failure.status = status
+    return _status_and_type(failure)[0], lines, orjson.dumps(_anthropic(failure, ""))
+
+
 def told_midway(failure: Failure, head: Head, call_id: str) -> bytes:
     """The event with which a stream ends that broke."""
     if _is_anthropic(head):

@@ -112,7 +112,7 @@ class Request:
         connection = self.connection
         if connection.is_gone:
             return
-        if self.is_chunked:
+        if self.is_chunked and not self._is_mute:
             connection.write(b"0\r\n\r\n")
         connection.finished(self)
 

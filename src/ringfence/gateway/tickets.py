@@ -10,8 +10,9 @@ import orjson
 
 from ringfence.core.errors import Failure, Gone, NotFound, TargetUnavailable
 from ringfence.gateway.parked_answer import Told
-from ringfence.gateway.parking import Parking, too_late
-from ringfence.gateway.refusal import JSON_HEAD
+from ringfence.gateway.parked_pending import too_late
+from ringfence.gateway.parking import Parking
+from ringfence.gateway.refusal import JSON_HEAD, retold
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, Waiter
 from ringfence.store.failure import StoreFailed
@@ -47,7 +48,7 @@ class Tickets:
                 request.answer(202, head, orjson.dumps(self._parking.shown(row)))
             else:
                 head, body = await self._result(row)
-                request.answer(row.status or 200, head, body)
+                request.answer(*retold(row.status or 200, head, body, request.head))
         except Failure as failure:
             request.fail(failure)
         except asyncio.CancelledError:
@@ -69,7 +70,7 @@ class Tickets:
 
     async def _cancel(self, request: Request, row: Parked) -> None:
         self._parking.cancel(row.id)
-        await self._parking.settled()
+        await self._parking.endings.settled()
         found = await self._parking.rows.find(row.id)
         request.answer(200, JSON_HEAD, orjson.dumps(self._parking.shown(found or row)))
 
@@ -85,12 +86,14 @@ class Tickets:
             finally:
                 kept.told.remove(told)
                 kept.ended.remove(ended)
-            await self._parking.settled()
+            await self._parking.endings.settled()
             row = await self._parking.rows.find(row.id) or row
         if row.state == WAITING:
             raise TargetUnavailable("The gateway is being stopped; the request stays parked.", retry_after_s=5)
         head, body = await self._result(row)
-        request.write(body if b"text/event-stream" in head else b"data: %b\n\ndata: [DONE]\n\n" % body)
+        if b"text/event-stream" not in head:
+            body = b"data: %b\n\ndata: [DONE]\n\n" % body.translate(None, b"\r\n")  # an event is one line
+        request.write(body)
         request.finish()
 
     async def _result(self, row: Parked) -> tuple[bytes, bytes]:

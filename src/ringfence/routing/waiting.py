@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import IntEnum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import ceil
 
 BACK_OFF_S = 1.0
 MOST_BACK_OFF_S = 5.0
 """Between two tries of one request: one that nothing can serve must not keep the others from being served."""
 REMEMBERED = 32
+SPARE_DEADLINES = 64
+"""Deadlines of those that are gone, before they are swept out."""
 
 
 class Urgency(IntEnum):
@@ -26,6 +28,11 @@ class Urgency(IntEnum):
     USER = 0
     AGENT = 1
     BACKGROUND = 2
+
+
+def class_of(urgency: int) -> str:
+    """In a word, also where what was written down is none."""
+    return {each.value: each.name.lower() for each in Urgency}.get(urgency, "unknown")
 
 
 Rank = tuple[int, int, str]
@@ -83,6 +90,9 @@ class Waiting:
         """At the place that its class and its number give it. ValueError for an id that is here."""
         if place.id in self._places:
             raise ValueError(f"{place.id} is parked already")
+        if len(self._deadlines) > 2 * len(self._places) + SPARE_DEADLINES:
+            self._deadlines = [(place.deadline_s, place.id) for place in self._places.values()]
+            heapify(self._deadlines)
         self._places[place.id] = place
         heappush(self._deadlines, (place.deadline_s, place.id))
         self._enter(place)

@@ -35,6 +35,7 @@ class Fenced:
     def __init__(self, environment: Mapping[str, str], attempt: Try = attempt) -> None:
         self._is_claimed = environment.get(CLAIM) == "1"
         self._attempt = attempt
+        self._looks = 0
         self.standing = NOT_YET if self._is_claimed else NOT_CLAIMED
 
     def begin(self, config: Config) -> None:
@@ -43,11 +44,19 @@ class Fenced:
             self.standing = NOTHING_TO_TRY
 
     async def look(self, config: Config) -> bool:
-        """Try it; True when something else is known than before."""
-        before = self.standing
-        if self._is_claimed:
-            self.standing = await self._tried(config.isolation.probe)
-        if self.standing.wall is before.wall:
+        """Try it; True when something else is known than before. What could not be tried stays as it was."""
+        if not self._is_claimed:
+            return False
+        self._looks = this = self._looks + 1
+        try:
+            found = await self._tried(config.isolation.probe)
+        except OSError as error:
+            log.error("isolation could not be tried, and stays %s: %s", self.standing.wall, error.strerror)
+            return False
+        if this != self._looks:  # a later one, perhaps with another probe, counts
+            return False
+        before, self.standing = self.standing, found
+        if found.wall is before.wall:
             return False
         level = logging.INFO if self.standing.wall in (Wall.HELD, Wall.UNCLAIMED) else logging.WARNING
         log.log(level, "isolation: %s; %s %s", self.standing.wall, self.standing.reason, self.standing.mend)

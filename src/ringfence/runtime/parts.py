@@ -307,7 +307,9 @@ class Runtime:
         self.front.metrics_need_key = not is_loopback(server.host)
         self.request_log.is_on = config.logging.requests
         parking = config.parking
-        self.parking.settings = ParkingSettings(parking.most, parking.deadline_s, parking.most_deadline_s)
+        self.parking.settings = ParkingSettings(
+            parking.most, parking.deadline_s, parking.most_deadline_s, server.body_memory_bytes // 2
+        )
         logging.getLogger().setLevel(config.logging.level.upper())
 
     def _refresh(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.core.errors import NotFound
 from ringfence.gateway.parking import Parking
-from ringfence.routing.waiting import Urgency
+from ringfence.routing.waiting import class_of
 from ringfence.store import keys as keystore
 from ringfence.store.db import Database
 from ringfence.store.parked import Parked
@@ -50,14 +50,14 @@ class WhatWaits:
     async def cancel(self, parked_id: str) -> dict[str, Any]:
         """As it is afterwards; one that has ended already stays as it is."""
         self._parking.cancel(parked_id)
-        await self._parking.settled()
+        await self._parking.endings.settled()
         return await self.one(parked_id)
 
     def _row(self, row: Parked, names: dict[str, str]) -> dict[str, Any]:
         shown = self._parking.shown(row)
         return {
             "id": row.id, "model": row.model, "profile": row.profile, "key": names.get(row.key_id, row.key_id),
-            "class": Urgency(row.urgency).name.lower(), "ticketed": row.ticketed, "state": shown["status"],
+            "class": class_of(row.urgency), "ticketed": row.ticketed, "state": shown["status"],
             "age_s": round(max(0.0, (row.ended_s or time()) - row.parked_s), 1), "position": shown["position"],
             "deadline_s": self._parking.left_s(row.id), "estimate_s": shown["estimate_s"],
         }  # fmt: skip

@@ -27,6 +27,7 @@ class KeyRing:
         self._stored: dict[bytes, Key] = dict(rows)
         self._sessions: dict[bytes, Key] = {}
         self._all = self._stored
+        self._by_id = {key.id: key for key in self._all.values()}
         self.version = 1
 
     def __repr__(self) -> str:
@@ -38,8 +39,8 @@ class KeyRing:
         return key if key is not None and key.is_valid(self._now()) else None
 
     def by_id(self, key_id: str) -> Key | None:
-        """The stored key of this id, as long as it is valid."""
-        key = next((key for key in self._stored.values() if key.id == key_id), None)
+        """The key of this id, stored or of a session, as long as it is valid."""
+        key = self._by_id.get(key_id)
         return key if key is not None and key.is_valid(self._now()) else None
 
     def find_any(self, secret: bytes) -> Key | None:
@@ -78,4 +79,5 @@ class KeyRing:
         current = [(digest, key) for digest, key in self._sessions.items() if key.is_valid(now_s)]
         self._sessions = dict(current[-MOST_SESSIONS:])
         self._all = self._stored | self._sessions
+        self._by_id = {key.id: key for key in (*self._sessions.values(), *self._stored.values())}
         self.version += 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from ringfence.store.db import Database
@@ -49,8 +50,21 @@ class Parked:
     status: int | None = None
 
     def about(self, what: str) -> bytes:
-        """What a seal is bound to: a row that was changed, or put in the place of another, does not open."""
-        return "\n".join((what, self.id, self.key_id, self.profile, str(self.boundary))).encode()
+        """What a seal is bound to, all that decides where the text goes: a row in which that was changed, or that was
+        put in the place of another, does not open."""
+        return orjson.dumps((
+            what, self.id, self.key_id, self.profile, self.boundary, self.model, self.dialect, self.agent, self.named,
+            self.stream,
+        ))  # fmt: skip
+
+
+class Ending(NamedTuple):
+    """How one ended that leaves no answer behind."""
+
+    row: Parked
+    state: str
+    ended_s: float
+    status: int | None = None
 
 
 COLUMNS = [parked.c[name] for name in Parked.__dataclass_fields__]
@@ -88,16 +102,22 @@ class ParkedRows:
         """How it ended, once: False when that is written already, or the row is gone. Its text goes."""
 
         def write(connection: Connection) -> bool:
-            values: dict[str, Any] = {"state": state, "ended_s": now_s, "status": status}
-            if state != UNREADABLE:  # the right key may come back
-                values["body"] = None
+            sealed: dict[str, Any] = {}
             if result:
                 seal = self._sealing()
-                values |= {"seal_key": seal.key_id, "result": seal.close(result, row.about("result"))}
-            waits = (parked.c.id == row.id) & (parked.c.state == WAITING)
-            return connection.execute(update(parked).where(waits).values(values)).rowcount == 1
+                sealed = {"seal_key": seal.key_id, "result": seal.close(result, row.about("result"))}
+            return _end(connection, Ending(row, state, now_s, status), sealed)
 
         return await self._db.run(write)
+
+    async def end_all(self, endings: list[Ending]) -> None:
+        """As `end`, in one transaction."""
+
+        def write(connection: Connection) -> None:
+            for ending in endings:
+                _end(connection, ending, {})
+
+        await self._db.run(write)
 
     async def find(self, parked_id: str) -> Parked | None:
         """Waiting or ended; None when there is none, or none any more."""
@@ -125,7 +145,8 @@ class ParkedRows:
                 return []
             seal_id = self._key_id()
             lost = open_ & (parked.c.seal_key != seal_id)
-            count = connection.execute(update(parked).where(lost).values(state=UNREADABLE, ended_s=now_s)).rowcount
+            since_s = func.coalesce(parked.c.ended_s, now_s)  # it is kept for a day, however often there is a start
+            count = connection.execute(update(parked).where(lost).values(state=UNREADABLE, ended_s=since_s)).rowcount
             if count:
                 self.problem = self.problem or (
                     f"{count} parked requests were sealed with another {self._folder / 'parking.key'}: restore that "
@@ -170,6 +191,15 @@ class ParkedRows:
         if found is None:
             raise Unreadable
         return self._sealing().open(bytes(found), row.about(what))
+
+
+def _end(connection: Connection, ending: Ending, sealed: dict[str, Any]) -> bool:
+    row, state, ended_s, status = ending
+    values = {"state": state, "ended_s": ended_s, "status": status, **sealed}
+    if state != UNREADABLE:  # the right key may come back
+        values["body"] = None
+    waits = (parked.c.id == row.id) & (parked.c.state == WAITING)
+    return connection.execute(update(parked).where(waits).values(values)).rowcount == 1
 
 
 def _find(connection: Connection, parked_id: str) -> Parked | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import subprocess
 import sys
@@ -58,3 +59,14 @@ def test_without_a_route_the_kernel_refuses() -> None:
     )
     done = subprocess.run([*ENTER, sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "Attempt(got_out=False, reason='the kernel refused it (ENETUNREACH)')"
+
+
+async def test_what_could_not_be_tried_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever uses up the file descriptors must not make an open wall look as if it held."""
+
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    with pytest.raises(OSError, match="Too many"):
+        await attempt("192.0.2.7", 443, 2)

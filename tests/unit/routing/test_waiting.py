@@ -168,3 +168,14 @@ def test_ten_thousand_and_a_target_that_flaps_every_five_seconds() -> None:
     first_background = min(index for index, one in enumerate(served) if one.urgency is Urgency.BACKGROUND)
     assert last_user < first_background
     assert perf_counter() - began < 20
+
+
+def test_deadlines_of_those_that_are_gone_are_forgotten() -> None:
+    """Whoever parks for a day and goes away at once, over and over, must not fill the memory."""
+    waiting = filled(*(place(number, wait_s=50 + number) for number in range(10)))
+    for number in range(100, 5000):
+        waiting.add(place(number, wait_s=86_400))
+        waiting.remove(f"p{number}")
+    assert len(waiting._deadlines) < 200
+    assert [one.id for one in waiting.expired(55)] == [f"p{number}" for number in range(6)]
+    assert len(waiting.expired(1e6)) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -66,6 +67,36 @@ async def test_the_log_says_it_and_how_to_mend_it(caplog: pytest.LogCaptureFixtu
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert "192.0.2.7:443 worked" in record.getMessage() and "IPAddressDeny" in record.getMessage()
+
+
+async def test_what_could_not_be_tried_leaves_an_open_wall_open(caplog: pytest.LogCaptureFixture) -> None:
+    async def cannot(address: str, port: int, timeout_s: float) -> Attempt:
+        raise OSError(24, "Too many open files")
+
+    fenced = Fenced(CLAIMED, cannot)
+    fenced.begin(PROBED)
+    assert not await fenced.look(PROBED) and fenced.standing.wall is Wall.CHECKING
+    fenced.standing = Isolation(Wall.OPEN, "it was")
+    assert not await fenced.look(PROBED) and fenced.standing.wall is Wall.OPEN
+    assert "Too many open files" in caplog.text
+
+
+async def test_the_last_look_counts_however_long_one_before_it_takes() -> None:
+    """A probe that is dropped takes its time; the one that a reload names instead may answer before."""
+    answers: dict[str, asyncio.Future[Attempt]] = {}
+
+    async def slow(address: str, port: int, timeout_s: float) -> Attempt:
+        answers[address] = asyncio.get_running_loop().create_future()
+        return await answers[address]
+
+    fenced = Fenced(CLAIMED, slow)
+    other = Config.model_validate({"isolation": {"probe": "192.0.2.8:443"}})
+    first, second = asyncio.create_task(fenced.look(PROBED)), asyncio.create_task(fenced.look(other))
+    await asyncio.sleep(0)
+    answers["192.0.2.8"].set_result(Attempt(True, "it answered"))
+    assert await second and fenced.standing.wall is Wall.OPEN
+    answers["192.0.2.7"].set_result(Attempt(False, "nothing came back"))
+    assert not await first and fenced.standing.wall is Wall.OPEN
 
 
 @pytest.mark.parametrize("tier", list(Tier))

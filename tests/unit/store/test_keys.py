@@ -182,9 +182,9 @@ class TestRing:
         assert (session.id, session.expires_s) == ("session_1", 160)
         assert ring.version > before
         ring.replace([])
-        assert ring.find(b"cookie") == session
+        assert ring.find(b"cookie") == session == ring.by_id("session_1")  # what the console parks is its own
         now[0] = 160.0
-        assert ring.find(b"cookie") is None
+        assert ring.find(b"cookie") is None and ring.by_id("session_1") is None
         ring.replace([])
         assert ring.find_any(b"cookie") is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
@@ -75,7 +76,11 @@ async def test_a_row_is_written_sealed_and_ended_once(rows: ParkedRows, db: Data
 
 async def test_a_row_that_was_changed_does_not_open(rows: ParkedRows, db: Database) -> None:
     one, two = await rows.add(row(), TEXT), await rows.add(row("two"), b"another text")
-    for changed in (replace(one, boundary=2), replace(one, profile="personal"), replace(one, key_id="key_2")):
+    words: list[dict[str, Any]] = [
+        {"boundary": 2}, {"profile": "personal"}, {"key_id": "key_2"}, {"model": "far"}, {"dialect": "completions"},
+        {"agent": "coder"}, {"named": "personal"}, {"stream": True}, {"profile": 'private",0,"near'},
+    ]  # fmt: skip
+    for changed in (replace(one, **other) for other in words):
         with pytest.raises(Unreadable):
             await rows.text(changed)
     body = db.call(lambda c: c.execute(text("SELECT body FROM parked WHERE id = 'one'")).scalar())

@@ -133,7 +133,7 @@ WAYS = (
     Way("broken-stream", "an engine breaks off after the first byte", _broken_off, stays=True),
     Way(
         "parked", "waits for an engine that failed, with a ticket", _parked,
-        ("call gateway/parking.py:Parking.call_of",), stays=True,
+        ("call gateway/parked_pending.py:call_of",), stays=True,
     ),
     Way("retry", "every engine of the chain fails, on each try", _retried),
     Way("fallback", "no engine of this machine is there any more", _gone),
