@@ -1,5 +1,5 @@
 """One story in process: a house, requests to it, the house changed under way, more requests. All parts are real but
-the wires, the egress process, the database and the clock."""
+the wires, the egress process, the clock and, but for what is parked, the database."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 import oracle
 from asks import Ask, draw_ask, key_of
-from callers import Caller, request
+from callers import NOTHING, Caller, look, request
 from house import PROFILES, House, draw_house, mended, turned
 from wires import Loop, World, clocks, looking
 
@@ -29,14 +29,22 @@ from ringfence.core.registry import adapters
 from ringfence.egress import pool
 from ringfence.egress.pool import Pool
 from ringfence.gateway.http import Connection
+from ringfence.gateway.parking import Parking
 from ringfence.placement.adopted import Adopted
 from ringfence.runtime.instances import NotServable
-from ringfence.runtime.parts import Origin, Runtime
+from ringfence.runtime.parts import PARKING_EVERY_S, Origin, Runtime
+from ringfence.store.db import Database
+from ringfence.store.parked import ParkedRows
+from ringfence.store.tables import metadata
 
 HOUSES = 3
 ASKS = 10
 PATIENCE_S = 1000.0
 LATE_S = 10.0
+PARKED_S = 30
+"""The deadline of what is parked: a house may be changed meanwhile."""
+NOBODY = ("status 503",) * 20
+ASYNC = {"prefer": "respond-async"}
 LOOKED_AGAIN_S = 70.0
 """An engine is asked for its models every 60 s."""
 ADAPTERS = adapters(engines)
@@ -69,15 +77,19 @@ class Keys:
     def valid(self) -> tuple[Key, ...]:
         return tuple(self._known.values())
 
+    def by_id(self, key_id: str) -> Key | None:
+        return next((key for key in self._known.values() if key.id == key_id), None)
+
 
 @contextlib.contextmanager
 def virtual(loop: Loop) -> Iterator[None]:
     """The product sees this loop's clock, and its looks at engines are told from calls."""
     patched = list(clocks(sys.modules, "monotonic", time.monotonic))
-    told, fetch, peer_uid = Adopted.__init__.__kwdefaults__, Pool.fetch, pool.peer_uid
+    told, parks = Adopted.__init__.__kwdefaults__, Parking.__init__.__kwdefaults__
+    fetch, peer_uid = Pool.fetch, pool.peer_uid
     for module in patched:
         module.monotonic = loop.time
-    told["clock"] = loop.time
+    told["clock"] = parks["now"] = loop.time
     Pool.fetch = looking(fetch)  # type: ignore[method-assign]
     pool.peer_uid = lambda _transport: os.geteuid()  # a connection here has no socket to ask
     try:
@@ -85,7 +97,7 @@ def virtual(loop: Loop) -> Iterator[None]:
     finally:
         for module in patched:
             module.monotonic = time.monotonic
-        told["clock"] = time.monotonic
+        told["clock"] = parks["now"] = time.monotonic
         Pool.fetch = fetch  # type: ignore[method-assign]
         pool.peer_uid = peer_uid
 
@@ -97,7 +109,7 @@ def story(seed: int, folder: Path, *, houses: int = HOUSES, asks: int = ASKS) ->
     with virtual(loop), contextlib.closing(loop):
         asyncio.set_event_loop(loop)
         try:
-            tally = loop.run_until_complete(_Story(Random(seed), folder, world).live(houses, asks))
+            tally = loop.run_until_complete(_Story(seed, folder, world).live(houses, asks))
         finally:
             asyncio.set_event_loop(None)
     tally.leaks = [f"seed {seed}: {leak}" for leak in world.leaks] + tally.leaks
@@ -105,8 +117,9 @@ def story(seed: int, folder: Path, *, houses: int = HOUSES, asks: int = ASKS) ->
 
 
 class _Story:
-    def __init__(self, rng: Random, folder: Path, world: World) -> None:
-        self._rng = rng
+    def __init__(self, seed: int, folder: Path, world: World) -> None:
+        self._rng = Random(seed)
+        self._patience = Random(f"{seed}, who waits")  # of its own: the same seed tells the same story, parked or not
         self._folder = folder
         self._world = world
         self._tally = Tally()
@@ -114,6 +127,7 @@ class _Story:
         self._kept: tuple[Connection, Caller] | None = None
         self._last: Ask | None = None
         self._number = 0
+        self._tickets: list[tuple[Ask, str]] = []
 
     async def live(self, houses: int, asks: int) -> Tally:
         house: House | None = None
@@ -130,6 +144,9 @@ class _Story:
                 await (self._asked(drawn[0]) if several == 1 else self._at_once(drawn))
                 left -= several
         if self._runtime is not None:
+            await self._tickets_end()
+            await self._runtime.parking.close()
+            self._ticking.cancel()
             await self._runtime.placement.close(0)
             self._runtime.pool.close()
             self._runtime.events.flush()
@@ -143,6 +160,8 @@ class _Story:
         if last is not None and self._rng.random() < 0.3:
             ask = replace(ask, key=last.key, agent=last.agent, named=last.named, labels=last.labels)
         self._last = ask
+        if self._patience.random() < 0.1:
+            ask = replace(ask, troubles=NOBODY)
         return ask
 
     # -- houses ---------------------------------------------------------------------------------------------------
@@ -150,6 +169,7 @@ class _Story:
     async def _changed(self, before: House | None) -> House | None:
         """Bring up the next house, over the one before where there is one. None when it did not come up."""
         house = mended(before, self._rng) if before is not None else draw_house(self._rng)
+        house = self._waiting(house)
         path = self._folder / "ringfence.yaml"
         path.write_text(json.dumps(house.written))
         must_not = [*oracle.faults(house)] or [*oracle.strays(house, is_first=self._runtime is None)]
@@ -166,6 +186,16 @@ class _Story:
             self._tally.leaks.append(f"came up although {must_not[0]}")
         return house if is_up else None
 
+    def _waiting(self, house: House) -> House:
+        """The house, where more profiles wait than were drawn to, and mostly may."""
+        chance = self._patience
+        profiles = {
+            name: profile | ({"ending": "park"} if chance.random() < 0.4 else {})
+            for name, profile in house.written["profiles"].items()
+        }
+        parking = {"most": 20 if chance.random() < 0.8 else 0, "deadline_s": PARKED_S}
+        return replace(house, written=house.written | {"parking": parking, "profiles": profiles})
+
     async def _started(self, path: Path, house: House) -> bool:
         try:
             config = load(path, {}, kinds=ADAPTERS)
@@ -177,12 +207,14 @@ class _Story:
         runtime = Runtime(config, Origin(path, {"state_dir": str(self._folder)}, self._folder / "log"))
         runtime.keyring = Keys()  # type: ignore[assignment]
         runtime._apply(config)
+        runtime.parking.rows = ParkedRows(await _database(), self._folder)
         try:
             await runtime.instances.bring_up(config)
         except NotServable:
             return False
         await runtime.instances.look_around(config)
         self._runtime = runtime
+        self._ticking = asyncio.ensure_future(runtime._every(PARKING_EVERY_S, runtime.parking.tick))
         return True
 
     async def _reloaded(self, house: House) -> bool:
@@ -214,7 +246,7 @@ class _Story:
         connection, caller = self._kept or self._line()
         self._kept = None
         caller.await_answers(1)
-        connection.data_received(request(ask))
+        connection.data_received(request(ask, self._manner()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ask.leaves_after_s if ask.leaves_after_s is not None else PATIENCE_S):
                 await caller.is_answered.wait()
@@ -223,7 +255,10 @@ class _Story:
             connection.connection_lost(None)
         elif not caller.is_closing() and self._rng.random() < 0.7:
             self._kept = (connection, caller)
-        await self._over(ask, caller.statuses)
+        await self._over(ask, caller.statuses, caller.tickets)
+
+    def _manner(self) -> Mapping[str, str]:
+        return ASYNC if self._patience.random() < 0.5 else NOTHING
 
     async def _at_once(self, asks: list[Ask]) -> None:
         """Several calls at a time: one behind the other on one connection, or each on its own."""
@@ -235,14 +270,20 @@ class _Story:
             self._world.begin(ask)
         connection, caller = self._line()
         caller.await_answers(len(asks))
-        connection.data_received(b"".join(map(request, asks)))
+        connection.data_received(b"".join(request(ask, self._manner()) for ask in asks))
         async with asyncio.timeout(PATIENCE_S):
             await caller.is_answered.wait()
         for place, ask in enumerate(asks):
-            await self._over(ask, caller.statuses[place:])
+            await self._over(ask, caller.statuses[place:], caller.tickets[place:])
 
-    async def _over(self, ask: Ask, statuses: list[str]) -> None:
+    async def _over(self, ask: Ask, statuses: list[str], tickets: list[str]) -> None:
+        """Answered, refused, or given a ticket: then it is under way until that has ended."""
         world, count = self._world, self._tally.count
+        if tickets and tickets[0]:
+            world.is_parked(ask.number)
+            self._tickets.append((ask, tickets[0]))
+            count["asks"] += 1
+            return
         await asyncio.sleep(0)
         world.under_way.discard(ask.number)
         may = max(oracle.widest(house, ask) for house in world.asks[ask.number][1])
@@ -252,11 +293,36 @@ class _Story:
         count[f"might reach {oracle.WORDS[may]}"] += 1
         count[f"went to {oracle.WORDS[went]}"] += 1
 
+    async def _tickets_end(self) -> None:
+        """Each in its time, by its answer or at its deadline."""
+        assert self._runtime is not None
+        async with asyncio.timeout(PARKED_S + LATE_S):
+            while self._runtime.parking.kept:
+                await asyncio.sleep(1)
+        await self._runtime.parking.settled()
+        for ask, ticket in self._tickets:
+            connection, caller = self._line()
+            caller.await_answers(1)
+            connection.data_received(look(ask.key, ticket))
+            async with asyncio.timeout(PATIENCE_S):
+                await caller.is_answered.wait()
+            self._world.under_way.discard(ask.number)
+            went = self._world.reached.get(ask.number, oracle.NOWHERE)
+            self._tally.count[f"ticket {caller.statuses[0]}"] += 1
+            self._tally.count[f"ticket went to {oracle.WORDS[went]}"] += 1
+
     def _line(self) -> tuple[Connection, Caller]:
         assert self._runtime is not None
         caller, connection = Caller(), Connection(self._runtime.server)
         connection.connection_made(caller)
         return connection, caller
+
+
+async def _database() -> Database:
+    """In memory, and of today's shape: the steps to it take longer than a story."""
+    database = Database("sqlite://")
+    await database.run(metadata.create_all)
+    return database
 
 
 def stories(seeds: Iterable[int], folder: Path, *, enough: int = 0) -> Tally:

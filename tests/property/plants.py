@@ -18,6 +18,7 @@ from ringfence.engines import ollama
 from ringfence.gateway import pipeline
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import dialect
+from ringfence.gateway.parking import Parking
 from ringfence.gateway.relay import Relay
 from ringfence.placement import offered
 from ringfence.routing import rules
@@ -146,6 +147,16 @@ def trusted_names(patch: MonkeyPatch) -> None:
     real = resolve.boundary_of
     for module in (resolve, pool, offered):
         patch.setattr(module, "boundary_of", near)
+
+
+def forgotten_parking(patch: MonkeyPatch) -> None:
+    """What was parked is served as far as it may go by then, whatever it might when it was parked."""
+    real = Parking.call_of
+
+    def call_of(self: Parking, *told: Any) -> Call:
+        return replace(real(self, *told), at_most=Boundary.CLOUD)
+
+    patch.setattr(Parking, "call_of", call_of)
 
 
 def followed_redirects(patch: MonkeyPatch) -> None:

@@ -33,7 +33,9 @@ def judge(tally: Tally) -> None:
         assert count[f"went to {way}"] >= count["asks"] / 50, count
     assert count["status 200"] >= count["asks"] / 5, count
     assert count["might reach nowhere"] >= count["asks"] / 20, count
-    assert not count["status 500"], count
+    assert count["ticket 200"] >= count["asks"] / 150, count
+    assert count["ticket 503"] and not count["ticket 202"], count
+    assert not count["status 500"] and not count["ticket 500"], count
 
 
 def test_a_few(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ Plant = Callable[[MonkeyPatch], None]
         plants.all_three, plants.wide_agents, plants.wide_names, plants.free_delegates, plants.unread_text,
         plants.unread_labels, plants.free_tools, plants.mixed_decisions, plants.trusted_ollama, plants.trusted_kinds,
         plants.trusted_names, plants.free_choice, plants.followed_redirects, plants.taken_steering,
+        plants.forgotten_parking,
     ],
     ids=lambda plant: plant.__name__,
 )  # fmt: skip

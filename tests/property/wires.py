@@ -35,6 +35,8 @@ class World:
     asks: dict[int, tuple[Ask, list[House]]] = field(default_factory=dict[int, tuple[Ask, list[House]]])
     """Each ask ever made, with the houses that were in force meanwhile."""
     under_way: set[int] = field(default_factory=set[int])
+    parked: dict[int, int] = field(default_factory=dict[int, int])
+    """Of those under way that hold a ticket: how far each might go when it was parked."""
     troubles: list[str] = field(default_factory=list[str])
     leaks: list[str] = field(default_factory=list[str])
     reached: dict[int, int] = field(default_factory=dict[int, int])
@@ -52,13 +54,23 @@ class World:
                 self.asks[number][1].append(house)
 
     def settled(self, house: House) -> None:
-        """This one is in force, and no other."""
+        """This one is in force, and no other; also for what was parked before."""
         self.houses, self.serving = [house], [house]
+        for number in self.parked:
+            self.asks[number] = (self.asks[number][0], [house])
 
     def begin(self, ask: Ask) -> None:
         self.asks[ask.number] = (ask, list(self.serving))
         self.under_way.add(ask.number)
         self.troubles = list(ask.troubles)
+
+    def is_parked(self, number: int) -> None:
+        """From now on it goes no further than it might go until now, and than it may go when it is served."""
+        ask, houses = self.asks[number]
+        self.parked[number] = max(oracle.widest(house, ask) for house in houses)
+
+    def widest(self, house: House, ask: Ask) -> int:
+        return min(oracle.widest(house, ask), self.parked.get(ask.number, oracle.CLOUD))
 
     def next_trouble(self, of: tuple[str, ...] = ()) -> str:
         """The next one, if it is among `of` (any, where that is empty)."""
@@ -79,7 +91,7 @@ class World:
             return
         for number in self.under_way:
             ask, houses = self.asks[number]
-            if any(_lies(address, house) <= oracle.widest(house, ask) for house in houses):
+            if any(_lies(address, house) <= self.widest(house, ask) for house in houses):
                 return
         self.leaks.append(f"dialled {address}:{port} for {sorted(self.under_way)}")
 
@@ -103,13 +115,12 @@ class World:
                     f"{ask.mark} is bound, and went to {address}:{port} {model}: {shown(ask, houses[-1])}"
                 )
 
-    @staticmethod
-    def _judged(address: str, port: int, data: bytes, ask: Ask, house: House) -> tuple[int, int]:
+    def _judged(self, address: str, port: int, data: bytes, ask: Ask, house: House) -> tuple[int, int]:
         went, engine = _lies(address, house), house.engines.get((address, port))
         request = whole_request(data)
         if engine is not None and request is not None and engine.sends_away(str(json.loads(request[3]).get("model"))):
             went = oracle.CLOUD
-        return went, oracle.widest(house, ask)
+        return went, self.widest(house, ask)
 
     def claimed(self, head: bytes, body: bytes) -> None:
         """The permit that a call shows at the way out."""

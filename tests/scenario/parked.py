@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from renting import free_port
 from whole import Reply, ask, command, control, question
@@ -21,11 +22,12 @@ discovery: {{adopt: false}}
 timeouts: {{connect_s: 1}}
 parking: {{deadline_s: 60}}
 models:
-  near: {{url: "http://127.0.0.1:{port}", engine: vllm, engine_model: fake-model, aliases: [auto]}}
+  near: {{url: "http://127.0.0.1:{port}", engine: vllm, engine_model: fake-model, aliases: [auto]}}{more}
 profiles:
   private: {{tier: T1, chain: [near], ending: park}}
 """
 TICKET = {"prefer": "respond-async"}
+RINGFENCE = (sys.executable, "-m", "ringfence")
 
 
 class Engine:
@@ -58,34 +60,32 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result(30)
 
 
-class House:
-    """Started and stopped as often as one likes, with the same state."""
+class Port(Protocol):
+    """Where something answers, now and then."""
 
-    def __init__(self, folder: Path, engine: Engine) -> None:
+    port: int
+
+
+class House:
+    """Started and stopped as often as one likes, with the same state. `program` is `ringfence`, `env` what it finds."""
+
+    def __init__(
+        self, folder: Path, engine: Port, *, program: Sequence[str] = RINGFENCE, more: str = "", **env: str
+    ) -> None:
         self.folder = folder / "state"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.file = folder / "ringfence.yaml"
-        self.file.write_text(CONFIG.format(port=engine.port))
-        self.engine = engine
+        self.file.write_text(CONFIG.format(port=engine.port, more=more))
+        self.program = program
+        self.env = os.environ | {"RINGFENCE_STATE_DIR": str(self.folder)} | env
         self.port = free_port()
         self.root_url = f"http://127.0.0.1:{self.port}"
         self.key = ""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        words = [
-            sys.executable,
-            "-m",
-            "ringfence",
-            "up",
-            "--json",
-            "--port",
-            str(self.port),
-            "--config",
-            str(self.file),
-        ]
-        env = os.environ | {"RINGFENCE_STATE_DIR": str(self.folder)}
-        self.process = subprocess.Popen(words, env=env, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        words = [*self.program, "up", "--json", "--port", str(self.port), "--config", str(self.file)]
+        self.process = subprocess.Popen(words, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         ready = json.loads(self.process.stdout.readline())
         assert "base_url" in ready, ready

@@ -1,5 +1,5 @@
-"""The gateway, and `ringfence up` with it, are killed at random points while requests are parked: every ticket that was
-given is answered, its answer is recorded once, and whoever waited without one ends as cancelled.
+"""Gateway, engine, egress and `ringfence up` are killed at random points while requests are parked: every ticket that
+was given is answered, its answer is recorded once, and whoever went away without one ends as cancelled.
 
 The moments come from RINGFENCE_KILL_SEED, or from chance; the seed is told.
 """
@@ -7,175 +7,216 @@ The moments come from RINGFENCE_KILL_SEED, or from chance; the seed is told.
 from __future__ import annotations
 
 import contextlib
-import http.client
-import itertools
 import os
 import random
 import sqlite3
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from parked import TICKET, Engine, House
-from whole import ask, children, is_alive, kill, open_request, question, until
+from parked import House
+from parked_callers import ANSWERED, GONE, HASTY_S, NOTHING, Traffic
+from parked_engine import SAID, KilledEngine
+from renting import KINDS, SECRET, HeardCloud, beside, clouds, free_port
+from whole import ask, children, is_alive, kill, until
+
+from ringfence.testing.fake_cloud import Certificate, make_certificate
 
 KILLS = 200
-BROKEN = (OSError, http.client.HTTPException, ValueError)
+MOST_EARLY = 2
+"""Strikes in a row at a gateway that is not ready yet: five make one that does not start."""
+RENTED = """
+  far: {{provider: rented, provider_model: fake-large}}
+providers:
+  rented: {{url: "{url}", api_key: "env:RENTED_KEY", calls_per_day: 1000, max_tokens: 48}}"""
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    engine = Engine()
-    house = House(tmp_path, engine)
+def engine() -> Iterator[KilledEngine]:
+    engine = KilledEngine(free_port())
+    yield engine
+    engine.go()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    return make_certificate(tmp_path)
+
+
+@pytest.fixture
+def cloud(certificate: Certificate) -> Iterator[HeardCloud]:
+    """Rented, and nobody here may reach it."""
+    with clouds(certificate, {"rented": "openai"}) as made:
+        yield made["rented"]
+
+
+@pytest.fixture
+def house(tmp_path: Path, engine: KilledEngine, certificate: Certificate, cloud: HeardCloud) -> Iterator[House]:
+    house = House(
+        tmp_path, engine, program=beside(certificate), more=RENTED.format(url=cloud.url), RENTED_KEY=SECRET,
+        PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=str(tmp_path / "compiled"),  # a start is most of the time
+    )  # fmt: skip
     house.file.write_text(house.file.read_text().replace("deadline_s: 60", "deadline_s: 900, most: 100000"))
     house.start()
     yield house
     house.stop()
-    engine.close()
 
 
-class Traffic:
-    """Callers that take tickets, callers that wait, and one that looks what has become of the tickets."""
+class Killer:
+    """One strike after the other, whatever it hits is doing at that moment."""
 
-    def __init__(self, house: House, chance: random.Random) -> None:
+    def __init__(self, house: House, engine: KilledEngine, chance: random.Random) -> None:
         self._house = house
+        self._engine = engine
         self._chance = chance
-        self._over = threading.Event()
-        self._numbers = itertools.count()
-        self._threads = [
-            threading.Thread(target=self._keep_on, args=(work,), daemon=True)
-            for work in (self._take_ticket, self._take_ticket, self._wait, self._look)
-        ]
-        self.tickets: list[str] = []
-        self.answers: dict[str, bytes] = {}
-        self.wrong: list[str] = []
-        self.seen: Counter[str] = Counter()
+        self._early = 0
+        self.killed: Counter[str] = Counter()
 
-    def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
-        return self
+    def strike(self) -> None:
+        chance = self._chance
+        [kind] = chance.choices(("gateway", "engine", "egress", "up"), (65, 20, 10, 5))
+        until(lambda: ask(self._house.root_url, "GET", "/health").status == 200, 30, "a gateway that listens")
+        self._early = self._early + 1 if kind == "gateway" and chance.random() < 0.25 else 0
+        if not 0 < self._early <= MOST_EARLY:
+            self._early = 0
+            until(lambda: is_alive(self._house.pid()), 30, "a gateway that is ready")
+        time.sleep(chance.uniform(0, 0.25) if chance.random() < 0.95 else chance.uniform(2, 4))
+        if kind == "gateway" and chance.random() < 0.4:  # and what comes waits
+            self._kill_engine()
+            time.sleep(chance.uniform(0, 0.25))
+        {"engine": self._kill_engine, "up": self._kill_up}.get(kind, lambda: self._kill_below(kind))()
+        if chance.random() < 0.8:  # a gateway is ready the sooner, and is struck while it serves what was parked
+            self._engine.come()
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(30)
+    def _kill_engine(self) -> None:
+        self.killed["engine"] += self._engine.go()
 
-    def look(self, ticket: str) -> bool:
-        """Whether it is answered; an answer that has been seen stays as it is."""
-        reply = self._house.look(ticket)
-        if reply.status != 200:
-            if reply.status != 202:
-                self.wrong.append(f"{ticket}: {reply.status} {reply.body!r}")
-            return False
-        if self.answers.setdefault(ticket, reply.body) != reply.body:
-            self.wrong.append(f"{ticket} was answered twice")
-        return bool(reply.text)
+    def _kill_below(self, kind: str) -> None:
+        assert self._house.process is not None
+        for pid in children(self._house.process.pid):
+            with contextlib.suppress(OSError):
+                if KINDS[kind].encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    kill(pid)
+                    self.killed[kind] += 1
+                    until(lambda pid=pid: not is_alive(pid), 10, "its end")
 
-    def _keep_on(self, work: object) -> None:
-        while not self._over.is_set():
-            try:
-                work()  # type: ignore[operator]
-            except BROKEN as error:
-                self.seen[type(error).__name__] += 1
-            self._over.wait(0.03)
-
-    def _body(self, **more: object) -> dict[str, object]:
-        return question(f"canary-{next(self._numbers)}-", **more)
-
-    def _take_ticket(self) -> None:
-        house = self._house
-        reply = ask(house.root_url, "POST", "/v1/chat/completions", self._body(), house.key, 30.0, TICKET)
-        self.seen[f"ticket {reply.status}"] += 1
-        if reply.status == 202:
-            self.tickets.append(reply.json["id"])
-        elif reply.status not in (200, 503):
-            self.wrong.append(f"{reply.status} {reply.body!r}")
-
-    def _wait(self) -> None:
-        body = self._body(stream=True)
-        with open_request(
-            self._house.root_url, "POST", "/v1/chat/completions", body, self._house.key, self._chance.uniform(0.1, 2)
-        ) as response:
-            whole = response.read().endswith(b"data: [DONE]\n\n")
-        self.seen[f"waited, {'answered' if whole else 'not answered'}"] += 1
-
-    def _look(self) -> None:
-        for ticket in self._chance.sample(self.tickets, min(3, len(self.tickets))):
-            self.look(ticket)
-
-
-def strike(house: House, chance: random.Random) -> str:
-    """One process is killed, whatever it does at this moment."""
-    until(lambda: ask(house.root_url, "GET", "/health").status == 200, 30, "a gateway that listens")
-    if chance.random() < 0.8:  # else it would be given up, as one that never gets as far as being ready
-        until(lambda: is_alive(house.pid()), 30, "a gateway that is ready")
-    time.sleep(chance.uniform(0, 0.25))
-    if chance.random() < 0.6:
-        house.engine.go()
-        time.sleep(chance.uniform(0, 0.25))
-    assert house.process is not None
-    if chance.random() < 0.05:
-        below = children(house.process.pid)
-        kill(house.process.pid)
-        house.process.wait(10)
-        until(lambda: not any(map(is_alive, below)), 10, "the end of the gateway")
-        house.start()
-        return "up"
-    for pid in children(house.process.pid):
-        with contextlib.suppress(OSError):
-            if b"ringfence.runtime.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                kill(pid)
-                until(lambda pid=pid: not is_alive(pid), 10, "its end")
-                return "gateway"
-    return "nothing"
+    def _kill_up(self) -> None:
+        process = self._house.process
+        assert process is not None
+        below = children(process.pid)
+        kill(process.pid)
+        process.wait(10)
+        self.killed["up"] += 1
+        until(lambda: not any(map(is_alive, below)), 10, "the end of what it started")
+        self._house.start()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(480)
-def test_every_ticket_outlives_every_kill(house: House, capsys: pytest.CaptureFixture[str]) -> None:
-    seed = int(os.environ.get("RINGFENCE_KILL_SEED") or random.randrange(2**32))
+@pytest.mark.timeout(360)
+def test_every_ticket_outlives_every_kill(
+    house: House, engine: KilledEngine, cloud: HeardCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed, began = int(os.environ.get("RINGFENCE_KILL_SEED") or random.randrange(2**32)), time.monotonic()
     with capsys.disabled():
         _tell(f"RINGFENCE_KILL_SEED={seed}")
-    chance, killed, began = random.Random(seed), Counter[str](), time.monotonic()
+    killer = Killer(house, engine, random.Random(seed))
     with Traffic(house, random.Random(seed + 1)) as traffic:
-        while killed["gateway"] + killed["up"] < KILLS:
-            killed[strike(house, chance)] += 1
-            if chance.random() < 0.8:  # a gateway is ready the sooner, and is struck while it serves what was parked
-                house.engine.come()
-    house.engine.come()
+        while killer.killed.total() < KILLS:
+            killer.strike()
+        killing_s = time.monotonic() - began
+        _let_who_waits_be_served(house, engine)
     until(lambda: ask(house.root_url, "GET", "/health").status == 200, 30, "a gateway that listens")
     for ticket in traffic.tickets:
         until(lambda ticket=ticket: traffic.look(ticket), 60, f"an answer for {ticket}")
     for ticket in traffic.tickets:
         assert traffic.look(ticket)
+    rows = _rows_at_rest(house)
     with capsys.disabled():
-        took_s = time.monotonic() - began
-        _tell(f"{dict(killed)} kills in {took_s:.0f} s; {len(traffic.tickets)} tickets; {dict(traffic.seen)}")
+        took_s, ended = time.monotonic() - began, Counter((row.ticketed, row.state) for row in rows)
+        _tell(f"{dict(killer.killed)} kills in {killing_s:.0f} s, all of it {took_s:.0f} s; {traffic.told()}")
+        _tell(f"in the record, with a ticket or without: {dict(ended)}")
     assert traffic.wrong == [], seed
-    assert len(traffic.tickets) > KILLS
-    _check_record(house, traffic)
+    assert set(killer.killed) == {"gateway", "engine", "egress", "up"}
+    assert traffic.seen["ticket 202"] > KILLS
+    _check_tickets(rows, traffic)
+    _check_who_waited(rows, traffic)
+    assert cloud.heard == [] and cloud.requests == []
     kept = b"".join(path.read_bytes() for path in house.folder.rglob("*") if path.is_file())
-    assert b"canary-" not in kept
+    assert b"canary-" not in kept and SAID.encode() not in kept
 
 
-def _check_record(house: House, traffic: Traffic) -> None:
-    """Nothing waits any more; every ticket is done, and whoever went away without one is cancelled."""
+@dataclass(frozen=True)
+class Row:
+    """One line of the record."""
 
-    def rows() -> list[tuple[str, str, bool]]:
-        with sqlite3.connect(f"file:{house.folder / 'ringfence.db'}?mode=ro", uri=True) as read:
-            return read.execute("SELECT id, state, ticketed FROM parked").fetchall()
+    id: str
+    state: str
+    ticketed: bool
+    parked_s: float
+    deadline_s: float
+    ended_s: float | None
 
-    until(lambda: not [row for row in rows() if row[1] == "waiting"], 10, "an end of each in the record")
-    ended = Counter((bool(ticketed), state) for _, state, ticketed in rows())
-    assert {state for ticketed, state in ended if ticketed} <= {"done", "cancelled"}
-    assert {parked for parked, state, ticketed in rows() if ticketed and state == "done"} >= set(traffic.tickets)
-    assert {state for ticketed, state in ended if not ticketed} <= {"done", "cancelled"}
-    assert ended[False, "cancelled"] > 0
+
+def _rows(house: House) -> list[Row]:
+    with contextlib.closing(sqlite3.connect(f"file:{house.folder / 'ringfence.db'}?mode=ro", uri=True)) as read:
+        assert read.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        names = ", ".join(Row.__dataclass_fields__)
+        return [Row(*found) for found in read.execute(f"SELECT {names} FROM parked")]
+
+
+def _rows_at_rest(house: House) -> list[Row]:
+    """Once nothing waits any more."""
+
+    def look() -> list[Row]:
+        rows = _rows(house)
+        return [] if any(row.state == "waiting" for row in rows) else rows
+
+    return until(look, 10, "an end of each in the record")
+
+
+def _let_who_waits_be_served(house: House, engine: KilledEngine) -> None:
+    """In peace: between two kills it is chance whether anybody is."""
+
+    def is_one(state: str) -> bool:
+        return any(row.state == state and not row.ticketed for row in _rows(house))
+
+    engine.go()
+    until(lambda: is_one("waiting"), 30, "a caller that waits")
+    engine.come()
+    until(lambda: is_one("done"), 30, "its answer")
+
+
+def _check_tickets(rows: list[Row], traffic: Traffic) -> None:
+    """What was given is there and has ended: with its answer, or at a deadline that has come."""
+    by_id = {row.id: row for row in rows}
+    assert set(traffic.tickets) <= set(by_id)
+    for row in rows:
+        assert row.parked_s < row.deadline_s <= row.parked_s + 86_400
+        assert row.ended_s is not None
+        if row.state == "expired":
+            assert row.ticketed and row.deadline_s - row.parked_s == HASTY_S and row.ended_s >= row.deadline_s - 0.5
+        elif row.ticketed:  # one whose caller never heard of it was begun when the gateway was killed
+            assert row.state == "done" or (row.state == "cancelled" and row.id not in traffic.tickets), row
+    assert {by_id[ticket].state for ticket, hasty in traffic.tickets.items() if not hasty} == {"done"}
+    assert {by_id[ticket].state for ticket, hasty in traffic.tickets.items() if hasty} == {"done", "expired"}
+
+
+def _check_who_waited(rows: list[Row], traffic: Traffic) -> None:
+    """Each caller is known in the record by how long it would have waited."""
+    ended: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if not row.ticketed:
+            fate = traffic.fates[round(row.deadline_s - row.parked_s)]
+            ended[fate, row.state] += 1
+    assert {state for _, state in ended} == {"done", "cancelled"}
+    assert ended[ANSWERED, "done"] > 0
+    left = ended[NOTHING, "cancelled"] + ended[GONE, "cancelled"]
+    assert left > KILLS / 2
+    assert left > 20 * (ended[NOTHING, "done"] + ended[GONE, "done"])  # went, or was cut off, just as the answer came
 
 
 def _tell(line: str) -> None:

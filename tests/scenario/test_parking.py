@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,15 +75,47 @@ def test_a_ticket_survives_a_killed_gateway_and_is_answered(house: House, engine
 
 
 def test_the_state_folder_holds_no_text(house: House, engine: Engine) -> None:
-    ticket = house.park(CANARY, {"x-ringfence-label": "canary-label"})
-    house.park(CANARY * 1000)
-    kept = {path.name: path.read_bytes() for path in house.folder.rglob("*") if path.is_file()}
+    """Neither of who has a ticket nor of who waits; not while they wait, not in pages that are free again, and not in
+    the log of a gateway that tells much."""
+    house.change("discovery:", "logging: {level: debug, requests: true}\ndiscovery:")
+    tickets = [house.park(CANARY, {"x-ringfence-label": "canary-label"}), house.park(CANARY * 1000)]
+    body = question(CANARY + " on the line")
+    thread, got = in_thread(lambda: house.ask("POST", "/v1/chat/completions", body))
+    until(lambda: list(states(house).values()) == ["waiting"] * 3, 10, "three parked requests")
+    kept = everything(house)
     assert "ringfence.db-wal" in kept and len(kept["ringfence.db-wal"]) > 25_000
     engine.come()
-    answer = answered(house, ticket).text
-    kept |= {f"after {path.name}": path.read_bytes() for path in house.folder.rglob("*") if path.is_file()}
-    assert [name for name, data in kept.items() if b"canary" in data or answer.encode() in data] == []
+    answers = [answered(house, ticket).text for ticket in tickets]
+    thread.join(20)
+    assert got[0].status == 200
+    until(lambda: list(states(house).values()) == ["done"] * 3, 5, "their ends in the record")
+    kept |= {f"after {name}": data for name, data in everything(house).items()}
+    with sqlite3.connect(house.folder / "ringfence.db") as database:  # all of the log goes into the file
+        assert database.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0] == 0
+        assert database.execute("PRAGMA freelist_count").fetchone()[0] > 5
+    house.stop()
+    kept |= {f"in the end {name}": data for name, data in everything(house).items()}
+    assert len(kept["in the end ringfence.db"]) > 25_000
+    words = [CANARY, "canary-label", *answers]
+    forms = {form for word in words for form in written_as(word)}
+    assert [(name, form) for name, data in kept.items() for form in forms if form in data] == []
     assert (house.folder / "parking.key").stat().st_mode & 0o777 == 0o600
+    key = kept["parking.key"]
+    assert [name for name, data in kept.items() if key in data and "parking.key" not in name] == []
+
+
+def everything(house: House) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in house.folder.rglob("*") if path.is_file()}
+
+
+def written_as(word: str) -> Iterator[bytes]:
+    """A word in the ways in which it could be found again."""
+    raw = word.encode()
+    yield raw
+    yield raw.hex().encode()
+    yield word.encode("utf-16-le")
+    for before in range(3):  # wherever in a text it stands
+        yield b64encode(b"x" * before + raw)[4 if before else 0 : -4]
 
 
 def test_a_caller_that_waits_is_served_when_the_engine_comes(house: House, engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -142,3 +143,24 @@ async def test_what_lies_beyond_the_boundary_is_not_waited_for(waits: Waiting) -
     waits.profile(PRIVATE, target("seat/far", boundary=Boundary.MESH))
     reply = await waits.ask(body=CHAT)
     assert (reply.status, reply.error["code"]) == (403, "boundary_refused")
+
+
+async def test_who_says_to_be_a_client_of_anthropic_is_told_in_its_shape(waits: Waiting) -> None:
+    """In the stream that was begun, and for a ticket."""
+    head = b"anthropic-version: 2023-06-01\r\nx-ringfence-deadline-s: 30\r\n"
+    ticket = await waits.park(head=head)
+    client: Client = await waits.gateway.client()
+    await client.send(request(body=STREAM, head=head))
+    await client.head()
+    await client.chunk()
+    waits.now_s += 31
+    await waits.parking.tick()
+    name, data = (await client.chunk()).decode().strip().split("\n")
+    error = json.loads(data.removeprefix("data: "))["error"]
+    assert (name, error["type"], error["details"]) == (
+        "event: error", "overloaded_error", {"error_code": "deadline_passed"}
+    )  # fmt: skip
+    client.leave()
+    await waits.parking.endings.settled()
+    reply = await waits.ask(f"/v1/parked/{ticket}", method="GET", head=b"anthropic-version: 2023-06-01\r\n")
+    assert (reply.status, reply.json["error"]["type"]) == (529, "overloaded_error")

@@ -98,3 +98,8 @@ def test_once_mended_it_is_served_again(rows: dict[str, Any]) -> None:
     assert rows["reloaded"]["ok"] is True
     assert rows["mended"]["private"][0] == 200
     assert rows["mended"]["isolation"][0]["wall"] == "held"
+
+
+def test_once_it_opens_again_t1_is_refused_again(rows: dict[str, Any]) -> None:
+    status, _, body = rows["opened"]
+    assert (status, body["error"]["code"]) == (403, "not_isolated")

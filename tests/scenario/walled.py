@@ -145,9 +145,11 @@ async def drive(spec: dict[str, Any]) -> dict[str, Any]:
     packets = (await sink.settled()).packets
     rows["probe_bytes"] = max(packet.size_bytes for packet in packets if packet.address == PROBED)
     subprocess.run(["ip", "route", "add", "blackhole", f"{PROBED}/32"], check=True)
-    rows["reloaded"] = json.loads(await gateway.within(*RINGFENCE, "config", "reload", "--json",
-                                                       "--config", spec["config"]))  # fmt: skip
+    rows["reloaded"] = await gateway.ringfence("config", "reload")
     rows["mended"] = await look(gateway, keys, spec)
+    subprocess.run(["ip", "route", "del", "blackhole", f"{PROBED}/32"], check=True)
+    await gateway.ringfence("config", "reload")
+    rows["opened"] = await gateway.ask(keys["private"], spec["private"])
     await gateway.stop()
     egress.send_signal(signal.SIGTERM)
     await egress.wait()

@@ -180,6 +180,8 @@ def split_endpoint(text: str) -> tuple[str, int]:
         raise refused("a port is a number from 1 to 65535")
     if address.is_loopback or address.is_unspecified:
         raise refused("this machine may always be reached; name something beyond it")
+    if address.is_multicast or (address.version == 6 and address.is_link_local):
+        raise refused("nothing can connect there; name the address of one machine")
     return str(address), int(port)
 
 

@@ -7,8 +7,10 @@ import errno
 import socket
 from dataclasses import dataclass
 
-REFUSED_BY_KERNEL = {errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-"""This machine says no, at once: a rule drops it, or there is no route."""
+REFUSED_BY_KERNEL = {
+    errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL
+}  # fmt: skip
+"""This machine says no, at once: a rule drops it, there is no route, or (EINVAL) it leads into a black hole."""
 NOT_THERE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT}
 
 

@@ -20,6 +20,11 @@ class Endings:
         self._writing: asyncio.Task[None] | None = None
         self._is_failing = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Something is being written down."""
+        return self._writing is not None
+
     def add(self, ending: Ending) -> None:
         self._due.append(ending)
         if not self._is_failing:

@@ -205,7 +205,7 @@ class Parking:
 
     def _takes_target(self, place: Place) -> bool:
         kept = self.kept[place.id]
-        if self._limited.get(kept.row.key_id, 0.0) > self._now():
+        if self._limited.get(kept.row.key_id, float("-inf")) > self._now():
             return False
         kept.target = self._target(kept.call)
         if kept.target is not None:
@@ -213,18 +213,19 @@ class Parking:
             kept.goes_to(self._pipeline.health.of(kept.target))
         return kept.target is not None
 
-    def _target(self, call: Call) -> Target | None:
-        """One that would serve the call now, as far as can be told without its text."""
+    def _target(self, call: Call, *, even_busy: bool = False) -> Target | None:
+        """One that would serve the call now, or next where it is busy, as far as can be told without its text."""
         settings = self._pipeline.settings
         signals = Signals(call.dialect.ability, call.body_bytes, call.stream, False, call.at_most)
         try:
             decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
         except Failure:
             return None
-        return next((target for target in decision.chain.targets if self._is_free(target)), None)
+        free = (one for one in decision.chain.targets if even_busy or self._in_flight[one.name] < one.slots)
+        return next((target for target in free if self._is_there(target)), None)
 
-    def _is_free(self, target: Target) -> bool:
-        if not self._pipeline.health.is_usable(target) or self._in_flight[target.name] >= target.slots:
+    def _is_there(self, target: Target) -> bool:
+        if not self._pipeline.health.is_usable(target):
             return False
         lease = self._pipeline.placement.take(target)
         if lease is not None:
@@ -467,7 +468,7 @@ class Parking:
             return 0, None
         slots = self._slots.get(place.want)  # the same for all that want the same, and looked at once a second
         if slots is None:
-            target = self._target(kept.call)
+            target = self._target(kept.call, even_busy=True)
             slots = self._slots[place.want] = target.slots if target is not None else 0
         estimate_s = self.waiting.estimate_s(parked_id, self._now(), slots)
         return self.waiting.position(parked_id), None if estimate_s is None else round(estimate_s, 1)

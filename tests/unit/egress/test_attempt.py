@@ -49,7 +49,10 @@ async def test_silence_is_none() -> None:
     assert (tried.got_out, tried.reason) == (False, "nothing came back within 0.1 s")
 
 
-def test_without_a_route_the_kernel_refuses() -> None:
+@pytest.mark.parametrize(
+    ("route", "error"), [("true", "ENETUNREACH"), ("ip route add blackhole 192.0.2.7/32", "EINVAL")]
+)
+def test_without_a_route_the_kernel_refuses(route: str, error: str) -> None:
     try:
         check_tools()
     except NoNamespace as missing:
@@ -57,8 +60,9 @@ def test_without_a_route_the_kernel_refuses() -> None:
     code = (
         "import asyncio; from ringfence.egress.attempt import attempt; print(asyncio.run(attempt('192.0.2.7', 443, 2)))"
     )
-    done = subprocess.run([*ENTER, sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "Attempt(got_out=False, reason='the kernel refused it (ENETUNREACH)')"
+    told = [*ENTER, "sh", "-c", f'ip link set lo up && {route} && exec "$@"', "sh", sys.executable, "-c", code]
+    done = subprocess.run(told, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"Attempt(got_out=False, reason='the kernel refused it ({error})')"
 
 
 async def test_what_could_not_be_tried_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

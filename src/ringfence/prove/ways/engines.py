@@ -86,11 +86,13 @@ async def _retried(house: House, text: str) -> Tried:
 
 
 async def _parked(house: House, text: str) -> Tried:
-    """The engine fails, the request waits without its caller, and is served later from where it lay."""
+    """The engine fails, the request waits without its caller, and is served later from where it lay; of a profile that
+    does not wait, it fails."""
     house.broken.once(*[Behaviour(Fault.STATUS, status=503)] * 3)
     said = await house.chat(text, BROKEN_MODEL, {"prefer": "respond-async"})
     if not said.location:
-        return Tried.by(said)
+        house.broken.as_usual()
+        return await _tried(house, text, said)
     served = await house.ask(f"{said.location}?stream=true", None, method="GET")
     return Tried(f"{said.in_words}, then {served.in_words}", bool(served.status))
 
