@@ -22,6 +22,8 @@ WAITING, DONE, FAILED, EXPIRED, CANCELLED, UNREADABLE = (
 KEPT_S = 86_400.0
 """How long it is kept how a request ended, and its answer with it."""
 MOST_KEPT = 10_000
+MOST_KEPT_BYTES = 1024**3
+"""Of ended requests, and of their answers: the oldest are forgotten before their day is over."""
 END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -166,10 +168,15 @@ class ParkedRows:
         def forget(connection: Connection) -> None:
             ended = parked.c.state != WAITING
             connection.execute(delete(parked).where(ended & (parked.c.ended_s < now_s - KEPT_S)))
-            count = connection.execute(select(func.count()).where(ended)).scalar_one()
-            if count > MOST_KEPT:
-                oldest = select(parked.c.id).where(ended).order_by(parked.c.ended_s).limit(count - MOST_KEPT)
-                connection.execute(delete(parked).where(parked.c.id.in_(oldest)))
+            size = func.coalesce(func.length(parked.c.result), 0) + func.coalesce(func.length(parked.c.body), 0)
+            latest_first = parked.c.ended_s.desc()
+            so_far = select(
+                parked.c.id,
+                func.row_number().over(order_by=latest_first).label("place"),
+                func.sum(size).over(order_by=latest_first).label("size_bytes"),
+            ).where(ended).subquery()  # fmt: skip
+            too_many = (so_far.c.place > MOST_KEPT) | (so_far.c.size_bytes > MOST_KEPT_BYTES)
+            connection.execute(delete(parked).where(parked.c.id.in_(select(so_far.c.id).where(too_many))))
 
         await self._db.run(forget)
 

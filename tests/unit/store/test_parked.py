@@ -127,3 +127,16 @@ async def test_what_ended_long_ago_is_forgotten(rows: ParkedRows) -> None:
     assert await rows.find("old") is None
     kept = [await rows.find("new"), await rows.find("waits")]
     assert [one and one.state for one in kept] == [DONE, WAITING]
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST_KEPT", 2), ("MOST_KEPT_BYTES", 2 * 1100)])
+async def test_of_too_many_the_oldest_are_forgotten(
+    rows: ParkedRows, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(f"ringfence.store.parked.{name}", most)
+    await rows.add(row("waits"), TEXT)
+    for number in range(4):
+        await rows.end(await rows.add(row(str(number)), TEXT), DONE, NOW_S + number, 200, b"\r\n" + 1000 * b"a")
+    await rows.prune(NOW_S + 10)
+    assert [one.id for one in await rows.ended(9)] == ["3", "2"]
+    assert await rows.find("waits") is not None
