@@ -36,7 +36,7 @@ async def test_after_a_start_the_rest_of_the_time_is_left(waits: Waiting, jump_s
     waits.wall_s += jump_s
     waits.now_s = 5.0
     await waits.begin().restore()
-    assert waits.parking.left_s(ticket) == pytest.approx(left_s)
+    assert waits.parking.outlook.left_s(ticket) == pytest.approx(left_s)
 
 
 async def test_one_that_was_due_while_nothing_ran_ends_at_the_start(waits: Waiting) -> None:
@@ -52,7 +52,7 @@ async def test_one_that_was_due_while_nothing_ran_ends_at_the_start(waits: Waiti
 async def test_a_deadline_is_no_later_than_the_most(waits: Waiting) -> None:
     waits.parking.settings = ParkingSettings(most_deadline_s=50)
     ticket = await waits.park(head=b"x-ringfence-deadline-s: 99999\r\n")
-    assert waits.parking.left_s(ticket) == 50
+    assert waits.parking.outlook.left_s(ticket) == 50
 
 
 async def test_it_goes_no_further_than_when_it_was_parked(waits: Waiting, engine: FakeEngine) -> None:

@@ -217,17 +217,17 @@ async def test_an_estimate_comes_with_what_was_served(world: World) -> None:
     for _ in range(3 * SLOTS):
         await world.park("user")
     last = next(reversed(world.parking.kept))
-    assert world.parking.outlook(last) == (3 * SLOTS, None)
+    assert world.parking.outlook.of(last) == (3 * SLOTS, None)
     await world.second(is_up=True)  # the first are begun
     for _ in range(10):
         world.now_s += 1
         await world.parking.tick()
     world.flap(is_up=True)
     await world.at_rest()
-    position, estimate_s = world.parking.outlook(last)
+    position, estimate_s = world.parking.outlook.of(last)
     assert position == SLOTS and estimate_s == pytest.approx(10.0)
     await world.second(is_up=False)
-    assert world.parking.outlook(last)[1] == 0.0  # as others have waited longer
+    assert world.parking.outlook.of(last)[1] == 0.0  # as others have waited longer
 
 
 @pytest.mark.parametrize("jump_s", [1e6, -1e6])

@@ -157,10 +157,8 @@ class TargetUnavailable(Failure):
 class NothingNow(TargetUnavailable):
     """The profile ends in `park`: the request waits, where there is something that lets it wait."""
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, broke: Failure | None = None) -> None:
-        """`broke`: what an engine that was reached made of it, where one was."""
-        super().__init__(message, retry_after_s=retry_after_s)
-        self.broke = broke
+    broke: Failure | None = None
+    """What an engine that was reached made of it, where one was."""
 
 
 class EngineTimedOut(Failure):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
@@ -24,6 +24,7 @@ from ringfence.core.errors import (
     Forbidden,
     Gone,
     NotAuthenticated,
+    NothingNow,
     Overloaded,
     RateLimited,
     TargetUnavailable,
@@ -34,6 +35,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.parked_answer import Noted, Recorder, Told
 from ringfence.gateway.parked_endings import Endings
+from ringfence.gateway.parked_outlook import Outlook
 from ringfence.gateway.parked_pending import Pending, call_of, too_late
 from ringfence.gateway.parked_wishes import ParkingSettings, read_wishes
 from ringfence.gateway.pipeline import Pipeline
@@ -89,7 +91,7 @@ class Parking:
         """Key id -> when a key that has used up what it may is tried again."""
         self.endings = Endings(rows)
         self._unwritten: list[Waiter[None]] = []
-        self._slots: dict[Hashable, int] = {}
+        self.outlook = Outlook(self.waiting, self._slots_for, now)
         self._prune_s = 0.0
 
     # -- coming in ----------------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ class Parking:
             f"x-request-id: {call_id}\r\nlocation: /v1/parked/{row.id}\r\npreference-applied: respond-async\r\n"
             "content-type: application/json\r\nretry-after: 1\r\n"
         )
-        request.answer(202, head.encode(), orjson.dumps(self.shown(row)))
+        request.answer(202, head.encode(), orjson.dumps(self.outlook.shown(row)))
 
     async def restore(self) -> None:
         """After a start: take in what waits on disk."""
@@ -259,7 +261,7 @@ class Parking:
         try:
             if call.stream:
                 kept.told.append(Told(request, call.id))
-                self._tell(kept)
+                self.outlook.tell(kept)
             while True:
                 failure = await kept.turn
                 if failure is not None:
@@ -292,7 +294,7 @@ class Parking:
         """Why it goes on waiting, for the next time; raises what its caller is told where it is of no use."""
         if isinstance(failure, RateLimited):
             self._limited[kept.row.key_id] = self._now() + (failure.retry_after_s or 1.0)
-        broke, target = getattr(failure, "broke", None), kept.target
+        broke, target = failure.broke if isinstance(failure, NothingNow) else None, kept.target
         if broke is not None and target is not None and kept.is_broken_again(self._pipeline.health.of(target)):
             raise broke
 
@@ -417,7 +419,7 @@ class Parking:
     async def tick(self) -> None:
         """Every second: deadlines, keys that are no longer valid, and word to those who wait."""
         now_s = self._now()
-        self._slots.clear()
+        self.outlook.look_anew()
         self.endings.write()
         unwritten, self._unwritten = self._unwritten, []
         for again in unwritten:
@@ -429,7 +431,7 @@ class Parking:
             self._turn_away(kept, CANCELLED, NotAuthenticated("The key of this request is no longer valid."))
         self.look()
         for kept in list(self.kept.values()):
-            self._tell(kept)
+            self.outlook.tell(kept)
         if now_s >= self._prune_s:
             self._prune_s = now_s + PRUNE_EVERY_S
             await self.rows.prune(self._wall())
@@ -451,49 +453,17 @@ class Parking:
 
     # -- what is told -------------------------------------------------------------------------------------------------
 
-    def shown(self, row: Parked) -> dict[str, Any]:
-        """As the holder of its ticket sees it."""
-        position, estimate_s = self.outlook(row.id)
-        place = self.waiting.get(row.id)
-        status = row.state if place is None else "serving" if place.is_tried else "waiting"
-        return {
-            "id": row.id, "object": "parked", "status": status, "position": position or None, "estimate_s": estimate_s,
-            "deadline": int(row.deadline_s),
-        }  # fmt: skip
-
-    def outlook(self, parked_id: str) -> tuple[int, float | None]:
-        """Its position, and in about how many seconds it is served; None where nothing is known."""
-        kept, place = self.kept.get(parked_id), self.waiting.get(parked_id)
-        if kept is None or place is None:
-            return 0, None
-        slots = self._slots.get(place.want)  # the same for all that want the same, and looked at once a second
-        if slots is None:
-            target = self._target(kept.call, even_busy=True)
-            slots = self._slots[place.want] = target.slots if target is not None else 0
-        estimate_s = self.waiting.estimate_s(parked_id, self._now(), slots)
-        return self.waiting.position(parked_id), None if estimate_s is None else round(estimate_s, 1)
-
-    def left_s(self, parked_id: str) -> float | None:
-        """Seconds until its deadline; None once it has ended."""
-        place = self.waiting.get(parked_id)
-        return round(max(0.0, place.deadline_s - self._now()), 1) if place is not None else None
-
     def follow(self, kept: Pending, told: Told, ended: Waiter[None]) -> None:
         """Somebody who holds its ticket is told how it stands, and then that it has ended."""
         kept.ended.append(ended)
         kept.told.append(told)
-        self._tell(kept)
+        self.outlook.tell(kept)
 
-    def _tell(self, kept: Pending) -> None:
-        place = self.waiting.get(kept.row.id)
-        if not kept.told or place is None or place.is_tried:
-            return
-        now_s = self._now()
-        due = [told for told in kept.told if told.is_due(now_s)]
-        if due:
-            position, estimate_s = self.outlook(kept.row.id)
-            for told in due:
-                told.say(now_s, position, estimate_s)
+    def _slots_for(self, parked_id: str) -> int:
+        """How many like it are served at a time now; 0 while there is nowhere to go."""
+        kept = self.kept.get(parked_id)
+        target = self._target(kept.call, even_busy=True) if kept is not None else None
+        return target.slots if target is not None else 0
 
     def _count(self, kept: Pending, began_s: float) -> None:
         self.waiting.served(began_s - kept.since_s, self._now() - began_s)

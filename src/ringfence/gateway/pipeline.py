@@ -178,9 +178,9 @@ class Pipeline:
             raise
         if decision.chain.ending is Ending.PARK:  # whatever failed: it is not given up
             held.withdraw()
-            raise NothingNow(
-                f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S, broke=broke
-            )
+            nothing = NothingNow(f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S)
+            nothing.broke = broke
+            raise nothing
         held.release(None)
         raise failure or TargetUnavailable(
             f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S

@@ -45,7 +45,7 @@ class Tickets:
                 await self._follow(request, row)
             elif row.state == WAITING:
                 head = JSON_HEAD + b"retry-after: %d\r\n" % POLL_S
-                request.answer(202, head, orjson.dumps(self._parking.shown(row)))
+                request.answer(202, head, orjson.dumps(self._parking.outlook.shown(row)))
             else:
                 head, body = await self._result(row)
                 request.answer(*retold(row.status or 200, head, body, request.head))
@@ -72,7 +72,7 @@ class Tickets:
         self._parking.cancel(row.id)
         await self._parking.endings.settled()
         found = await self._parking.rows.find(row.id)
-        request.answer(200, JSON_HEAD, orjson.dumps(self._parking.shown(found or row)))
+        request.answer(200, JSON_HEAD, orjson.dumps(self._parking.outlook.shown(found or row)))
 
     async def _follow(self, request: Request, row: Parked) -> None:
         """Wait for the answer on a stream, and send it there."""

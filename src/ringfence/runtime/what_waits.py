@@ -54,12 +54,12 @@ class WhatWaits:
         return await self.one(parked_id)
 
     def _row(self, row: Parked, names: dict[str, str]) -> dict[str, Any]:
-        shown = self._parking.shown(row)
+        shown = self._parking.outlook.shown(row)
         return {
             "id": row.id, "model": row.model, "profile": row.profile, "key": names.get(row.key_id, row.key_id),
             "class": class_of(row.urgency), "ticketed": row.ticketed, "state": shown["status"],
             "age_s": round(max(0.0, (row.ended_s or time()) - row.parked_s), 1), "position": shown["position"],
-            "deadline_s": self._parking.left_s(row.id), "estimate_s": shown["estimate_s"],
+            "deadline_s": self._parking.outlook.left_s(row.id), "estimate_s": shown["estimate_s"],
         }  # fmt: skip
 
     async def _key_names(self) -> dict[str, str]:
