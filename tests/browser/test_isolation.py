@@ -109,7 +109,7 @@ def test_it_can_be_read_at_each_width_and_pushes_nothing_out(page: Page, width: 
         sample_process("gateway", "open", OUT, MEND, reach="this machine, 192.168.10.0/24, fd00:10:20:30:40::/80"),
         sample_process("m" * 60, "open", WITHIN, MEND),
         sample_process("another", "unchecked", "nothing is configured to try it with", "Set isolation.probe."),
-        *(sample_process(name, "unknown", "it is not ours", FENCE_IT, "unknown") for name in ADOPTED),
+        *(sample_process(name, "unknown", "Ringfence did not start it", FENCE_IT, "unknown") for name in ADOPTED),
     ]
     page.served.change("isolation", long)
     page.until_text("#open-wall", "No profile of tier T1 is served")

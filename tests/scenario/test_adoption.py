@@ -137,6 +137,14 @@ async def test_an_adopted_engine_is_not_ours_to_stop(start_up: Any, tmp_path: Pa
     gone([pid], 1)
 
 
+async def test_an_engine_by_url_is_shown_where_it_is_even_while_it_is_away(start_up: Any, tiny_model: Path) -> None:
+    far = f"http://127.0.0.2:{free_port()}"
+    up = await in_thread(start_up, "--model", str(tiny_model), "--set", f"models.far.url={far}", *_ports())
+    [found] = up.ready["adopted"]
+    assert (found["url"], found["models"]) == (far, "")
+    await in_thread(up.stop)
+
+
 async def test_a_gateway_does_not_adopt_itself_or_its_like(start_up: Any, ringfence: Any, tiny_model: Path) -> None:
     port = free_port()
     looking = {kind: [port, int(ringfence.root_url.rpartition(":")[2])] for kind in KINDS}

@@ -200,17 +200,17 @@ def _print_outcome(outcome: dict[str, Any]) -> None:
 
 
 def _print_changes(changes: list[dict[str, Any]]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    from ringfence.cli.show import put
+    from ringfence.cli.show import put, table
 
-    table = Table("changed", "in force", title="reloaded", title_justify="left")
+    rows = table("Changed", "In force")
     words = {"hot": "now", "drain": "now; requests under way finish as they began", "restart": "after a restart"}
     for change in changes:
         reload = str(change.get("reload"))
-        table.add_row(Text(str(change.get("path"))), words.get(reload, reload))
-    put(table)
+        rows.add_row(Text(str(change.get("path"))), words.get(reload, reload))
+    typer.echo("reloaded")
+    put(rows)
 
 
 def _line(problem: Any) -> str:

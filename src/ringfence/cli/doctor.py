@@ -26,7 +26,7 @@ def examine(config: Path | None) -> list[Finding]:
     """All findings; `state` is ok, note, missing or wrong."""
     found = [_python(), _engine(), _cpu(), _demo(), _configuration(config)]
     folder = folder_of(config)
-    found += [_folder(folder), _disk(folder), *_running(folder), *_clouds(config), *_dead_keys(config, folder)]
+    found += [_folder(folder), _disk(folder), *_running(config, folder), *_clouds(config), *_dead_keys(config, folder)]
     return found
 
 
@@ -108,11 +108,11 @@ def _disk(folder: Path) -> Finding:
     )
 
 
-def _running(folder: Path) -> list[Finding]:
+def _running(config: Path | None, folder: Path) -> list[Finding]:
     try:
         status = Gateway(folder).ask("GET", "/status")
     except (NotRunning, Refused):
-        return [_port()]
+        return [_port(config)]
     found = [_instances(status, folder), _wall(status["isolation"][0])]
     if status["parking"]["problem"]:
         found.append(_finding("wrong", f"What is parked: {status['parking']['problem']}", "See docs/parking.md."))
@@ -134,22 +134,36 @@ def _instances(status: dict[str, Any], folder: Path) -> Finding:
     failed = [one for one in status["instances"] if one["state"] == "failed"]
     if failed:
         reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in failed)
-        return _finding("wrong", f"The gateway runs, but {reasons}", f"See the logs in {folder / 'logs'}.")
+        mends = [f"See the logs in {folder / 'logs'}."] if any(one["kind"] != "adopted" for one in failed) else []
+        mends += [f"Start {one['name']}, or mend its url." for one in failed if one["kind"] == "adopted"]
+        return _finding("wrong", f"The gateway runs, but {reasons}", " ".join(mends))
     return _finding("ok", f"The gateway runs on {status['base_url']}")
 
 
-def _port() -> Finding:
-    with socket.socket() as probe:
+def _port(config: Path | None) -> Finding:
+    """Whether the gateway could listen where the configuration says."""
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+    from ringfence.config.problems import ConfigError
+    from ringfence.config.schema import ServerSettings
+
+    try:
+        server = load(find(config, Path.cwd()), check_secrets=False).server
+    except ConfigError:
+        server = ServerSettings()  # what is wrong with it stands above
+    if server.port == 0:
+        return _finding("ok", "No gateway runs; `ringfence up` picks a free port")
+    with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", 7464))
-        except OSError:
+            probe.bind((server.host, server.port))
+        except OSError as error:
             return _finding(
                 "missing",
-                "No gateway runs, and port 7464 is taken by another program",
+                f"No gateway runs, and it could not listen on {server.host} port {server.port}: {error.strerror}",
                 "Start with --port 0 or another port.",
             )
-    return _finding("ok", "No gateway runs; port 7464 is free for `ringfence up`")
+    return _finding("ok", f"No gateway runs; port {server.port} is free for `ringfence up`")
 
 
 def _clouds(config: Path | None) -> list[Finding]:

@@ -36,7 +36,7 @@ def show(which: Which, config: ConfigOption = None, as_json: JsonOption = False)
 
 @app.command()
 def cancel(which: Which, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """End a parked request at once; whoever waits for it gets an error. Exit status 1 when it had ended already."""
+    """End a parked request at once; whoever waits for it gets an error. Exit status 1 when it had ended otherwise."""
     from ringfence.cli.show_parked import cancelled_page
 
     row = _one(config, "DELETE", which)

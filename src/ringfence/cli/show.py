@@ -44,7 +44,7 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     state = "[bold green]ready[/]" if found["ready"] else "[bold yellow]no model is ready[/]"
     requests = found["requests"]
     lines = [
-        f"Ringfence {found['version']} is {state} on {found['base_url']}  "
+        f"Ringfence {found['version']} on {found['base_url']}: {state}  "
         f"[dim]pid {found['pid']}, up {span(found['uptime_s'])}[/]",
         f"Requests  {requests['running']} running, {requests['waiting']} waiting, {requests['total']} answered, "
         f"{requests['errors']} failed; {requests['prompt_tokens'] + requests['completion_tokens']:,} tokens",
@@ -226,7 +226,7 @@ def isolation_page(rows: list[dict[str, Any]]) -> RenderableType:
             words.append(f"\n{mend}", "dim")
         mended.add(mend)
         told.add_row(Text("\n".join(names), overflow="fold"), words)
-    return Group(shown, Padding(told, (0, 0, 1, 1)))
+    return Group(shown, Padding(told, (0, 0, 1, 1), expand=False))
 
 
 def _devices(devices: list[dict[str, Any]]) -> RenderableType:

@@ -11,6 +11,7 @@ from rich.text import Text
 from ringfence.cli.show import parked_line, span, table
 
 NOTHING = "Nothing is parked."
+NOTHING_MORE = "Nothing is parked any more."
 STATES = {"serving": "cyan", "done": "green", "failed": "red", "unreadable": "red"}
 
 
@@ -21,7 +22,8 @@ def parked_page(found: dict[str, Any]) -> RenderableType:
     if rows:
         parts.append(_table(rows))
     queued = sum(row["position"] is not None for row in rows)
-    parts.append(Text(f"{parked_line(queued)}, of at most {found['most']:,}." if queued else NOTHING))
+    nothing = NOTHING_MORE if rows else NOTHING
+    parts.append(Text(f"{parked_line(queued)}, of at most {found['most']:,}." if queued else nothing))
     if found["sealed"] != "ok":
         parts.append(Text(f"What was parked before cannot be read: {_reason(found['sealed'])}", style="red"))
     return Group(*parts)

@@ -25,6 +25,7 @@ CallersOption = Annotated[
     list[str] | None, typer.Option("--callers", help="A network from which the gateway is asked, such as 10.1.0.0/16.")
 ]
 RESOLV_CONF = Path("/etc/resolv.conf")
+HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108
 
 
 class Which(StrEnum):
@@ -54,13 +55,14 @@ def install(
         list[str] | None, typer.Option("--engine", help="Keep this engine's unit in as well, such as ollama.")
     ] = None,
     callers: CallersOption = None,
-    root: Annotated[Path, typer.Option("--root", help="Write below this folder.")] = Path("/"),
+    root: Annotated[Path, typer.Option("--root", help="Write below this folder, to look at it first.")] = Path("/"),
     config: ConfigOption = None,
 ) -> None:
     """Write the units, and say what to do with them. Nothing is started."""
     from ringfence.fence import units
 
     house = _house(config, callers or [])
+    is_update = (root / "etc/systemd/system" / units.GATEWAY).exists()
     try:
         for place, text in units.installed(house, engine or []).items():
             path = root / str(place).lstrip("/")
@@ -69,11 +71,17 @@ def install(
             typer.echo(f"Wrote {path}")
     except OSError as error:
         typer.secho(f"{error.filename}: {error.strerror}", err=True, fg="red")
+        typer.echo("Run it as root, or look at the files first: --root FOLDER writes them below a folder.", err=True)
         raise typer.Exit(1) from None
     started = "ringfence-gateway ringfence-egress" if house.has_providers else "ringfence-gateway"
     steps = ["systemd-sysusers", "systemd-tmpfiles --create", "systemctl daemon-reload"]
-    steps += [f"systemctl enable --now {started}", *(f"systemctl restart {name}" for name in engine or [])]
+    steps += [f"systemctl enable --now {started}"] + [f"systemctl restart {started}"] * is_update
+    steps += [f"systemctl restart {name}" for name in engine or []]
+    if root.resolve() != Path("/"):
+        typer.echo(f"systemd does not look below {root}: without --root they are put in their places.")
     typer.echo("\n  ".join(["Then, as root:", *steps]))
+    for line in _out_of_sight(house, config):
+        typer.secho(line, err=True, fg="yellow")
     for name in sorted({*house.inside_credentials, *house.outside_credentials}):
         typer.echo(f"The credential '{name}' is read from /etc/ringfence/credentials/{name} (root, mode 0600).")
 
@@ -126,6 +134,28 @@ def _house(path: Path | None, callers: list[str]) -> House:
         _program(), str(found.resolve()) if found is not None else "", config.mesh, tuple(callers), _here(config),
         resolvers, _credentials(inside), _credentials(outside), bool(config.providers),
     )  # fmt: skip
+
+
+def _out_of_sight(house: House, path: Path | None) -> list[str]:
+    """What the gateway is to read and its own unit hides from it: it would not start, or not serve."""
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+
+    config = load(find(path, Path.cwd()), check_secrets=False)
+    named = [("Ringfence", house.program.split(" ")[0])]
+    named += [("Its Python", sys.executable)] * (sys.executable != named[0][1])
+    named += [("The configuration", house.config)]
+    named += [(f"The model '{name}'", str(model.source)) for name, model in config.models.items() if model.source]
+    return [
+        f"{what} lies at {place}: the units hide {folder}. Put it elsewhere, such as below /opt, and install again."
+        for what, place in named
+        for folder in [folder for folder in HIDDEN if _lies_below(Path(place), folder)][:1]
+    ]
+
+
+def _lies_below(place: Path, folder: Path) -> bool:
+    """As it is named, or where its links lead; `demo` and a model of a hub are no places."""
+    return place.is_absolute() and (place.is_relative_to(folder) or place.resolve().is_relative_to(folder))
 
 
 def _here(config: Config) -> tuple[str, ...]:

@@ -281,7 +281,8 @@ class Parent:
             out.print(f"  [dim]{name:<8}[/] {escape(value)}", soft_wrap=True, highlight=False)
         for found in ready["adopted"]:
             title = TITLES.get(found["engine"], found["engine"])
-            out.print(f"  [dim]{'Adopted':<8}[/] {title} at {found['url']}: {escape(found['models'])}", highlight=False)
+            models_there = escape(found["models"]) or "[yellow]nothing answers yet[/]"
+            out.print(f"  [dim]{'Adopted':<8}[/] {title} at {found['url']}: {models_there}", highlight=False)
         for left in ready["left_out"]:
             out.print(
                 f"  [dim]{'Left out':<8}[/] {escape(left['engine_model'])}: {escape(left['reason'])}", highlight=False

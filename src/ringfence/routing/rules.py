@@ -130,7 +130,7 @@ def _unavailable(model: Model, profile: Profile) -> Failure:
     if profile.ending is Ending.PARK:
         return NothingNow(
             f"Nothing within {profile.boundary.name} serves '{model.name}' now, and profile '{profile.name}' goes no "
-            "further. Try again shortly.",
+            "further. Until something does, its requests wait: see `ringfence parked list`.",
             retry_after_s=PARK_RETRY_S,
         )
     return TargetUnavailable(

@@ -59,7 +59,8 @@ class Fenced:
         if found.wall is before.wall:
             return False
         level = logging.INFO if self.standing.wall in (Wall.HELD, Wall.UNCLAIMED) else logging.WARNING
-        log.log(level, "isolation: %s; %s %s", self.standing.wall, self.standing.reason, self.standing.mend)
+        told = f"{self.standing.reason}. {self.standing.mend}".rstrip()
+        log.log(level, "isolation: %s; %s", self.standing.wall, told)
         return True
 
     async def _tried(self, probe: str | None) -> Isolation:
@@ -90,8 +91,9 @@ def processes(
         elif status.is_ours:
             rows.append(_row(status.name, near, standing.wall, "it runs within the gateway's wall", standing.mend))
         else:
-            told = "it is not ours, and what it may reach cannot be seen"
-            rows.append(_row(status.name, "unknown", "unknown", told, "`ringfence service print engine` keeps it in."))
+            told = "Ringfence did not start it, and what it may reach cannot be seen"
+            mend = "`ringfence service install --engine UNIT` keeps its unit in."
+            rows.append(_row(status.name, "unknown", "unknown", told, mend))
     return rows
 
 

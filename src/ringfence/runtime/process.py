@@ -182,8 +182,9 @@ async def _until_ready(runtime: Runtime, tell: Tell) -> None:
 
 def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, Any]:
     names = runtime.pipeline.settings.catalog.names
+    named = {name: model.url for name, model in runtime.config.models.items()}
     found = [
-        {"engine": s.engine, "url": f"http://127.0.0.1:{s.port}", "models": s.model}
+        {"engine": s.engine, "url": named.get(s.name) or f"http://127.0.0.1:{s.port}", "models": s.model}
         for s in runtime.placement.status() if not s.is_ours and s.name != WAY_OUT
     ]  # fmt: skip
     return {

@@ -8,7 +8,7 @@ GIB = 1024**3
 MIB = 1024**2
 TARGETS = ("llamacpp/qwen3-8b", "ollama-11434/nomic-embed-text")
 ADOPTED = ("vllm-8000", "ollama-11434")
-FENCE_IT = "`ringfence service print engine` keeps it in."
+FENCE_IT = "`ringfence service install --engine UNIT` keeps its unit in."
 SILENT = "not reachable; asked again in 12 s"
 
 
@@ -42,7 +42,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
             sample_process("gateway", "held", "an attempt to reach 192.0.2.7:443 failed: no answer in 2 s"),
             sample_process("qwen3-8b", "held", "it runs within the gateway's wall"),
             sample_process("egress", "way out", "it is the way out", reach="2 providers"),
-            *(sample_process(name, "unknown", "it is not ours", FENCE_IT, "unknown") for name in ADOPTED),
+            *(sample_process(name, "unknown", "Ringfence did not start it", FENCE_IT, "unknown") for name in ADOPTED),
         ],
     }
 

@@ -57,7 +57,7 @@ def test_where_a_target_lies_is_said_once_and_keys_are_counted() -> None:
 
 
 MEND = "Set isolation.probe to the address of something that must not be reached."
-KEEP_IN = "`ringfence service print engine` keeps it in."
+KEEP_IN = "`ringfence service install --engine UNIT` keeps its unit in."
 
 
 def process(name: str, wall: str, reason: str, mend: str = "", reach: str = "this machine") -> dict[str, Any]:
@@ -79,9 +79,14 @@ def test_the_wall_of_each_process_has_one_line_and_its_mend_is_told_once(width: 
         assert len([line for line in lines if line.split()[:1] == [row["process"]]]) == 2  # and its reason below
     text = " ".join(" ".join(lines).split())
     assert "nothing is configured to try it with" in text and "[not] ours" in text
-    assert text.count("Set isolation.probe") == text.count("service print engine") == 1
+    assert text.count("Set isolation.probe") == text.count("service install --engine") == 1
 
 
 @pytest.mark.parametrize("wall", ["open", "unclaimed", "unchecked", "checking", "unknown"])
 def test_whatever_is_not_held_shows_how_it_is_mended(wall: str) -> None:
     assert "Mend it so." in on_screen(isolation_page([process("gateway", wall, "because", "Mend it so.")]), 60)
+
+
+def test_through_a_pipe_no_line_is_filled_up_to_an_edge_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    put(isolation_page([process("gateway", "unclaimed", "nothing says so", MEND)]))
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 200

@@ -66,7 +66,7 @@ async def test_the_log_says_it_and_how_to_mend_it(caplog: pytest.LogCaptureFixtu
     await Fenced(CLAIMED, Tries(True)).look(PROBED)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert "192.0.2.7:443 worked" in record.getMessage() and "IPAddressDeny" in record.getMessage()
+    assert "192.0.2.7:443 worked: so it was. Look whether" in record.getMessage()
 
 
 async def test_what_could_not_be_tried_leaves_an_open_wall_open(caplog: pytest.LogCaptureFixture) -> None:

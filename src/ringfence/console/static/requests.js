@@ -18,6 +18,7 @@ export function drawRequests(recent) {
 function outcome(one) {
   if (one.outcome === "ok") return ["good", one.stream ? "OK, streamed" : "OK"];
   if (/cancel|gone|left/.test(one.outcome)) return ["quiet", "Client left"];
+  if (one.outcome === "parked") return ["quiet", "Parked"];
   const text = String(one.outcome).replaceAll("_", " ");
   return [one.status >= 500 || one.status < 400 ? "bad" : "warn", one.status >= 400 ? `${one.status} ${text}` : text];
 }
