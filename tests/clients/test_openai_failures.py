@@ -19,6 +19,7 @@ CLASSES: dict[int, type[openai.APIStatusError]] = {
     404: openai.NotFoundError,
     405: openai.APIStatusError,
     408: openai.APIStatusError,
+    410: openai.APIStatusError,
     413: openai.APIStatusError,
     429: openai.RateLimitError,
 }

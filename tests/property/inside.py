@@ -29,6 +29,7 @@ from ringfence.core.registry import adapters
 from ringfence.egress import pool
 from ringfence.egress.pool import Pool
 from ringfence.gateway.http import Connection
+from ringfence.gateway.parked_endings import Endings
 from ringfence.gateway.parking import Parking
 from ringfence.placement.adopted import Adopted
 from ringfence.runtime.instances import NotServable
@@ -207,7 +208,8 @@ class _Story:
         runtime = Runtime(config, Origin(path, {"state_dir": str(self._folder)}, self._folder / "log"))
         runtime.keyring = Keys()  # type: ignore[assignment]
         runtime._apply(config)
-        runtime.parking.rows = ParkedRows(await _database(), self._folder)
+        rows = runtime.parking.rows = ParkedRows(await _database(), self._folder)
+        runtime.parking.endings = Endings(rows)
         try:
             await runtime.instances.bring_up(config)
         except NotServable:
@@ -299,7 +301,7 @@ class _Story:
         async with asyncio.timeout(PARKED_S + LATE_S):
             while self._runtime.parking.kept:
                 await asyncio.sleep(1)
-        await self._runtime.parking.settled()
+        await self._runtime.parking.endings.settled()
         for ask, ticket in self._tickets:
             connection, caller = self._line()
             caller.await_answers(1)

@@ -15,10 +15,9 @@ from ringfence.core.route import Chain, House, Kept, Profile, Signals
 from ringfence.egress import pool, resolve
 from ringfence.egress.permit import Permit
 from ringfence.engines import ollama
-from ringfence.gateway import pipeline
+from ringfence.gateway import parking, pipeline
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import dialect
-from ringfence.gateway.parking import Parking
 from ringfence.gateway.relay import Relay
 from ringfence.placement import offered
 from ringfence.routing import rules
@@ -151,12 +150,12 @@ def trusted_names(patch: MonkeyPatch) -> None:
 
 def forgotten_parking(patch: MonkeyPatch) -> None:
     """What was parked is served as far as it may go by then, whatever it might when it was parked."""
-    real = Parking.call_of
+    real = parking.call_of
 
-    def call_of(self: Parking, *told: Any) -> Call:
-        return replace(real(self, *told), at_most=Boundary.CLOUD)
+    def call_of(*told: Any) -> Call:
+        return replace(real(*told), at_most=Boundary.CLOUD)
 
-    patch.setattr(Parking, "call_of", call_of)
+    patch.setattr(parking, "call_of", call_of)
 
 
 def followed_redirects(patch: MonkeyPatch) -> None:
@@ -165,7 +164,7 @@ def followed_redirects(patch: MonkeyPatch) -> None:
 
     def refused(self: Relay, target: Target, line: Any, status: int, error: Any, cloud: Any) -> Exception:
         found = real(self, target, line, status, error, cloud)
-        return TargetFailed(target.name, "redirect", found) if status == 307 else found  # type: ignore[arg-type]
+        return TargetFailed(target.name, "redirect", found.failure) if status == 307 else found  # type: ignore[attr-defined]
 
     def gave_up(self: pipeline.Pipeline, call: Call, target: Target, reason: str) -> None:
         if reason == "redirect":

@@ -59,7 +59,7 @@ def in_thread(work: Any) -> tuple[threading.Thread, list[Any]]:
 def test_a_ticket_survives_a_killed_gateway_and_is_answered(house: House, engine: Engine) -> None:
     ticket = house.park(CANARY)
     waiting = house.look(ticket)
-    assert waiting.status == 202 and waiting.headers["retry-after"]
+    assert (waiting.status, waiting.headers["retry-after"]) == (202, "5")
     told = waiting.json
     assert (told["object"], told["status"], told["position"], told["id"]) == ("parked", "waiting", 1, ticket)
     pid = house.pid()

@@ -9,6 +9,8 @@ from ringfence.gateway.parked_pending import Pending
 from ringfence.routing.waiting import Waiting
 from ringfence.store.parked import Parked
 
+USUAL_POLL_S, MOST_POLL_S = 5, 15
+
 
 class Outlook:
     """Reads the queue. What costs a decision is looked at once a second, and for all that want the same."""
@@ -43,6 +45,11 @@ class Outlook:
             slots = self._slots[place.want] = self._slots_for(parked_id)
         estimate_s = self._waiting.estimate_s(parked_id, self._now(), slots)
         return self._waiting.position(parked_id), None if estimate_s is None else round(estimate_s, 1)
+
+    def poll_s(self, parked_id: str) -> int:
+        """When its holder had best ask again."""
+        estimate_s = self.of(parked_id)[1]
+        return USUAL_POLL_S if estimate_s is None else min(MOST_POLL_S, max(1, round(estimate_s)))
 
     def left_s(self, parked_id: str) -> float | None:
         """Seconds until its deadline; None once it has ended."""

@@ -164,7 +164,7 @@ class Parking:
     def _give_ticket(self, row: Parked, request: Request, call_id: str) -> None:
         head = (
             f"x-request-id: {call_id}\r\nlocation: /v1/parked/{row.id}\r\npreference-applied: respond-async\r\n"
-            "content-type: application/json\r\nretry-after: 1\r\n"
+            f"content-type: application/json\r\nretry-after: {self.outlook.poll_s(row.id)}\r\n"
         )
         request.answer(202, head.encode(), orjson.dumps(self.outlook.shown(row)))
 

@@ -20,7 +20,6 @@ from ringfence.store.parked import CANCELLED, EXPIRED, UNREADABLE, WAITING, Park
 from ringfence.store.sealing import Unreadable
 
 PREFIX = "/v1/parked/"
-POLL_S = 1
 log = logging.getLogger("ringfence.parking")
 
 
@@ -44,7 +43,7 @@ class Tickets:
             elif parse_qs(request.head.query.decode("latin-1")).get("stream") == ["true"]:
                 await self._follow(request, row)
             elif row.state == WAITING:
-                head = JSON_HEAD + b"retry-after: %d\r\n" % POLL_S
+                head = JSON_HEAD + b"retry-after: %d\r\n" % self._parking.outlook.poll_s(row.id)
                 request.answer(202, head, orjson.dumps(self._parking.outlook.shown(row)))
             else:
                 head, body = await self._result(row)

@@ -70,7 +70,10 @@ def walled(profile: Profile, isolation: Isolation) -> Profile:
     refused (Forbidden); while it is being tried, it has to wait (TargetUnavailable)."""
     if isolation.keeps_promise or profile.tier is not Tier.SOVEREIGN:
         return profile
-    told = f"Profile '{profile.name}' is of tier T1 and is not served: {isolation.reason}."
+    told = (
+        f"Profile '{profile.name}' is of tier T1 and is not served: {isolation.reason}. `ringfence doctor` tells how "
+        "to mend it."
+    )
     if isolation.wall is Wall.CHECKING:
         raise TargetUnavailable(told, code="isolation_being_tried", retry_after_s=1)
     raise Forbidden(told, code="not_isolated")
