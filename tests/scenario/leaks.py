@@ -202,10 +202,10 @@ LEAKS = (
     _leak(
         "parked", "private",
         (
-            "gateway/parking.py", "row.id, key, self._dialects[row.dialect], row.model, ",
-            "row.id, type(key)(key.id, key.name, 'prove-open'), self._dialects[row.dialect], 'prove-cloud', ",
+            "gateway/parked_pending.py", "row.id, key, dialect, row.model, ",
+            "row.id, type(key)(key.id, key.name, 'prove-open'), dialect, 'prove-cloud', ",
         ),
-        ("gateway/parking.py", "labels, at_most=Boundary(row.boundary),", "labels, at_most=Boundary.CLOUD,"),
+        ("gateway/parked_pending.py", "labels, at_most=Boundary(row.boundary),", "labels, at_most=Boundary.CLOUD,"),
     ),
     _leak("retry", "private", *FURTHER_CHAIN),
     _leak("fallback", "private", *FURTHER_CHAIN),
