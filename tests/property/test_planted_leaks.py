@@ -11,6 +11,7 @@ import pytest
 from inside import stories
 from pytest import MonkeyPatch
 
+pytestmark = pytest.mark.slow
 STORIES = 150
 Plant = Callable[[MonkeyPatch], None]
 
