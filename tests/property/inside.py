@@ -231,12 +231,14 @@ class _Story:
         return outcome.ok
 
     async def _turned(self, house: House) -> House:
-        """Every Ollama's cloud is switched on; then as long as it takes to be looked at again."""
+        """Every Ollama's cloud is switched on. Until they are looked at again nobody can know: what is parked may be
+        served as before meanwhile. From then on nothing may."""
         house = turned(house)
-        self._world.settled(house)
+        self._world.into_force(house, may_serve=True)
         await asyncio.sleep(LOOKED_AGAIN_S)
         assert self._runtime is not None
         await self._runtime.instances.look_around(self._runtime.config)
+        self._world.settled(house)
         return house
 
     # -- requests -------------------------------------------------------------------------------------------------
