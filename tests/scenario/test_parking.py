@@ -56,6 +56,7 @@ def in_thread(work: Any) -> tuple[threading.Thread, list[Any]]:
     return thread, got
 
 
+@pytest.mark.slow
 def test_a_ticket_survives_a_killed_gateway_and_is_answered(house: House, engine: Engine) -> None:
     ticket = house.park(CANARY)
     waiting = house.look(ticket)
@@ -188,6 +189,7 @@ def test_a_revoked_key_cancels_what_it_parked(house: House) -> None:
     until(lambda: states(house) == {ticket: "cancelled"}, 5, "its end in the record")
 
 
+@pytest.mark.slow
 def test_a_ticket_can_be_followed_on_a_stream(house: House, engine: Engine) -> None:
     ticket = house.park("follow me")
     with open_request(house.root_url, "GET", f"/v1/parked/{ticket}?stream=true", None, house.key) as response:
@@ -231,6 +233,7 @@ def test_the_order_is_by_class_and_then_by_age(house: House, engine: Engine) -> 
     assert order == ["u1", "u2", "a1", "a2", "b1", "b2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [True, False], ids=["lost", "another"])
 def test_a_key_file_that_is_not_the_one(house: House, engine: Engine, lost: bool) -> None:
     ticket = house.park(CANARY)
@@ -259,6 +262,7 @@ def test_a_key_file_that_is_not_the_one(house: House, engine: Engine, lost: bool
     assert house.look(other).code == "parked_unreadable"
 
 
+@pytest.mark.slow
 def test_a_key_file_that_others_can_read_is_not_used(house: House, engine: Engine) -> None:
     ticket = house.park(CANARY)
     house.stop()
