@@ -14,12 +14,15 @@ import typer
 from ringfence import __version__
 from ringfence.cli import config, journal, keys, parked, secrets, units
 from ringfence.cli.asking import asked, told
+from ringfence.interrupts import raise_again
 from ringfence.tether import keep_memory_private
 
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="The configuration; default: $RINGFENCE_CONFIG, ./ringfence.yaml, XDG, /etc."),
 ]
+TAKE_SIGNALS = ("up", "serve", "egress", "prove")
+"""Commands that hold nothing before they take an interrupt themselves: until then it may end them at once."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 app = typer.Typer(
@@ -39,8 +42,11 @@ app.add_typer(units.firewall, name="firewall")
 
 @app.callback(invoke_without_command=True)
 def version_option(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
 ) -> None:
+    if context.invoked_subcommand not in TAKE_SIGNALS:
+        raise_again()
     if version:
         typer.echo(f"ringfence {__version__}")
         raise typer.Exit

@@ -81,6 +81,7 @@ class Parent:
         self._child: subprocess.Popen[str] | None = None
         self._outside: Outside | None = None
         self._ending = False
+        self._has_told = False
         self._was_ready = False
         self._is_ready = False
         self._gave_reason = False
@@ -135,6 +136,7 @@ class Parent:
         path = Path(self._spec["config"]) if self._spec["config"] else None
         env = scrubbed(os.environ, *variables(path, self._spec["overrides"]))  # anew: a reload may name other keys
         command = [sys.executable, "-P", "-m", "ringfence.runtime.process"]
+        self._has_told = False
         child = self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
         )
@@ -173,14 +175,14 @@ class Parent:
 
     def _pass_on(self, number: int, _frame: object) -> None:
         """The first signal asks the gateway to end; it has a moment, then it is killed."""
-        child = self._child
+        child, is_first, self._ending = self._child, not self._ending, True
         if child is None:
             sys.exit(128 + number)
-        if not self._ending:
-            self._ending = True
+        if is_first:
             if number == signal.SIGINT and self._outside is not None:  # side by side: both take their moment
                 threading.Thread(target=self._outside.stop, daemon=True).start()
-            child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
+            # one that has told nothing serves nobody, and may still load its modules: Python may lose a SIGINT then
+            child.send_signal(signal.SIGINT if number == signal.SIGINT and self._has_told else signal.SIGTERM)
             signal.signal(signal.SIGALRM, self._kill)
             signal.setitimer(signal.ITIMER_REAL, STOP_S if number == signal.SIGINT else 30.0)
         else:
@@ -202,6 +204,7 @@ class Parent:
     # -- what people see --------------------------------------------------------------------------------------------
 
     def _told(self, row: dict[str, Any]) -> None:
+        self._has_told = True
         if "step" in row:
             self._say(f"[green]✓[/] {escape(row['step'])}")
             self._spin("Loading")

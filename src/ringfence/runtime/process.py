@@ -29,6 +29,7 @@ from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
 from ringfence.config.schema import Config, state_dir
 from ringfence.core.registry import adapters
+from ringfence.interrupts import end_at_once
 from ringfence.runtime.claim import claim
 from ringfence.runtime.instances import WAY_OUT, NotServable
 from ringfence.runtime.parent import Parent
@@ -70,6 +71,7 @@ def main() -> None:
 def run(spec: Spec, tell: Tell, parent: Parent | None = None) -> int:
     """Serve until a signal ends it; the exit status."""
     _raise_file_limit()
+    end_at_once()  # what follows until signals are taken holds nothing that an end could harm
     try:
         uvloop.run(_serve(spec, tell, parent))
     except ConfigInvalid as invalid:
