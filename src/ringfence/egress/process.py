@@ -99,9 +99,9 @@ async def _serve(settings: Settings, tell: Tell, feed: Feed) -> None:
         loop.add_signal_handler(number, ending.set)
     try:
         await server.listen(settings.socket)
+        feed(partial(loop.call_soon_threadsafe, partial(_change, settings, calls, tell)))  # its turn comes after this
         tell({"ready": {"socket": str(settings.socket), "pid": os.getpid(), "providers": sorted(clouds)}})
         log.info("ready for %d providers", len(clouds))
-        feed(partial(loop.call_soon_threadsafe, partial(_change, settings, calls, tell)))
         await ending.wait()
     finally:
         await _stop(server, calls)
