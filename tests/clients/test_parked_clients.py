@@ -55,6 +55,7 @@ def come_once_parked(house: House, engine: Engine) -> threading.Thread:
     def wait() -> None:
         until(lambda: "waiting" in [row["state"] for row in control(house, "/parked")["parked"]], 20, "one that waits")  # type: ignore[arg-type]
         engine.come()
+        house.ask_impatiently()
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
@@ -96,11 +97,12 @@ def test_openai_is_told_of_a_deadline(client: openai.OpenAI) -> None:
     assert broken.value.code == "deadline_passed"
 
 
-def test_openai_takes_a_ticket_and_polls(client: openai.OpenAI, engine: Engine) -> None:
+def test_openai_takes_a_ticket_and_polls(client: openai.OpenAI, house: House, engine: Engine) -> None:
     raw = client.chat.completions.with_raw_response.create(**ASKED, extra_headers=TICKET)
     assert (raw.status_code, raw.headers["preference-applied"]) == (202, "respond-async")
     path = raw.headers["location"].removeprefix("/v1")
     engine.come()
+    house.ask_impatiently()
     answer = until(lambda: _answer(client, path), 20, "an answer")
     assert answer.choices[0].message.content
 

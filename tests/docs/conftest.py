@@ -17,10 +17,11 @@ KEY = "sk-rf-..."
 RINGFENCE = """\
 #!{python}
 '''`ringfence` as the pages write it. What would run until Ctrl-C gets a free port, and is ended once it is ready.'''
-import os, signal, subprocess, sys, tempfile
+import os, sys
 command = [sys.executable, "-m", "ringfence", *sys.argv[1:]]
 if sys.argv[1:2] not in (["up"], ["serve"]):
     os.execv(sys.executable, command)
+import signal, subprocess, tempfile
 command += ["--port", "0", "--set", "discovery.adopt=false"]
 with tempfile.TemporaryDirectory(dir=".") as state:
     env = os.environ | {{"RINGFENCE_STATE_DIR": os.path.abspath(state), "COLUMNS": "200"}}

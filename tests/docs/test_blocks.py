@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,13 @@ def blocks(page: str) -> list[Block]:
 EVERY = [block for page in pages() if page not in OWN_TEST for block in blocks(page)]
 
 
-def runnable(language: str) -> list[str]:
-    return sorted({block.page for block in EVERY if block.language == language and block.is_run})
+MANY_COMMANDS = ("docs/cli.md", "docs/prove.md")
+"""What they show is also tested one by one elsewhere; that the pages show it rightly is tested with the slow ones."""
+
+
+def runnable(language: str) -> list[Any]:
+    pages = sorted({block.page for block in EVERY if block.language == language and block.is_run})
+    return [pytest.param(page, marks=pytest.mark.slow) if page in MANY_COMMANDS else page for page in pages]
 
 
 @pytest.mark.parametrize("page", pages())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import gguf
 import pytest
 from training.demo import chats, text
-from training.demo.grammar import MADE_UP, Node, draw, find, grams, noisy, parse, words
+from training.demo.grammar import MADE_UP, Gram, Node, draw, find, grams, noisy, parse, words
 from training.demo.score import Report, is_same, read_heldout, score
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.timeout(300)  # a hundred questions, on a machine that 
 DEMO = Path(__file__).resolve().parents[2] / "src/ringfence/models/demo.gguf"
 HELDOUT = read_heldout()
 HELDOUT_GRAMS = {gram for q in HELDOUT for gram in grams(q.question)}
+DEVELOPMENT_GRAMS = {gram for question, _ in chats.DEVELOPMENT for gram in grams(question)}
+LENGTHS = {len(gram) for gram in HELDOUT_GRAMS}
 SYSTEM = "You are a helpful assistant."
 WEATHER = {
     "type": "function",
@@ -42,15 +44,20 @@ def test_heldout_covers_every_topic_and_many_foreign_questions() -> None:
     assert sum(q.topic is None for q in HELDOUT) >= 24
 
 
-def test_no_five_words_of_a_heldout_question_stand_in_any_training_text() -> None:
+@pytest.fixture(scope="module")
+def standing() -> set[Gram]:
+    """What of either set stands in any training text: one search, which takes seconds, for both."""
+    return chats.standing(HELDOUT_GRAMS | DEVELOPMENT_GRAMS)
+
+
+def test_no_five_words_of_a_heldout_question_stand_in_any_training_text(standing: set[Gram]) -> None:
     """Over every expansion of every wording, opening, ending, system prompt, tool and answer, and every noisy form."""
-    found = chats.standing(HELDOUT_GRAMS)
+    found = standing & HELDOUT_GRAMS
     assert not found, sorted(" ".join(gram) for gram in found)
 
 
-def test_development_questions_are_apart_from_training_and_heldout() -> None:
-    wanted = {gram for question, _ in chats.DEVELOPMENT for gram in grams(question)}
-    assert not chats.standing(wanted) | (wanted & HELDOUT_GRAMS)
+def test_development_questions_are_apart_from_training_and_heldout(standing: set[Gram]) -> None:
+    assert not (standing | HELDOUT_GRAMS) & DEVELOPMENT_GRAMS
 
 
 def test_training_chats_hold_nothing_that_the_proof_does_not_search() -> None:
@@ -59,7 +66,7 @@ def test_training_chats_hold_nothing_that_the_proof_does_not_search() -> None:
     for _ in range(20_000):
         for turn in chats.chat(rng):
             line = words(turn.text)
-            for n in {len(gram) for gram in HELDOUT_GRAMS}:
+            for n in LENGTHS:
                 assert not HELDOUT_GRAMS.intersection(line[i : i + n] for i in range(len(line) - n + 1)), turn.text
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from renting import free_port
-from whole import Reply, ask, command, control, question
+from whole import Reply, ask, control, made_key, question, until
 
 from ringfence.testing.fake_engine import FakeEngine
 
@@ -81,6 +81,7 @@ class House:
         self.port = free_port()
         self.root_url = f"http://127.0.0.1:{self.port}"
         self.key = ""
+        self.impatient_key = ""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -89,6 +90,7 @@ class House:
         assert self.process.stdout is not None
         ready = json.loads(self.process.stdout.readline())
         assert "base_url" in ready, ready
+        self.impatient_key = ready["api_key"] or self.impatient_key
         if not self.key:
             self.key = self.make_key("private")
 
@@ -106,8 +108,7 @@ class House:
         control(self, "/config/reload", "POST")  # type: ignore[arg-type]
 
     def make_key(self, name: str) -> str:
-        words = ("keys", "create", name, "--profile", "private", "--json", "--config", str(self.file))
-        return str(json.loads(command(*words, folder=self.folder).stdout)["secret"])
+        return made_key(self, name, profile="private")  # type: ignore[arg-type]
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, key: str = ""
@@ -120,6 +121,15 @@ class House:
         assert reply.status == 202, reply.body
         assert reply.headers["location"] == f"/v1/parked/{reply.json['id']}"
         return str(reply.json["id"])
+
+    def ask_impatiently(self) -> None:
+        """As somebody whose profile does not park: the gateway then looks for its engine at once, and not only at the
+        next of its looks, which are 5 s apart."""
+
+        def ask() -> bool:
+            return self.ask("POST", "/v1/chat/completions", question("impatient"), key=self.impatient_key).status == 200
+
+        until(ask, 10, "an answer of the engine that came")
 
     def look(self, ticket: str) -> Reply:
         return self.ask("GET", f"/v1/parked/{ticket}")

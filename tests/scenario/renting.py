@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from whole import Reply, ask, children, command, is_alive, question
+from whole import Reply, ask, children, is_alive, made_key, question
 
 from ringfence.testing.fake_cloud import Certificate, FakeCloud
 from ringfence.testing.fake_cloud_answers import Saying
@@ -125,8 +125,7 @@ class House:
 
     def make_keys(self, *profiles: str) -> None:
         for profile in profiles:
-            words = ("keys", "create", profile, "--profile", profile, "--json", "--config", str(self.file))
-            self.keys[profile] = json.loads(command(*words, folder=self.folder).stdout)["secret"]
+            self.keys[profile] = made_key(self, profile, profile=profile)
 
     def chat(self, profile: str, text: str = "hello", **more: Any) -> Reply:
         body = question(text, **({"max_tokens": 8} | more))

@@ -86,6 +86,7 @@ def test_the_state_folder_holds_no_text(house: House, engine: Engine) -> None:
     kept = everything(house)
     assert "ringfence.db-wal" in kept and len(kept["ringfence.db-wal"]) > 25_000
     engine.come()
+    house.ask_impatiently()
     answers = [answered(house, ticket).text for ticket in tickets]
     thread.join(20)
     assert got[0].status == 200
@@ -134,6 +135,7 @@ def test_a_stream_is_kept_alive_and_then_answered(house: House, engine: Engine) 
         assert response.status == 200 and response.headers["content-type"].startswith("text/event-stream")
         assert response.readline() == b": parked position=1 estimate_s=unknown\n"
         engine.come()
+        house.ask_impatiently()
         rest = response.read()
     assert rest.endswith(b"data: [DONE]\n\n") and b"chat.completion.chunk" in rest
 
@@ -158,14 +160,15 @@ def test_who_waited_when_the_gateway_was_killed_is_cancelled(house: House) -> No
 
 def test_a_deadline_ends_it(house: House) -> None:
     soon = {"x-ringfence-deadline-s": "1"}
-    reply = house.ask("POST", "/v1/chat/completions", question("late"), soon)
-    assert (reply.status, reply.code, reply.headers["retry-after"]) == (503, "deadline_passed", "15")
-    late = answered(house, house.park("late", soon))
-    assert (late.status, late.code, late.headers["retry-after"]) == (503, "deadline_passed", "15")
+    ticket = house.park("late", soon)
     with open_request(
         house.root_url, "POST", "/v1/chat/completions", question("late", stream=True), house.key, more_headers=soon
     ) as response:
+        reply = house.ask("POST", "/v1/chat/completions", question("late"), soon)
+        assert (reply.status, reply.code, reply.headers["retry-after"]) == (503, "deadline_passed", "15")
         assert b'"code":"deadline_passed"' in response.read()
+    late = answered(house, ticket)
+    assert (late.status, late.code, late.headers["retry-after"]) == (503, "deadline_passed", "15")
     refused = house.ask("POST", "/v1/chat/completions", question("x"), {"x-ringfence-deadline-s": "soon"})
     assert (refused.status, refused.code) == (400, "invalid_value")
     until(lambda: set(states(house).values()) == {"expired"}, 5, "their end in the record")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole import Reply, ask, command, control, question
+from whole import Reply, ask, command, control, made_key, question
 
 DEMO = Path(str(resources.files("ringfence.models") / "demo.gguf"))
 DIGEST = hashlib.sha256(DEMO.read_bytes()).hexdigest()
@@ -41,11 +41,8 @@ def up(start_up: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def keys(up: Any) -> dict[str, str]:
-    made: dict[str, str] = {}
-    for profile in ("personal", "private", "client", "strict", "conductor"):
-        told = command("keys", "create", profile, "--profile", profile, "--json", folder=up.folder)
-        made[profile] = json.loads(told.stdout)["secret"]
-    return made
+    profiles = ("personal", "private", "client", "strict", "conductor")
+    return {profile: made_key(up, profile, profile=profile) for profile in profiles}
 
 
 def chat(up: Any, key: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:

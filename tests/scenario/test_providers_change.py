@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from renting import SECRET, HeardCloud, House, beside, clouds, free_port, started_up
-from whole import Terminal, command, control, gateway_pid, kill, open_request, question, until
+from whole import Terminal, command, control, gateway_pid, kill, open_request, question, reloaded, until
 
 from ringfence.egress.journal_chain import calls, verify
 from ringfence.testing.fake_cloud import Certificate, Conduct, Misdeed, make_certificate
@@ -71,13 +70,6 @@ def written(tmp_path: Path, tiny_model: Path, rented: dict[str, HeardCloud]) -> 
     return Written(tmp_path / "ringfence.yaml", tiny_model, rented)
 
 
-def _reloaded(house: House, code: int = 0) -> dict[str, Any]:
-    words = ("config", "reload", "--json", "--config", str(house.file))
-    told = command(*words, folder=house.folder)
-    assert told.returncode == code, told.stdout + told.stderr
-    return json.loads(told.stdout)
-
-
 @contextlib.contextmanager
 def asking_locally(house: House) -> Iterator[list[tuple[int, str | None]]]:
     """A private caller that never stops asking; (status, boundary) of every answer."""
@@ -110,17 +102,18 @@ def test_the_first_provider_comes_another_joins_and_all_go(
         assert house.pids("egress") == []
         with asking_locally(house) as answers:
             written.write(RENTED, models=(SMART,))
-            outcome = _reloaded(house)
-            assert {change["path"] for change in outcome["changes"]} == {"providers.rented", "models.smart"}
+            told = command("config", "reload", "--json", "--config", str(house.file), folder=house.folder)
+            paths = {change["path"] for change in json.loads(told.stdout)["changes"]}
+            assert paths == {"providers.rented", "models.smart"}
             assert house.chat("personal", model="smart").headers["x-ringfence-boundary"] == "CLOUD"
             first = house.pids("egress")
             written.write(RENTED, OTHER, models=(SMART, WISE))
-            _reloaded(house)
+            reloaded(house)
             assert house.chat("personal", model="wise").headers["x-ringfence-boundary"] == "CLOUD"
             assert house.chat("personal", model="smart").status == 200
             assert house.pids("egress") == first
             written.write()
-            _reloaded(house)
+            reloaded(house)
             until(lambda: house.pids("egress") == [], 5, "the end of the egress process")
             assert house.chat("personal", model="smart").code == "model_not_found"
             assert not [one for one in control(house, "/status")["instances"] if one["engine"] == "egress"]
@@ -141,10 +134,10 @@ def test_a_stream_goes_on_while_its_provider_is_changed_and_taken_away(
         with open_request(house.root_url, "POST", "/v1/chat/completions", body, house.keys["personal"]) as stream:
             assert stream.readline().startswith(b"data: ")
             written.write(RENTED, OTHER, models=(SMART, WISE), calls=1)
-            _reloaded(house)
+            reloaded(house)
             assert house.chat("personal", model="smart").code == "provider_calls_used_up"
             written.write(OTHER, models=(WISE,))
-            _reloaded(house)
+            reloaded(house)
             assert house.chat("personal", model="wise").status == 200
             assert stream.read().rstrip().endswith(b"data: [DONE]")
 
@@ -156,7 +149,7 @@ def test_a_key_that_is_not_there_changes_nothing(
     with started_up(written.file, rented, certificate) as house:
         house.make_keys("personal")
         written.write(RENTED, OTHER, models=(SMART, WISE), key="env:NOT_THERE")
-        outcome = _reloaded(house, 1)
+        outcome = reloaded(house, ok=False)
         assert "NOT_THERE is not set" in outcome["problems"][0]
         assert house.chat("personal", model="wise").code == "model_not_found"
         assert house.chat("personal", model="smart").status == 200
@@ -164,12 +157,12 @@ def test_a_key_that_is_not_there_changes_nothing(
         key.write_text(SECRET)
         key.chmod(0o600)
         written.write(RENTED, OTHER, models=(SMART, WISE), key=f"file:{key}")
-        _reloaded(house)
+        reloaded(house)
         assert house.chat("personal", model="wise").status == 200
         rented["other"].api_key = "sk-another"
         assert house.chat("personal", model="wise").code == "provider_key_refused"
         key.write_text("sk-another")
-        assert _reloaded(house)["changes"] == [{"path": "providers.other.api_key", "reload": "drain"}]
+        assert reloaded(house)["changes"] == [{"path": "providers.other.api_key", "reload": "drain"}]
         assert house.chat("personal", model="wise").status == 200
 
 
@@ -181,7 +174,7 @@ def test_a_killed_egress_process_comes_back_with_the_changed_providers(
     with started_up(written.file, rented, certificate) as house:
         house.make_keys("personal")
         written.write(RENTED, OTHER, models=(SMART, WISE))
-        _reloaded(house)
+        reloaded(house)
         kill(house.pids("egress")[0])
         until(lambda: house.chat("personal", model="wise").status == 200, 5, "an answer from what came later")
         written.write(OTHER, models=(WISE,))  # and nobody says so
@@ -269,7 +262,7 @@ def test_egress_beside_serve(
             process.send_signal(signal.SIGHUP)
             assert process.stdout is not None
             assert json.loads(process.stdout.readline()) == {"changed": {"providers": ["other", "rented"]}}
-            _reloaded(house)
+            reloaded(house)
             assert house.chat("personal", model="wise").status == 200
             written.write(RENTED, OTHER, models=(SMART, WISE), key="env:NOT_THERE")
             process.send_signal(signal.SIGHUP)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from outgoing import KEY, provider
-from whole import Reply, ask, command, question
+from whole import Reply, ask, made_key, question
 
 from ringfence.egress.child import EgressProcess
 from ringfence.egress.journal_chain import calls, verify
@@ -78,12 +78,11 @@ async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
         gateway = subprocess.Popen(started, env=env, stdout=subprocess.PIPE, text=True)
         try:
             root_url = await asyncio.to_thread(_ready, gateway)
-            keys = {"default": "", "personal": "", "bold": ""}
-            for profile in keys:
-                words = ("keys", "create", profile, "--profile", profile, "--json", "--config", str(file))
-                told = await asyncio.to_thread(command, *words, folder=folder)
-                keys[profile] = json.loads(told.stdout)["secret"]
-            yield House(root_url, folder, keys, rented, other, egress)
+            keys: dict[str, str] = {}
+            house = House(root_url, folder, keys, rented, other, egress)
+            for profile in ("default", "personal", "bold"):
+                keys[profile] = await asyncio.to_thread(made_key, house, profile, profile=profile)
+            yield house
         finally:
             gateway.terminate()
             gateway.wait(10)

@@ -109,13 +109,18 @@ def printed(which: str, config: str, root: Path) -> Unit:
 
 
 async def look(gateway: Gateway, keys: dict[str, str], spec: dict[str, Any]) -> dict[str, Any]:
+    private, personal, routes, routes6, to_probe, status, doctor = await asyncio.gather(
+        gateway.ask(keys["private"], spec["private"]), gateway.ask(keys["personal"], spec["personal"]),
+        gateway.within("ip", "route", "show"), gateway.within("ip", "-6", "route", "show"),
+        gateway.within("ip", "route", "get", PROBED), gateway.ringfence("status"), gateway.ringfence("doctor"),
+    )  # fmt: skip
     return {
-        "private": await gateway.ask(keys["private"], spec["private"]),
-        "personal": await gateway.ask(keys["personal"], spec["personal"]),
-        "routes": await gateway.within("ip", "route", "show") + await gateway.within("ip", "-6", "route", "show"),
-        "to_probe": await gateway.within("ip", "route", "get", PROBED),
-        "isolation": (await gateway.ringfence("status"))["isolation"],
-        "doctor": [row for row in await gateway.ringfence("doctor") if "solat" in row["what"] or "T1" in row["what"]],
+        "private": private,
+        "personal": personal,
+        "routes": routes + routes6,
+        "to_probe": to_probe,
+        "isolation": status["isolation"],
+        "doctor": [row for row in doctor if "solat" in row["what"] or "T1" in row["what"]],
     }
 
 

@@ -137,6 +137,18 @@ def control(up: Running, path: str, method: str = "GET", body: Any = None) -> An
     return reply.json if reply.body else None
 
 
+def made_key(up: Running, name: str, **bound: Any) -> str:
+    """The secret of a new key, bound as told; by the control API, much quicker than `ringfence keys create`."""
+    return str(control(up, "/keys", "POST", {"name": name} | bound)["secret"])
+
+
+def reloaded(up: Running, *, ok: bool = True) -> dict[str, Any]:
+    """What came of another look at the configuration."""
+    outcome = control(up, "/config/reload", "POST")
+    assert outcome["ok"] is ok, outcome
+    return dict(outcome)
+
+
 def gateway_pid(up: Running) -> int:
     """The gateway that serves now: another one after a crash."""
     return int(json.loads((up.folder / "run.json").read_text())["pid"])

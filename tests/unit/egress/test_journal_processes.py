@@ -81,12 +81,13 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(__file__).parents[3] / "src")}
 
 
-def test_a_killed_process_leaves_no_gap(tmp_path: Path) -> None:
-    """At 50 random moments: every call that was told to be on disk is there, and the chain goes on."""
+@pytest.mark.parametrize("kills", [12, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_killed_process_leaves_no_gap(tmp_path: Path, kills: int) -> None:
+    """At random moments: every call that was told to be on disk is there, and the chain goes on."""
     folder = tmp_path / "journal"
     chance = random.Random(50)
     told: set[tuple[str, int, str]] = set()
-    for _ in range(50):
+    for _ in range(kills):
         process = subprocess.Popen(
             [sys.executable, "-c", A_CALL + WRITES_UNTIL_KILLED, str(folder)], env=environment(), stdout=subprocess.PIPE
         )  # fmt: skip
@@ -106,10 +107,13 @@ def test_a_killed_process_leaves_no_gap(tmp_path: Path) -> None:
         assert verify(folder).is_whole
     entries = list(read(folder))
     written = {(entry.kind, entry.of or entry.seq, entry.call) for entry in entries}
-    assert len(told) > 500
+    assert len(told) > 10 * kills
     assert told <= written
-    assert len([entry for entry in entries if entry.kind == "sent"]) - len({t for t in told if t[0] == "sent"}) <= 250
-    assert len(list(folder.glob("*.jsonl"))) > 10
+    assert (
+        len([entry for entry in entries if entry.kind == "sent"]) - len({t for t in told if t[0] == "sent"})
+        <= 5 * kills
+    )
+    assert len(list(folder.glob("*.jsonl"))) > kills // 5
 
 
 LIMIT = """
