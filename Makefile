@@ -4,19 +4,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+QUICK := not slow and not clients and not browser and not presidio
+WINDOW_SUITE := tests/property/test_no_overflow.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
-.PHONY: up test test-slow test-presidio lint clients bench bench-fence bench-against clean
+.PHONY: up test test-slow test-window test-presidio lint clients bench bench-fence bench-against clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
 
+# Status 5 of pytest: ARGS name no test of this part.
 test: $(VENV)/.dev
 	@echo "==> Tests"
-	@$(BIN)/python -m pytest -m "not slow and not clients and not browser and not presidio" --durations=5 $(ARGS)
+	@$(BIN)/python -m pytest -m "$(QUICK) and not timed" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=5 $(ARGS) || [ $$? -eq 5 ]
+	@echo "==> Tests of how long something takes, one after the other"
+	@$(BIN)/python -m pytest -m "$(QUICK) and timed" $(ARGS) || [ $$? -eq 5 ]
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
-	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=10 $(ARGS)
+	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=10 $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
+
+test-window: $(VENV)/.dev
+	@echo "==> Windows: long property tests, made documents, 50 MB"
+	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=10 $(WINDOW_SUITE) $(ARGS)
 
 lint: $(VENV)/.dev
 	@echo "==> Style, types, layers"

@@ -42,6 +42,26 @@ def test_the_page_shows_what_runs_on_what_and_how_busy_it_is(page: Page) -> None
     page.shot("desktop-light")
 
 
+def test_what_was_done_so_that_requests_fit_is_seen(page: Page) -> None:
+    cells = [cell.text for cell in page.driver.find_elements("css selector", "#requests tr td:nth-child(8)")]
+    assert cells[:6] == [
+        "Fits", "Truncated\n61,204 → 27,912", "Clamped\n32,000 → 19,660", "Fits", "Compressed\n41,310 → 28,160", "–",
+    ]  # fmt: skip
+    titles = page.run("return [...document.querySelectorAll('#requests td:nth-child(8)')].map((cell) => cell.title)")
+    assert titles[1] == (
+        "Tokens of the prompt: 61,204 → 27,912; 14 messages left out; shortened: 3 tool results, 1 document"
+    )
+    assert titles[2] == "Tokens of the output: 32,000 → 19,660"
+    models = page.text("#models")
+    assert "window of 32K tokens" in models
+    assert "0 of 16 slots in use · window 40K" in models
+    page.run("document.getElementById('requests-box').scrollIntoView()")
+    page.shot("windows-desktop", whole=False)
+    page.look(390, 844, "dark")
+    assert page.overflow() == 0
+    page.shot("windows-phone")
+
+
 def test_bars_are_as_long_as_what_they_say(page: Page) -> None:
     page.until("return document.querySelector('.target .bar i').getBoundingClientRect().width > 0")
     script = """

@@ -27,6 +27,56 @@ KINDS = ("llamacpp", "vllm", "ollama", "lmstudio")
 CHECKS_TAKE_S = 120
 ARGUMENTS = ('{"ci', 'ty": "Pa', 'ris"}')
 WEATHER = '{"city": "Paris", "degrees": 21}'
+WHOLE = "whole"
+"""The profile that rather has a long prompt refused than shortened."""
+TOO_LONG: dict[str, tuple[str, str, Any]] = {
+    "vllm": (
+        "vllm",
+        "vllm",
+        {
+            "error": {
+                "message": "This model's maximum context length is 4096 tokens. However, your prompt contains at least "
+                "4097 input tokens, which exceeds this limit even without any output tokens. Please reduce the length "
+                "of the input prompt.",
+                "type": "BadRequestError",
+                "param": "input_tokens",
+                "code": 400,
+            }
+        },
+    ),
+    "llamacpp": (
+        "llamacpp",
+        "llamacpp",
+        {
+            "error": {
+                "code": 400,
+                "type": "exceed_context_size_error",
+                "message": "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+                "n_prompt_tokens": 5000,
+                "n_ctx": 4096,
+            }
+        },
+    ),
+    "sglang": (
+        "vllm",
+        "openai_compatible",
+        {
+            "object": "error",
+            "message": "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    "ollama": (
+        "ollama",
+        "ollama",
+        {
+            "error": "the prompt is longer than the context length currently available to the model; shorten it or "
+            "raise the context length"
+        },
+    ),
+}
+"""By whom: the fake that speaks, the engine it is taken for, and what it says to a prompt that is too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +217,17 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
 @pytest.fixture(scope="session")
 def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
     """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and those that are always at fault in one way:
-    `fakes/slow` has a second between two words, `fakes/cut` breaks off after two, `fakes/failing` fails."""
+    `fakes/slow` has a second between two words, `fakes/cut` breaks off after two, `fakes/failing` fails, and
+    `fakes/full-ENGINE` says of every prompt that it is too long, in that engine's words."""
     fakes = {f"fakes/{kind}": start_engine(kind) for kind in KINDS}
     fakes |= {
         "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)),
         "fakes/slow": start_engine("vllm"),
     }
     fakes |= {name: start_engine("vllm") for name in ("fakes/cut", "fakes/failing")}
+    for name, (kind, _, said) in TOO_LONG.items():
+        full = fakes[f"fakes/full-{name}"] = start_engine(kind)
+        full.always = Behaviour(Fault.STATUS, status=400, body=said)
     fakes["fakes/slow"].always = Behaviour(between_s=1.0)
     fakes["fakes/cut"].always = Behaviour(Fault.CUT, after_events=3)
     fakes["fakes/failing"].always = Behaviour(Fault.STATUS, status=500)
@@ -186,11 +240,17 @@ def gateway(
 ) -> Any:
     """A real llama.cpp with a random model as `tiny` (also `auto` and `local/fast`), and the fakes."""
     models: dict[str, Any] = {"tiny": {"source": str(tiny_model), "aliases": ["auto", "local/fast"], "threads": 2}}
+    taken_for = {f"fakes/full-{name}": engine for name, (_, engine, _) in TOO_LONG.items()}
     models |= {
-        name: {"url": f"http://127.0.0.1:{engine.port}", "engine": engine.kind, "engine_model": "fake-model"}
+        name: {
+            "url": f"http://127.0.0.1:{engine.port}",
+            "engine": taken_for.get(name, engine.kind),
+            "engine_model": "fake-model",
+        }
         for name, engine in engines.items()
     }
-    return start_up("--config", str(_written(tmp_path_factory, {"models": models})))
+    profiles = {WHOLE: {"overlong": "refuse"}}
+    return start_up("--config", str(_written(tmp_path_factory, {"models": models, "profiles": profiles})))
 
 
 @pytest.fixture(scope="session")
@@ -220,6 +280,12 @@ def make_key(gateway: Any) -> Callable[..., str]:
     return make
 
 
+@pytest.fixture(scope="session")
+def whole_key(make_key: Callable[..., str]) -> str:
+    """The secret of a key whose long prompts are refused, not shortened."""
+    return make_key("whole", "--profile", WHOLE)
+
+
 # -- clients in other processes -------------------------------------------------------------------------------------
 
 
@@ -245,13 +311,16 @@ def clients_node() -> str:
 
 
 @pytest.fixture(scope="session")
-def run_checks(gateway: Any, make_key: Callable[..., str]) -> Callable[[list[str], Path], dict[str, Any]]:
+def run_checks(
+    gateway: Any, make_key: Callable[..., str], whole_key: str
+) -> Callable[[list[str], Path], dict[str, Any]]:
     """Runs a script of checks once; what each returned, or `{"failed": why}`."""
     told: dict[Path, dict[str, Any]] = {}
 
     def environment(script: Path) -> dict[str, str]:
         spent = make_key(script.stem, "--rpm", "1")
-        return client_environment(gateway.base_url, gateway.api_key) | {"RINGFENCE_KEY_FOR_ONE_REQUEST": spent}
+        known = {"RINGFENCE_KEY_FOR_ONE_REQUEST": spent, "RINGFENCE_KEY_THAT_REFUSES": whole_key}
+        return client_environment(gateway.base_url, gateway.api_key) | known
 
     def run(command: list[str], script: Path) -> dict[str, Any]:
         if script not in told:

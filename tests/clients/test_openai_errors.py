@@ -13,7 +13,6 @@ import pytest
 from ringfence.testing.fake_engine import Behaviour, Fault
 
 ASKED = [{"role": "user", "content": "Say something."}]
-LONG = [{"role": "user", "content": "word " * 6000}]
 FREED_S = 0.1
 
 
@@ -121,29 +120,6 @@ def test_what_llama_cpp_calls_its_own_failure_is_the_callers(client: openai.Open
         with pytest.raises(openai.BadRequestError):
             client.chat.completions.create(**{"model": "tiny", "messages": ASKED, "max_tokens": 4, **more})
     assert client.chat.completions.create(model="tiny", messages=ASKED, max_tokens=4).choices
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("model", ["tiny", "fakes/llamacpp", "fakes/vllm", "fakes/lmstudio"])
-def test_400_for_a_prompt_beyond_the_window(client: openai.OpenAI, model: str, stream: bool) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=model, messages=LONG, stream=stream)
-    window = 2048 if model == "tiny" else 4096
-    assert caught.value.code == "context_length_exceeded" and caught.value.type == "invalid_request_error"
-    assert caught.value.param == "messages"
-    said = f"This model's maximum context length is {window} tokens. However, your messages resulted in"
-    assert caught.value.body["message"].startswith(said)
-
-
-def test_400_for_a_completion_and_an_embedding_beyond_the_window(client: openai.OpenAI) -> None:
-    asks: list[Callable[[], Any]] = [
-        lambda: client.completions.create(model="tiny", prompt="word " * 6000),
-        lambda: client.embeddings.create(model="tiny", input="word " * 6000),
-    ]
-    for ask in asks:
-        with pytest.raises(openai.BadRequestError) as caught:
-            ask()
-        assert caught.value.code == "context_length_exceeded"
 
 
 def test_413_for_a_body_beyond_the_limit(gateway: Any) -> None:

@@ -32,6 +32,8 @@ def _tree(root: type[errors.Failure]) -> list[type[errors.Failure]]:
 def _made(kind: type[errors.Failure]) -> errors.Failure:
     if kind is errors.EngineRefused:
         return errors.EngineRefused(400, "no such thing", code="as_told", param="what")
+    if kind is errors.ContextLengthExceeded:
+        return errors.ContextLengthExceeded(4096, 5000, param="what")
     return kind("no such thing", param="what", retry_after_s=0.3)
 
 

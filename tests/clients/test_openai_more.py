@@ -37,7 +37,20 @@ def test_completion_whole_and_streamed(client: openai.OpenAI, model: str) -> Non
         assert answer.choices[0].text == "".join(chunk.choices[0].text for chunk in plain) == SENTENCE
 
 
-@pytest.mark.parametrize("model", FAKES)
+@pytest.mark.parametrize("stream", [False, True])
+def test_completion_of_an_ollama_with_logprobs(client: openai.OpenAI, engines: Any, stream: bool) -> None:
+    asked: dict[str, Any] = {"model": "fakes/ollama", "prompt": "Once", "max_tokens": 3, "logprobs": 1}
+    answer = client.completions.create(**asked, stream=stream)
+    choices = [chunk.choices[0] for chunk in answer] if stream else [answer.choices[0]]
+    told = [choice.logprobs for choice in choices if choice.logprobs]
+    assert [token for each in told for token in each.tokens] == ["The", " quick", " brown"]
+    assert [offset for each in told for offset in each.text_offset] == [0, 3, 9]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(**asked, echo=True)
+    assert caught.value.param == "echo"
+
+
+@pytest.mark.parametrize("model", [model for model in FAKES if model != "fakes/ollama"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_completion_with_logprobs_and_echo(client: openai.OpenAI, engines: Any, model: str, stream: bool) -> None:
     asked: dict[str, Any] = {"model": model, "prompt": "Once", "max_tokens": 3, "logprobs": 1, "echo": True}

@@ -11,12 +11,14 @@ import pytest
 
 import ringfence.engines
 from ringfence.core.catalog import Ability
+from ringfence.core.errors import ContextLengthExceeded
+from ringfence.core.ports import Fetched
 from ringfence.core.registry import adapters
 from ringfence.egress.pool import Pool
 from ringfence.engines import llamacpp, lmstudio, ollama, openai_compatible, vllm
 from ringfence.placement.launch import llamacpp as launch_llamacpp
 from ringfence.placement.supervisor import Supervisor
-from ringfence.testing.contract import EngineContract, UnderTest, ask
+from ringfence.testing.contract import CHATS, EngineContract, UnderTest, ask, asking
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 from ringfence.testing.tiny_model import tiny_model
@@ -47,6 +49,7 @@ class TestLlamaCppFake(EngineContract):
             512,
             18000,
         ),
+        (400, {"error": {"message": "the request exceeds the available context size, try increasing it"}}, None, None),
     )
 
     @pytest.fixture
@@ -76,6 +79,27 @@ class TestLlamaCppReal(EngineContract):
         assert (await ask(engine, "chat/completions", chat))[0] == 200
         status, body = await ask(engine, "embeddings", {"input": ["hello " * 60, "b"]})
         assert (status, body.count(b'"embedding":[')) == (200, 2)
+
+    async def test_servers_without_the_route_count_by_their_template(self, engine: UnderTest) -> None:
+        real, asked = asking(engine), []
+
+        async def older(path: str, body: dict[str, Any]) -> Fetched:
+            asked.append(path)
+            return Fetched(404) if path.endswith("/input_tokens") else await real(path, body)
+
+        for chat in CHATS:
+            expected = await self.adapter.count(real, Ability.CHAT, {"model": "tiny", **chat})
+            assert await self.adapter.count(older, Ability.CHAT, {"model": "tiny", **chat}) == expected
+        assert asked[:3] == ["/v1/chat/completions/input_tokens", "/apply-template", "/tokenize"]
+
+    async def test_a_count_goes_beyond_the_window(self, engine: UnderTest) -> None:
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "one two " * 20_000}]}
+        status, answer = await ask(engine, "chat/completions", body)
+        assert status == 400
+        counted = await self.adapter.count(asking(engine), Ability.CHAT, body)
+        failure = self.adapter.failure(status, json.loads(answer))
+        assert isinstance(failure, ContextLengthExceeded)
+        assert (failure.tokens, failure.told_window) == (counted, 512)
 
     async def test_too_long_for_embeddings_is_an_overflow_too(self, engine: UnderTest) -> None:
         status, body = await ask(engine, "embeddings", {"input": "one two " * 512})
@@ -114,6 +138,38 @@ class TestVllm(EngineContract):
             3000,
         ),
         (400, {"error": {"message": "max_tokens=5000 cannot be greater than max_model_len=1024."}}, 1024, None),
+        (
+            400,
+            {
+                "error": {
+                    "message": "400: max_completion_tokens=9000cannot be greater than max_model_len=max_total_tokens="
+                    "1024. Please request fewer output tokens. (parameter=max_tokens, value=9000)"
+                }
+            },
+            1024,
+            None,
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "message": "This model's maximum context length is 1024 tokens. However, you requested 100 output "
+                    "tokens and your prompt contains at least 925 input tokens, for a total of at least 1025 tokens. "
+                    "Please reduce the length of the input prompt or the number of requested output tokens.",
+                    "type": "BadRequestError",
+                    "param": "input_tokens",
+                    "code": 400,
+                }
+            },
+            1024,
+            1025,
+        ),
+        (
+            400,
+            {"error": {"message": "The decoder prompt (length 9000) is longer than the maximum model length of 1024."}},
+            1024,
+            9000,
+        ),
     )
 
     @pytest.fixture
@@ -121,9 +177,13 @@ class TestVllm(EngineContract):
         async with FakeEngine("vllm", (FakeModel(window=1024),)) as fake:
             yield UnderTest(fake.endpoint, "fake-model", 1024)
 
-    def test_a_floor_is_said_to_be_one(self) -> None:
-        _status, body, _window, _tokens = self.recorded_overflows[0]
-        assert "resulted in at least 1025 tokens" in self.adapter.failure(400, body).message
+    @pytest.mark.parametrize("place", [0, 4])
+    def test_a_floor_is_said_to_be_one(self, place: int) -> None:
+        _status, body, _window, _tokens = self.recorded_overflows[place]
+        failure = self.adapter.failure(400, body)
+        assert "resulted in at least 1025 tokens" in failure.message
+        assert isinstance(failure, ContextLengthExceeded)
+        assert failure.is_floor
 
 
 class TestOllama(EngineContract):
@@ -143,7 +203,7 @@ class TestOllama(EngineContract):
     @pytest.fixture
     async def engine(self) -> AsyncIterator[UnderTest]:
         async with FakeEngine("ollama", (FakeModel("tiny:latest", 2048),)) as fake:
-            yield UnderTest(fake.endpoint, "tiny:latest", 2048, tells_overflow=False)
+            yield UnderTest(fake.endpoint, "tiny:latest", 2048, tells_overflow=False, counts=False)
 
 
 class TestLmStudio(EngineContract):
@@ -169,7 +229,7 @@ class TestLmStudio(EngineContract):
     @pytest.fixture
     async def engine(self) -> AsyncIterator[UnderTest]:
         async with FakeEngine("lmstudio") as fake:
-            yield UnderTest(fake.endpoint, "fake-model", 4096)
+            yield UnderTest(fake.endpoint, "fake-model", 4096, counts=False)
 
 
 class TestOpenAICompatible(EngineContract):
@@ -190,12 +250,18 @@ class TestOpenAICompatible(EngineContract):
             8192,
             9100,
         ),
+        (
+            400,
+            {"message": "Input length (9000) exceeds model's maximum context length (8192)."},
+            8192,
+            9000,
+        ),
     )
 
     @pytest.fixture
     async def engine(self) -> AsyncIterator[UnderTest]:
         async with FakeEngine("vllm", (FakeModel(window=1024),)) as fake:
-            yield UnderTest(fake.endpoint, "fake-model", 1024)
+            yield UnderTest(fake.endpoint, "fake-model", 1024, counts=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -27,6 +27,13 @@ def whole_request(data: bytes) -> tuple[str, str, bytes, bytes] | None:
     return method, path, head, body
 
 
+def is_look(engine: Engine | None, method: str, path: str, raw: bytes) -> bool:
+    """A page of an engine; or, of an Ollama, what it says of one model, with the name of that model and no more."""
+    if method == "GET" or engine is None or path != "/api/show":
+        return method == "GET"
+    return raw in [json.dumps({"model": name}, separators=(",", ":")).encode() for name in engine.models]
+
+
 def page(engine: Engine, path: str) -> Any:
     """What an engine says of itself; None for a page that it does not have."""
     listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in engine.models]}
@@ -82,6 +89,8 @@ def answer(path: str, body: dict[str, Any]) -> bytes:
     """A good answer, whole or as events, in the dialect in which was asked."""
     if path.endswith("/messages"):
         return _message(body)
+    if path.endswith(("/api/chat", "/api/generate", "/api/embed")):
+        return _of_ollama(path, body)
     if path.endswith("/embeddings"):
         rows = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
         said: dict[str, Any] = {"object": "list", "model": "base", "data": rows, "usage": USAGE}
@@ -96,6 +105,18 @@ def answer(path: str, body: dict[str, Any]) -> bytes:
     kind = "chat.completion" if is_chat else "text_completion"
     whole = {"id": "c", "object": kind, "created": 1, "model": "base", "choices": [choice], "usage": USAGE}
     return framed(200, json.dumps(whole, separators=(",", ":")).encode())
+
+
+def _of_ollama(path: str, body: dict[str, Any]) -> bytes:
+    counts = {"prompt_eval_count": 1, "eval_count": 1}
+    if path.endswith("/api/embed"):
+        return framed(200, json.dumps({"model": "base", "embeddings": [[0.5, 0.25]], **counts}).encode())
+    said: dict[str, Any] = {"message": {"role": "assistant", "content": "hi"}} if "chat" in path else {"response": "hi"}
+    done = {"model": "base", "done": True, "done_reason": "stop", **counts}
+    if not body["stream"]:
+        return framed(200, json.dumps(done | said).encode())
+    lines = json.dumps({"model": "base", "done": False, **said}) + "\n" + json.dumps(done) + "\n"
+    return framed(200, lines.encode(), kind="application/x-ndjson")
 
 
 def _message(body: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from house import Engine
-from players import answer, listing, whole_request, wronged
+from players import answer, is_look, listing, whole_request, wronged
 
 MARK = re.compile(rb"\(ask (\d+)\)")
 ELSEWHERE = "11.77.0.1"
@@ -70,7 +70,7 @@ class Stage:
             while engine is not None or is_cloud:
                 request = await _read(reader)
                 heard["is_new"] = True
-                heard["looks"] = request[0] == "GET"
+                heard["looks"] = is_look(engine, request[0], request[1], request[3])
                 if not heard["looks"]:
                     await self._note(request[3], engine, heard)
                 if not await self._say(writer, request, engine):
@@ -89,8 +89,9 @@ class Stage:
     async def _say(self, writer: asyncio.StreamWriter, request: tuple[str, str, bytes, bytes], engine: Any) -> bool:
         """One answer, or what goes wrong with it; False where the connection ends with it."""
         method, path, _, raw = request
-        trouble = self.troubles.pop(0) if self.troubles and method != "GET" else "works"
-        if method == "GET":
+        looks = is_look(engine, method, path, raw)
+        trouble = self.troubles.pop(0) if self.troubles and not looks else "works"
+        if looks:
             data, is_over = listing(engine, path), False
         elif trouble in ("refuse", "no_answer_to_dial"):
             writer.transport.abort()

@@ -14,8 +14,8 @@ from typing import Any
 
 import oracle
 from asks import Ask
-from house import PROVIDERS, House
-from players import answer, framed, listing, whole_request, wronged
+from house import PROVIDERS, Engine, House
+from players import answer, framed, is_look, listing, whole_request, wronged
 
 EGRESS = "the egress process"
 MARK = re.compile(rb"\(ask (\d+)\)")
@@ -204,7 +204,7 @@ class Wire(asyncio.Transport):
 
     def _asked(self, method: str, path: str, head: bytes, raw: bytes) -> None:
         world = self._loop.world
-        if method == "GET":
+        if is_look(self._engine(), method, path, raw):
             self._say(self._listed(path))
             return
         body = json.loads(raw)
@@ -224,8 +224,11 @@ class Wire(asyncio.Transport):
     def _listed(self, path: str) -> bytes:
         if self._address == EGRESS:
             return framed(200, json.dumps({"status": "ok", "providers": sorted(PROVIDERS)}).encode())
+        return listing(self._engine(), path)
+
+    def _engine(self) -> Engine | None:
         engines = (house.engines.get((self._address, self._port)) for house in reversed(self._loop.world.houses))
-        return listing(next((engine for engine in engines if engine is not None), None), path)
+        return next((engine for engine in engines if engine is not None), None)
 
 
 def _asked_of_cloud(head: bytes) -> str:

@@ -24,7 +24,7 @@ from ringfence.core.catalog import Ability, Catalog, Endpoint, Model, Target
 from ringfence.core.identity import Key
 from ringfence.core.route import House, Profile
 from ringfence.egress.pool import Pool
-from ringfence.engines import llamacpp, openai_compatible, vllm
+from ringfence.engines import llamacpp, ollama, openai_compatible, vllm
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.dialects import chat, completions, embeddings
 from ringfence.gateway.http import HttpServer, Limits
@@ -37,7 +37,7 @@ from ringfence.placement.lease import Lease, Users
 from ringfence.routing.health import Health
 from ringfence.telemetry.events import Answered, Events
 
-ENGINES: dict[str, Any] = {each.ADAPTER.kind: each.ADAPTER for each in (llamacpp, openai_compatible, vllm)}
+ENGINES: dict[str, Any] = {each.ADAPTER.kind: each.ADAPTER for each in (llamacpp, ollama, openai_compatible, vllm)}
 SECRET = b"sk-test"
 MIB = 1024 * 1024
 
@@ -352,6 +352,29 @@ async def scripted(*pieces: bytes | float, then_close: bool = True) -> AsyncIter
         server.close()
 
 
+@asynccontextmanager
+async def recorded(answer: bytes) -> AsyncIterator[tuple[Endpoint, list[dict[str, Any]]]]:
+    """An engine that says the same to every request, and what it was asked."""
+    bodies: list[dict[str, Any]] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                body = json.loads(await reader.readexactly(size))
+                if b" /v1/" in head.partition(b"\r\n")[0]:  # and not to a question of the gateway's own
+                    bodies.append(body)
+                writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], Boundary.HOST), bodies
+    finally:
+        server.close()
+
+
 def event(text: str, **more: Any) -> bytes:
     return (
         b"data: "
@@ -371,7 +394,8 @@ async def until(claim: Callable[[], object], timeout_s: float = 3.0) -> None:
 
 async def _serve(told: dict[str, Any]) -> None:
     engine = Endpoint("127.0.0.1", told["engine"], Boundary.HOST) if "engine" in told else None
-    async with Gateway(engine, limits=Limits(**told.get("limits", {}))) as gateway:
+    targets = (target(window=told.get("window", 4096)),)
+    async with Gateway(engine, limits=Limits(**told.get("limits", {})), targets=targets) as gateway:
         gc.collect()
         gc.freeze()
         print(gateway.port, flush=True)

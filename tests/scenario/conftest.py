@@ -103,8 +103,8 @@ async def process(engine: FakeEngine) -> AsyncIterator[Callable[..., Any]]:
     """A factory; what it started is stopped at the end."""
     started: list[asyncio.subprocess.Process] = []
 
-    async def process(**limits: Any) -> Process:
-        told = json.dumps({"engine": engine.port, "limits": limits})
+    async def process(window: int = 4096, **limits: Any) -> Process:
+        told = json.dumps({"engine": engine.port, "window": window, "limits": limits})
         child = await asyncio.create_subprocess_exec(
             sys.executable, str(Path(__file__).with_name("composed.py")), told, stdout=asyncio.subprocess.PIPE
         )

@@ -65,11 +65,11 @@ def _widened_for(condition: str) -> tuple[str, str, str]:
 FURTHER_CHAIN = (
     (
         PIPELINE,
-        "            for target in walk(decision.chain, allowed, ",
-        "            allowed, every = Boundary.CLOUD, self.settings.catalog.models.values()\n"
+        "            for target in walk(chain_of(call, decision), decision.allowed, ",
+        "            decision.allowed, every = Boundary.CLOUD, self.settings.catalog.models.values()\n"
         "            rented = tuple(t for model in every for t in model.targets if t.provider)\n"
         "            decision.chain = type(decision.chain)('', decision.chain.targets[:1] + rented)\n"
-        "            for target in walk(decision.chain, allowed, ",
+        "            for target in walk(chain_of(call, decision), decision.allowed, ",
     ),
 )
 """When the first target fails, rented ones are tried."""

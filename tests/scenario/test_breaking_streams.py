@@ -82,7 +82,7 @@ async def test_a_stream_that_just_ends_is_not_taken_for_whole(serve: Serve) -> N
         assert (reply.text, reply.events[-1]) == ("whole", "[DONE]")
 
 
-async def test_an_error_event_in_the_middle_is_passed_on(serve: Serve) -> None:
+async def test_an_error_event_in_the_middle_becomes_ours(serve: Serve) -> None:
     middle = event("half") + b'data: {"error": {"message": "out of memory"}}\n\n'
     async with scripted(
         EVENTS + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(middle), middle)
@@ -90,7 +90,11 @@ async def test_an_error_event_in_the_middle_is_passed_on(serve: Serve) -> None:
         gateway = await serve(engine=endpoint)
         client = await gateway.client()
         reply = await client.ask(body=STREAM)
-        assert json.loads(reply.events[1])["error"]["message"] == "out of memory"
+        error = json.loads(reply.events[1])["error"]
+        assert error == {
+            "message": "The engine failed with status 500. It said: out of memory", "type": "api_error", "param": None,
+            "code": "engine_failed",
+        }  # fmt: skip
         assert gateway.answered[0].kind.outcome == "engine_error"
 
 
@@ -152,6 +156,7 @@ async def test_the_engines_name_for_the_model_never_shows(serve: Serve) -> None:
 
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["whole", "stream"])
 @pytest.mark.parametrize("behaviour", [Behaviour(Fault.HANG), Behaviour(Fault.STALL)], ids=["hang", "stall"])
+@pytest.mark.timed
 async def test_a_client_that_leaves_stops_the_engine(
     gateway: Gateway, engine: FakeEngine, behaviour: Behaviour, body: dict[str, Any]
 ) -> None:

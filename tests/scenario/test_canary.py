@@ -50,6 +50,7 @@ BODIES: dict[str, tuple[str, Any]] = {
     ),
     "user": ("/v1/chat/completions", question(user=CANARY, metadata={"a": CANARY}, stop=[CANARY])),
     "too long": ("/v1/chat/completions", question(f"{CANARY} " * 3000)),
+    "too long to shorten": ("/v1/embeddings", {"model": "auto", "input": f"{CANARY} " * 3000}),
     "wrong type": ("/v1/chat/completions", {"model": "auto", "messages": CANARY}),
     "wrong role": ("/v1/chat/completions", {"model": "auto", "messages": [{"role": CANARY, "content": CANARY}]}),
     "wrong field": ("/v1/chat/completions", question(temperature=CANARY, max_tokens=CANARY)),
@@ -98,8 +99,11 @@ def test_what_callers_say_to_an_engine_of_our_own(start_up: Any, tmp_path: Path,
     with printed.open("wb") as stderr:
         up = start_up("--model", str(tiny_model), "--set", "logging.level=debug", stderr=stderr)
         seen = {name: _send(up, path, body) for name, (path, body) in BODIES.items()}
-        assert {seen[name] for name in ("prompt", "system", "completion", "embedding", "user")} == {200}, seen
-        assert {seen[name] for name in ("broken", "wrong type", "no object", "too long", "grammar")} == {400}, seen
+        assert {seen[name] for name in ("prompt", "system", "completion", "embedding", "user", "too long")} == {200}, (
+            seen
+        )
+        refused = ("broken", "wrong type", "no object", "too long to shorten", "grammar")
+        assert {seen[name] for name in refused} == {400}, seen
         assert {seen[name] for name in ("path", "model")} == {404}, seen
         assert seen["explain"] == 200, seen
         # llama.cpp calls these two a fault of its own, so they are passed on as one

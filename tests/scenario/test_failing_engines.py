@@ -121,6 +121,7 @@ async def test_nothing_listens(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "behaviour", [Behaviour(Fault.HANG), Behaviour(Fault.SLOW_HEAD, between_s=0.1)], ids=["hang", "slow"]
 )
+@pytest.mark.timed
 async def test_an_engine_that_says_nothing_is_given_up(
     serve: Serve, engine: FakeEngine, behaviour: Behaviour, body: dict[str, Any]
 ) -> None:

@@ -375,6 +375,7 @@ async def test_trailers_change_nothing(gateway: Gateway) -> None:
 # -- time -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 async def test_a_slow_head_and_a_slow_body_end_in_a_408(serve: Serve) -> None:
     gateway = await serve(limits=SHORT)
     dripping = [await gateway.client() for _ in range(3)]

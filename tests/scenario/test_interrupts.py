@@ -52,6 +52,7 @@ def test_while_the_command_line_loads(tmp_path: Path, tiny_model: Path, module: 
         assert terminal.text == ""
 
 
+@pytest.mark.timed
 def test_while_the_gateway_loads(tmp_path: Path, tiny_model: Path) -> None:
     with _up(tmp_path, tiny_model, "ringfence.runtime.claim", "os.getppid()") as terminal:
         pid = until(lambda: int((tmp_path / "interrupted").read_text()), 20, "the moment")

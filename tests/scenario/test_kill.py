@@ -95,6 +95,7 @@ def test_an_engine_killed_before_the_first_byte(two_models, stream: bool) -> Non
         assert reply.json["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.timed
 def test_an_engine_that_always_dies_is_given_up_and_told(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     killed: set[int] = set()
@@ -131,6 +132,7 @@ def test_a_killed_gateway_takes_its_engines_along_and_comes_back(start_up, tiny_
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_ctrl_c_just_after_the_gateway_died(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     gateway = gateway_pid(up)
@@ -180,6 +182,7 @@ def test_a_killed_parent_takes_everything_along(start_up, tiny_model: Path, load
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_an_engine_that_hangs_is_noticed_and_replaced(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model), *SHORT)
     engine = engine_pid(up)

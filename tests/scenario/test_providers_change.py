@@ -186,6 +186,7 @@ def test_a_killed_egress_process_comes_back_with_the_changed_providers(
 
 
 @pytest.mark.parametrize("misdeed", [Misdeed.HANG, Misdeed.NONE])
+@pytest.mark.timed
 def test_ctrl_c_ends_within_3_s_while_calls_to_clouds_run(
     written: Written, rented: dict[str, HeardCloud], certificate: Certificate, misdeed: Misdeed
 ) -> None:
@@ -209,6 +210,7 @@ def test_ctrl_c_ends_within_3_s_while_calls_to_clouds_run(
         assert [call.ended is not None for call in calls(house.journal)] == [True] * 4
 
 
+@pytest.mark.timed
 def test_ctrl_c_ends_within_3_s_although_egress_hangs(
     written: Written, rented: dict[str, HeardCloud], certificate: Certificate
 ) -> None:

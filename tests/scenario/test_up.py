@@ -89,12 +89,14 @@ def test_a_broken_model_does_not_take_the_others_along(tmp_path: Path, tiny_mode
     (tmp_path / "broken.gguf").write_bytes(tiny_model.read_bytes()[:60_000])
     (tmp_path / "text.gguf").write_text("this is no model")
     (tmp_path / "ringfence.yaml").write_text(
-        f"models:\n  good: {{source: {tiny_model}}}\n  broken: {{source: broken.gguf}}\n  text: {{source: text.gguf}}\n"
+        f"models:\n  good: {{source: {tiny_model}, tokenizer: nowhere.json}}\n"
+        "  broken: {source: broken.gguf}\n  text: {source: text.gguf}\n"
     )
     with Terminal(tmp_path, "up", "--port", "0", *NO_LOOKING) as terminal:
         text = " ".join(terminal.until("Ctrl-C ends everything").split())
         assert "! broken cannot be served:" in text
         assert "! text cannot be served:" in text
+        assert "! models.good.tokenizer: cannot read nowhere.json" in text
         address, key = text.partition("Address ")[2].split()[0], text.partition("API key ")[2].split()[0]
         root = address.removesuffix("/v1")
         assert ask(root, "POST", "/v1/chat/completions", question(model="good"), key).status == 200
@@ -117,6 +119,7 @@ def _end(up, number: int = signal.SIGINT) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timed
 def test_ctrl_c_at_rest(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     assert _end(up) < CTRL_C_S
@@ -124,6 +127,7 @@ def test_ctrl_c_at_rest(start_up, tiny_model: Path) -> None:
     assert not (up.folder / "run.json").exists()
 
 
+@pytest.mark.timed
 def test_ctrl_c_in_the_middle_of_a_stream_of_an_engine_that_hangs(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     engine = engine_pid(up)
@@ -135,6 +139,7 @@ def test_ctrl_c_in_the_middle_of_a_stream_of_an_engine_that_hangs(start_up, tiny
         assert errors or not stream.saw_done
 
 
+@pytest.mark.timed
 def test_ctrl_c_while_a_model_loads(start_up, tmp_path: Path, tiny_model: Path) -> None:
     words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
     with Terminal(tmp_path, *words) as terminal:
@@ -156,6 +161,7 @@ def _engines(parent: int) -> list[int]:
     return [pid for pid in children(parent) if b"llamacpp_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@pytest.mark.timed
 def test_ctrl_c_while_an_engine_is_about_to_start(tmp_path: Path, tiny_model: Path) -> None:
     """The copy of the gateway that is to become the engine holds the gateway's pipes."""
     words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
@@ -172,6 +178,7 @@ def test_ctrl_c_while_an_engine_is_about_to_start(tmp_path: Path, tiny_model: Pa
 @pytest.mark.parametrize(
     "after_s", [0.2, 0.6, *(pytest.param(after_s, marks=pytest.mark.slow) for after_s in (0.1, 0.4, 0.8, 1.0))]
 )
+@pytest.mark.timed
 def test_ctrl_c_while_it_starts(tmp_path: Path, tiny_model: Path, after_s: float) -> None:
     words = ("up", "--port", "0", "--model", str(tiny_model), *NO_LOOKING)
     with Terminal(tmp_path, *words) as terminal:
@@ -213,6 +220,7 @@ def _refuses(up) -> bool:
 # -- once more --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 def test_a_second_start_is_quick_and_has_the_same_key(start_up, tiny_model: Path) -> None:
     first = start_up("--model", str(tiny_model))
     first.stop()

@@ -26,8 +26,8 @@ def examine(config: Path | None) -> list[Finding]:
     """All findings; `state` is ok, note, missing or wrong."""
     found = [_python(), _engine(), _cpu(), _demo(), _configuration(config)]
     folder = folder_of(config)
-    found += [_folder(folder), _disk(folder), *_running(config, folder), *_clouds(config), *_dead_keys(config, folder)]
-    return found
+    found += [_folder(folder), _disk(folder), *_tokenizers(config), *_running(config, folder), *_clouds(config)]
+    return [*found, *_dead_keys(config, folder)]
 
 
 def _finding(state: str, what: str, mend: str = "") -> Finding:
@@ -114,9 +114,44 @@ def _running(config: Path | None, folder: Path) -> list[Finding]:
     except (NotRunning, Refused):
         return [_port(config)]
     found = [_instances(status, folder), _wall(status["isolation"][0])]
+    found += [_gap(row) for row in status.get("count_gaps", ()) if row["by"] != "ratio"]
     if status["parking"]["problem"]:
         found.append(_finding("wrong", f"What is parked: {status['parking']['problem']}", "See docs/parking.md."))
     return found
+
+
+def _gap(row: dict[str, Any]) -> Finding:
+    """Where an engine reads another number of tokens than was counted."""
+    if row["side"] == "below":
+        return _finding(
+            "note", f"{row['target']} read fewer prompt tokens than it counted, {row['times']} times",
+            "It may have cut what was sent: look whether its window is what `ringfence models` says.",
+        )  # fmt: skip
+    mend = {
+        "tokenizer": "Is the file under `tokenizer` that of this model?",
+        "bound": "Images of a family that is not known? Set `image_tokens` of the model.",
+    }.get(row["by"], "The engine counts otherwise than it reads; a newer version may mend it.")
+    return _finding("note", f"{row['target']} read more prompt tokens than were counted, {row['times']} times", mend)
+
+
+def _tokenizers(config: Path | None) -> list[Finding]:
+    """Whether the tokenizers that models name can be had."""
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+    from ringfence.config.problems import ConfigError
+
+    try:
+        loaded = load(find(config, Path.cwd()), check_secrets=False)
+    except ConfigError:
+        return []  # what is wrong with it stands above
+    if not any(model.tokenizer for model in loaded.models.values()):
+        return []
+    from ringfence.runtime.tokenizers import load_all
+
+    counts, problems = load_all(loaded)
+    found = [_finding("ok", f"The tokenizer {path} can be used") for path in counts]
+    mend = "Until then, where its engine does not count, a prompt may be taken for 3 to 4 times as long as it is."
+    return found + [_finding("wrong", problem, mend) for problem in problems]
 
 
 def _wall(row: dict[str, Any]) -> Finding:

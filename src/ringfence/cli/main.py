@@ -160,8 +160,11 @@ def chat(
 
 @app.command()
 def explain(
-    model: Annotated[str, typer.Argument(help="The name a caller would use.")] = "auto",
+    model: Annotated[str, typer.Argument(help="The name a caller would use; auto, or what --body names.")] = "",
     prompt: Annotated[str, typer.Option("--prompt", help="A prompt, to see what it does to the decision.")] = "",
+    body: Annotated[
+        str | None, typer.Option("--body", help="A whole request: a file of JSON; - reads standard input.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Output tokens asked for.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="As the caller with this API key.")] = None,
     profile: Annotated[
@@ -175,16 +178,37 @@ def explain(
 ) -> None:
     """Which target would serve a request, and why. Nothing is sent."""
     from ringfence.cli.client import connect
-    from ringfence.cli.show import explain_page
+    from ringfence.cli.explaining import explain_page, request_from
 
-    body: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+    if body is not None and prompt:
+        raise typer.BadParameter("--body is the whole request: give one of --prompt and --body.")
+    request: dict[str, Any] = (
+        request_from(body) if body is not None else {"messages": [{"role": "user", "content": prompt}]}
+    )
     if max_tokens is not None:
-        body["max_tokens"] = max_tokens
+        request["max_tokens"] = max_tokens
     if tool:
-        body["tools"] = [{"type": "function", "function": {"name": name}} for name in tool]
-    question: dict[str, Any] = {"model": model, "body": body, "labels": label or []}
+        request["tools"] = [{"type": "function", "function": {"name": name}} for name in tool]
+    model = model or str(request.get("model") or "auto")
+    question: dict[str, Any] = {"model": model, "body": request, "labels": label or []}
     question |= {name: given for name, given in (("key", key), ("profile", profile), ("agent", agent)) if given}
     told(asked(connect(config), "POST", "/explain", question), as_json, explain_page)
+
+
+@app.command()
+def compress(
+    file: Annotated[str, typer.Argument(help="A text file; - reads standard input.")],
+    tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, help="At most so many are kept.")],
+    query: Annotated[str, typer.Option("--query", "-q", help="What the text is needed for.")] = "",
+    exact: Annotated[
+        bool, typer.Option("--bytes", help="Count every byte as a token: fits whatever the model.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What would be kept of a text that is too long: kept lines plain, the others dim. Nothing is sent."""
+    from ringfence.cli.compress import run
+
+    run(file, tokens, query, exact=exact, as_json=as_json)
 
 
 @app.command()

@@ -75,7 +75,7 @@ def models_page(found: dict[str, Any]) -> RenderableType:
         targets = model["targets"]
         rows.add_row(
             model["name"], ", ".join(model["aliases"]) or "-", ", ".join(model["abilities"]) or "-",
-            ", ".join(sorted({_server(target) for target in targets})) or "[red]none[/]",
+            ", ".join(sorted({server(target) for target in targets})) or "[red]none[/]",
             f"{model['window']:,}" if model["window"] else "?",
             ", ".join(sorted({target["boundary"] for target in targets})),
         )  # fmt: skip
@@ -102,27 +102,6 @@ def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
             f"{key['requests']:,}", f"{tokens:,}",
         )  # fmt: skip
     return rows
-
-
-def explain_page(found: dict[str, Any]) -> RenderableType:
-    lines = [
-        f"[bold]{found['model']}[/]: {found['reason']}",
-        f"Rule      {found['rule']}",
-        f"Boundary  text may travel as far as {found['allowed']} (profile '{found['profile']}'"
-        + (f", agent '{found['agent']}')" if found["agent"] else ")"),
-    ]
-    for place, target in enumerate(found["chain"], 1):
-        mark = "[green]ready[/]" if target["usable"] else "[yellow]not ready[/]"
-        note = f"  [dim]last failure: {target['note']}[/]" if target["note"] else ""
-        lines.append(f"Target {place}  {target['target']} on {_server(target)} at {target['boundary']}, {mark}{note}")
-    lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
-    lines.append(f"Else      {found['ending']}")
-    window = found["window"]
-    lines.append(
-        f"Window    {window['window'] or 'unknown'} tokens; output at most "
-        f"{window['max_tokens'] or 'what the engine allows'} ({window['state']})"
-    )
-    return Text.from_markup("\n".join(lines))
 
 
 def profiles_page(found: dict[str, Any]) -> RenderableType:
@@ -179,7 +158,7 @@ def follow(read: Callable[[], dict[str, Any]], *, as_json: bool) -> None:
         return
 
 
-def _server(target: dict[str, Any]) -> str:
+def server(target: dict[str, Any]) -> str:
     """Who computes: the kind of the engine, or the provider and its host."""
     return f"{target['provider']} ({target['host']})" if target["provider"] else target["engine"]
 

@@ -49,7 +49,7 @@ from ringfence.config.values import (
     split_url,
 )
 from ringfence.core.boundary import Boundary, Network
-from ringfence.core.route import Ending, Exact, Profile, Tier
+from ringfence.core.route import Ending, Exact, Overlong, Profile, Tier
 
 Reload = Literal["hot", "drain", "restart"]
 
@@ -173,6 +173,9 @@ class ProfileSettings(Section):
         "error", "hot", "When no target is left: error, or park (the request waits rather than go further)."
     )
     exact: ExactSettings | None = setting(None, "hot", "The only model and configuration that will do; else an error.")
+    overlong: Literal["shrink", "refuse", "route"] = setting(
+        "shrink", "hot", "A prompt longer than the window: shrink it, refuse it, or route it to a larger window first."
+    )
     delegates: tuple[Text, ...] = setting((), "hot", "T4 only: profiles under which its keys may make calls.")
 
     @model_validator(mode="after")
@@ -202,7 +205,7 @@ class ProfileSettings(Section):
             name, self.reaches, self.trust, self.chain, Ending(self.ending),
             Exact(exact.model, exact.digest or "", exact.quantisation or "", exact.device or "", exact.window)
             if exact is not None else None,
-            self.delegates,
+            self.delegates, overlong=Overlong(self.overlong),
         )  # fmt: skip
 
 
@@ -255,11 +258,11 @@ class ModelSettings(Section):
     window: Whole | None = setting(
         None, "drain", "Tokens of one request, in and out together; null: what the engine or the weights say.", ge=256
     )
+    tokenizer: Text | None = setting(None, "hot", "Its tokenizer.json, to count with; needs the extra tokenizers.")
+    image_tokens: Whole | None = setting(None, "hot", "Tokens of an image at most; null: by its family's rule.", ge=1)
     parallel: Whole = setting(4, "drain", "Requests worked on at a time.", ge=1, le=4096)
     embeddings: Flag | None = setting(None, "drain", "Whether it makes embeddings; null: found out.")
-    threads: Whole | None = setting(
-        None, "drain", "Threads for computing, with source only; null: one per core.", ge=1, le=4096
-    )
+    threads: Whole | None = setting(None, "drain", "Threads, with source only; null: one per core.", ge=1, le=4096)
     aliases: tuple[ModelName, ...] = setting((), "hot", "Other names that callers may use.")
 
     @model_validator(mode="after")

@@ -77,6 +77,16 @@ class Target:
     """Kind of device it computes on: 'gpu' or 'cpu', where it is known."""
     provider: str = ""
     """The rented cloud that it lies at; empty for engines."""
+    family: str = ""
+    """What its engine tells of the weights besides the name, as an Offer has it."""
+    image_tokens: int = 0
+    """Tokens that an image takes at most, where the configuration says; 0: by the rule of its family."""
+    tokenizer: str = ""
+    """The file of its tokenizer, where one is configured."""
+    may_cut: bool = False
+    """This version of its engine may cut a prompt without a word."""
+    shares_window: bool = False
+    """Its window is for all that it works on together, not for each; where that is not known, its failures tell."""
     reach: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

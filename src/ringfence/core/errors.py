@@ -2,7 +2,7 @@
 
     Failure
     ├── BadRequest            400  the body or a parameter is wrong
-    │   └── ContextOverflow   400  the prompt does not fit the window
+    │   └── ContextLengthExceeded  the prompt does not fit the window
     ├── NotAuthenticated      401  no key, or not a valid one
     ├── BoundaryRefused       403  the text may not travel that far
     ├── Forbidden             403  not allowed for other reasons (host name, console session)
@@ -16,6 +16,7 @@
     ├── EngineRefused         4xx  the engine answered with an error of its own
     ├── EngineFailed          502  the engine broke, after every retry
     ├── Overloaded            503  a queue or a buffer is full
+    │   └── Crowded           503  the requests under way do not fit the engine's context together
     ├── TargetUnavailable     503  no target can serve this now
     │   └── NothingNow        503  the same, and its profile rather waits than goes further
     └── EngineTimedOut        504  the engine did not answer in time
@@ -36,6 +37,8 @@ class Failure(Exception):
     type: ClassVar[str] = "api_error"
     code: str | None = "internal_error"
     should_retry: ClassVar[bool | None] = None
+    to_anthropic: str | None = None
+    """The message for a client of Anthropic, where that API has words of its own which clients look for."""
 
     def __init__(
         self,
@@ -65,8 +68,68 @@ class BadRequest(Failure):
     code = "invalid_request"
 
 
-class ContextOverflow(BadRequest):
+class ContextLengthExceeded(BadRequest):
+    """The prompt does not fit the window, in the words that OpenAI and Anthropic use and clients look for.
+
+    In tokens; None where a number is not known. `output` is what was asked for beside them, where the prompt alone
+    would fit. `is_floor`: there are at least so many, which is said: who takes it for the size shortens the prompt by
+    one token at a time. `said` is what an engine says, for where the numbers are missing. `told_window` is set where
+    the engine itself named its window in a way that no caller can feign: it may be learned.
+    """
+
     code = "context_length_exceeded"
+
+    def __init__(
+        self,
+        window: int | None,
+        tokens: int | None,
+        *,
+        output: int = 0,
+        is_floor: bool = False,
+        param: str = "messages",
+        said: str = "",
+        told_window: int | None = None,
+    ) -> None:
+        self.window, self.tokens, self.is_floor, self.told_window = window, tokens, is_floor, told_window
+        self.said = said
+        part = param.partition("[")[0]
+        beside = window is not None and tokens is not None and tokens <= window and output > 0
+        message = f"This model's maximum context length is {window} tokens. However, "
+        if window is None:
+            message = f"This model's maximum context length is exceeded. {said}".strip()
+            to_anthropic = f"prompt is too long. {message}"
+        elif tokens is None:
+            message += f"your request asks for more. Please reduce the length of the {part}."
+            to_anthropic = f"prompt is too long: more than {window} tokens"
+        elif beside:
+            message += (
+                f"you requested {tokens + output} tokens ({tokens} in the {part}, {output} in the completion). Please "
+                f"reduce the length of the {part} or completion."
+            )
+            to_anthropic = (
+                f"input length and `max_tokens` exceed context limit: {tokens} + {output} > {window}, decrease input "
+                "length or `max_tokens` and try again"
+            )
+        else:
+            floor = "at least " if is_floor else ""
+            message += f"your {part} resulted in {floor}{tokens} tokens. Please reduce the length of the {part}."
+            to_anthropic = (
+                f"prompt is too long: more than {window} tokens"
+                if is_floor
+                else f"prompt is too long: {tokens} tokens > {window} maximum"
+            )
+        # The code as well: OpenAI's library shows the message alone, and LangChain looks for the code in what it shows.
+        super().__init__(f"{message} ({self.code})", param=param)
+        self.to_anthropic = to_anthropic
+
+    def of(self, param: str, window: int | None) -> ContextLengthExceeded:
+        """The same of another parameter, with the window that is known where the engine names none."""
+        if self.tokens is not None and window is not None and self.tokens <= window:
+            window = None
+        return ContextLengthExceeded(
+            self.window or window, self.tokens, is_floor=self.is_floor, param=param, said=self.said,
+            told_window=self.told_window,
+        )  # fmt: skip
 
 
 class NotAuthenticated(Failure):
@@ -149,6 +212,10 @@ class Overloaded(Failure):
     code = "overloaded"
 
 
+class Crowded(Overloaded):
+    """Each of the requests under way fits the engine's context, and all of them together do not."""
+
+
 class TargetUnavailable(Failure):
     status = 503
     code = "target_unavailable"
@@ -169,7 +236,8 @@ class EngineTimedOut(Failure):
 class TargetFailed(Exception):
     """One target could not answer and nothing has been sent to the caller yet: the next may try.
 
-    `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading; it is a metric label.
+    `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading, crowded; it is a metric
+    label.
     `failure` is what the caller is told when no other target answers.
     """
 

@@ -6,13 +6,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ringfence.core.catalog import Ability, Endpoint
 from ringfence.core.errors import Failure
 
-Fetch = Callable[[str], Awaitable["Fetched"]]
-"""Asks the engine under examination for one path (GET, JSON); bounded in time and size; never another host."""
+
+class Fetch(Protocol):
+    """Asks the engine under examination for one path; bounded in time and size; never another host."""
+
+    def __call__(self, path: str, *, about: dict[str, str] | None = None) -> Awaitable[Fetched]:
+        """GET, or POST of `about` where an engine wants to be told by a body which model is meant. JSON both ways."""
+        ...
+
+
+class Ask(Protocol):
+    """Asks the engine of a call about its text: the same engine, under the same permit as the call itself."""
+
+    def __call__(self, path: str, body: dict[str, Any]) -> Awaitable[Fetched]:
+        """POST of `body`, JSON both ways; bounded in time and size."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +50,63 @@ class Offer:
     quantisation: str = ""
     device: str = ""
     """As of a Target; empty where the engine does not tell."""
+    shares_window: bool = False
+    """As of a Target; False where that is not known."""
+    family: str = ""
+    """What the engine tells of the weights, whatever name it serves them by: their architecture or where they are from.
+    """
+    may_cut: bool = False
+    """As `Engine.may_cut`, of a version that differs from its kind."""
+
+
+class Translation(Protocol):
+    """The stream of one answer on its way from another dialect's events to OpenAI's chunks. Holds one unfinished
+    event."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the stream broke. The event that says so has been handed out, and nothing follows it."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events for the caller, possibly none; `data` may be cut anywhere. Never raises."""
+        ...
+
+    def end(self) -> bytes:
+        """Whoever answers has closed the stream: an error event when the answer is not whole, else nothing."""
+        ...
+
+
+class Translator(Protocol):
+    """Reads the answers of a dialect that is not OpenAI's: of a provider, or of one route of an engine."""
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A whole answer as OpenAI's. Failure when it is an error after all, EngineFailed when it cannot be read."""
+        ...
+
+    def stream(self, include_usage: bool) -> Translation:
+        """A fresh translation; `include_usage` asks for the chunk with the usage before the end."""
+        ...
+
+
+class Wire(Translator, Protocol):
+    """One route of an engine that is not asked in OpenAI's dialect. Holds no state."""
+
+    @property
+    def path(self) -> str:
+        """Where a request goes, instead of OpenAI's route."""
+        ...
+
+    def request(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Our body as the engine's; `body` is left as it is. BadRequest, naming the field, for what it cannot carry."""
+        ...
 
 
 class Engine(Protocol):
     """One inference server software. Adapters hold no state; each is a file in `engines/` with an `ADAPTER`."""
+
+    wires: ClassVar[Mapping[Ability, Wire]]
+    """By ability: the routes of its own by which it is asked. Empty for an engine that takes what callers send."""
 
     @property
     def kind(self) -> str:
@@ -67,8 +133,28 @@ class Engine(Protocol):
         """Body fields that would make this engine reach elsewhere or touch its files; refused by name."""
         ...
 
+    @property
+    def may_cut(self) -> bool:
+        """True where it may cut a prompt that is too long, without a word; False where it refuses it."""
+        ...
+
+    @property
+    def alive_path(self) -> str:
+        """What is asked every few seconds: whether it still answers, and as before."""
+        ...
+
+    def mark(self, body: Any) -> Any:
+        """What that answer tells of models and windows. Where it is another than before, the engine is examined
+        anew."""
+        ...
+
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
         """The models of the engine that answers, or None when it is not one of this kind."""
+        ...
+
+    async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
+        """Tokens of the prompt in `body`, which is as it would be sent, in the engine's own words: the template and the
+        tools included. Of several prompts, the longest. None where this engine cannot tell, or does not."""
         ...
 
     def failure(self, status: int, body: Any) -> Failure:
@@ -91,24 +177,7 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
-class Translation(Protocol):
-    """The stream of one answer on its way from a provider's events to OpenAI's chunks. Holds one unfinished event."""
-
-    @property
-    def failure(self) -> Failure | None:
-        """Why the stream broke. The event that says so has been handed out, and nothing follows it."""
-        ...
-
-    def feed(self, data: bytes) -> bytes:
-        """Whole events for the caller, possibly none; `data` may be cut anywhere. Never raises."""
-        ...
-
-    def end(self) -> bytes:
-        """The provider has closed the stream: an error event when the answer is not whole, else nothing."""
-        ...
-
-
-class Provider(Protocol):
+class Provider(Translator, Protocol):
     """One dialect of rented clouds. Adapters hold no state; each is a file in `providers/` with an `ADAPTER`.
 
     `url` is the configured address of the provider, with or without a version in its path.
@@ -143,18 +212,11 @@ class Provider(Protocol):
         """
         ...
 
-    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A whole answer as OpenAI's. Failure when it is an error after all, EngineFailed when it cannot be read."""
-        ...
-
-    def stream(self, include_usage: bool) -> Translation:
-        """A fresh translation; `include_usage` asks for the chunk with the usage before the end."""
-        ...
-
     def failure(self, status: int, body: Any, retry_after_s: float | None = None) -> Failure:
         """An error answer as one of ours. `body` is parsed JSON, or None. It never shows a key."""
         ...
 
 
+NO_WIRES: Mapping[Ability, Wire] = {}
 Emit = Callable[[object], None]
 Headers = Mapping[str, str]

@@ -28,6 +28,15 @@ class Tier(StrEnum):
         return f"{self.value} {self.name.lower().replace('_', '-')}"
 
 
+class Overlong(StrEnum):
+    """What is done with a prompt that is longer than the window."""
+
+    SHRINK = "shrink"
+    REFUSE = "refuse"
+    ROUTE = "route"
+    """Targets with a large window are tried first; what is too long for all of them is shrunk."""
+
+
 class Ending(StrEnum):
     """What a chain does when no target answered."""
 
@@ -86,6 +95,7 @@ class Decision:
     profile: str = ""
     told: str = ""
     """The rule, and what narrowed it, as the caller is told."""
+    overlong: Overlong = Overlong.SHRINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,7 @@ class Profile:
     """T4 only: the profiles under which it may make calls."""
     held_by: str = ""
     """The profile that keeps this one from reaching as far as it would by itself; empty when none does."""
+    overlong: Overlong = Overlong.SHRINK
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,24 +340,42 @@ class Pool:
 
     # -- control requests ---------------------------------------------------------------------------------------
 
-    async def fetch(self, endpoint: Endpoint, path: str, timeout_s: float = 2.0) -> Fetched:
-        """GET one JSON document of an engine, for probing. Carries no text of any call, so it needs no permit."""
+    async def fetch(
+        self, endpoint: Endpoint, path: str, timeout_s: float = 2.0, *, about: dict[str, str] | None = None
+    ) -> Fetched:
+        """One JSON document of an engine, for probing: GET, or POST of `about`, which names a model. Carries no text of
+        any call, so it needs no permit."""
+        permit = Permit("probe", endpoint.boundary, endpoint.boundary)
+        data = orjson.dumps(about) if about is not None else b""
+        try:
+            return await self._exchange(endpoint, permit, "POST" if data else "GET", path, data, timeout_s)
+        except BoundaryRefused:  # what lies too far is not even looked at
+            return Fetched(0)
+
+    async def ask(self, endpoint: Endpoint, permit: Permit, path: str, body: Any, timeout_s: float) -> Fetched:
+        """POST of what holds text of a call, for a question about that text. Under the permit of the call, and no
+        other: BoundaryRefused where that does not cover the address."""
+        return await self._exchange(endpoint, permit, "POST", path, orjson.dumps(body), timeout_s)
+
+    async def _exchange(
+        self, endpoint: Endpoint, permit: Permit, method: str, path: str, data: bytes, timeout_s: float
+    ) -> Fetched:
         gathering = _Gathering()
+        length = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(data) if method == "POST" else b""
         try:
             async with asyncio.timeout(timeout_s):
                 line = await self.dial(endpoint)
                 try:
                     if line.transport.is_closing():  # it died as soon as it was made: nobody would tell us
                         return Fetched(0)
-                    start = f"GET {endpoint.prefix}{path} HTTP/1.1\r\n".encode("ascii")
-                    head = start + endpoint.head + b"accept: application/json\r\nconnection: close\r\n\r\n"
-                    permit = Permit("probe", endpoint.boundary, endpoint.boundary)
+                    start = f"{method} {endpoint.prefix}{path} HTTP/1.1\r\n".encode("ascii")
+                    head = start + endpoint.head + length + b"accept: application/json\r\nconnection: close\r\n\r\n"
                     gathering.line = line
-                    line.ask(gathering, permit, head, b"", timeout_s, timeout_s, keep=False)
+                    line.ask(gathering, permit, head, data, timeout_s, timeout_s, keep=False)
                     await gathering.done
                 finally:
                     line.cancel()
-        except (OSError, TimeoutError, BoundaryRefused):  # what lies too far is not even looked at
+        except (OSError, TimeoutError):
             return Fetched(0)
         return gathering.result()
 

@@ -17,13 +17,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ringfence.core.boundary import Boundary, boundary_of
 from ringfence.core.catalog import Ability
-from ringfence.core.errors import Failure
-from ringfence.core.ports import Fetch, Offer
+from ringfence.core.errors import Crowded, Failure
+from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
 
 # A llama.cpp server does not tell whether embeddings are switched on; where they are not, it says so when asked.
@@ -31,13 +33,24 @@ NOT_TOLD = frozenset(Ability)
 
 OVERFLOWS = (
     re.compile(r"request \((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<window>\d+) tokens\)"),
-    re.compile(r"input \((?P<tokens>\d+) tokens\) is too large to process.*current batch size: (?P<window>\d+)", re.S),
+    re.compile(r"input \((?P<tokens>\d+) tokens\) is too large to process.*current batch size: (?P<limit>\d+)", re.S),
     re.compile(r"input \((?P<tokens>\d+) tokens\) is larger than the max context size \((?P<window>\d+) tokens\)"),
+    re.compile(r"the request exceeds the available context size"),
 )
+
+CROWDED = "Context size has been exceeded"
+"""Each request fits, and all of them together do not: slots that share one context (`--kv-unified`, as it is where
+`-np` is not given) each tell the whole of it as theirs. Nothing that a server says distinguishes the two; on this
+machine it is seen in how it was started (`shares_context`), elsewhere when this comes for the first time."""
+NO_SUCH_ROUTE = (404, 405, 501)
 
 RPC_ARGUMENT = "--rpc"
 RPC_VARIABLE = "LLAMA_ARG_RPC"
 RPC_PRESET = re.compile(r"^[ \t]*(?:-{0,2}rpc|LLAMA_ARG_RPC)[ \t]*=(.*)$", re.M | re.I)
+
+MODEL_ARGUMENTS = frozenset(("-m", "--model", "-mu", "--model-url", "-hf", "-hfr", "--hf-repo"))
+MODEL_VARIABLES = frozenset(("LLAMA_ARG_MODEL", "LLAMA_ARG_MODEL_URL", "LLAMA_ARG_HF_REPO"))
+SHARED_ARGUMENTS, SEPARATE_ARGUMENTS = frozenset(("-kvu", "--kv-unified")), frozenset(("-no-kvu", "--no-kv-unified"))
 
 # It answers 500 to these, but they are the caller's to mend: trying again or elsewhere would not help.
 OF_THE_CALLER = re.compile(
@@ -54,6 +67,15 @@ class LlamaCpp:
     # It drops the request that follows a stream on the same connection in some cases.
     keeps_alive_after_stream: bool = False
     forbidden_fields: frozenset[str] = dialect.REACHES_ELSEWHERE | {"filename", "id_slot", "slot_id"}
+    wires: ClassVar[Mapping[Ability, Wire]] = NO_WIRES
+    may_cut: bool = False
+    alive_path: str = "/props"
+
+    def mark(self, body: Any) -> Any:
+        """The window of a slot, how many there are, and of which model."""
+        if not isinstance(body, dict):
+            return None
+        return _window(body), *(body.get(name) for name in ("total_slots", "model_path", "model_alias", "role"))
 
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
         """/props tells the kind and the window of one request; a router has no window of its own, its models do."""
@@ -91,10 +113,35 @@ class LlamaCpp:
         slots = dialect.positive(props.get("total_slots"))
         return Offer(name, _window(props), slots, NOT_TOLD, reaches_cloud=is_away)
 
+    async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
+        """By its own route for that; servers without it write out the template and count that."""
+        if ability is not Ability.CHAT:
+            prompts = body.get("input" if ability is Ability.EMBEDDINGS else "prompt")
+            return await dialect.longest(prompts, partial(_tokens, ask, body.get("model")))
+        if dialect.without_media(body)[1]:
+            return None
+        told = await ask("/v1/chat/completions/input_tokens", body)
+        if told.status not in NO_SUCH_ROUTE:
+            return dialect.counted(told, "input_tokens")
+        written = (await ask("/apply-template", body)).body
+        prompt = written.get("prompt") if isinstance(written, dict) else None
+        return await _tokens(ask, body.get("model"), prompt) if isinstance(prompt, str) else None
+
     def failure(self, status: int, body: Any) -> Failure:
-        if status == 500 and OF_THE_CALLER.match(dialect.read_error(body).message):
+        said = dialect.read_error(body).message if status == 500 else ""
+        if OF_THE_CALLER.match(said):
             status = 400
+        elif said.startswith(CROWDED):
+            return Crowded("The requests under way have filled the context that they share.", retry_after_s=1.0)
         return dialect.failure(status, body, OVERFLOWS)
+
+
+async def _tokens(ask: Ask, model: Any, text: str) -> int | None:
+    """With what a model puts before a text, and with special tokens where the text has their names: as it is served."""
+    asked = {"model": model, "content": text, "add_special": True, "parse_special": True}
+    told = await ask("/tokenize", asked)
+    tokens = told.body.get("tokens") if told.status == 200 and isinstance(told.body, dict) else None
+    return len(tokens) if isinstance(tokens, list) else None
 
 
 def _window(props: dict[str, Any]) -> int | None:
@@ -122,6 +169,24 @@ def started_with_peers(arguments: Sequence[str], environment: Mapping[str, str])
     told = environment.get(RPC_VARIABLE)
     peers = rpc_peers({"args": list(arguments)}) + (tuple(told.split(",")) if told else ())
     return any(not _is_here(peer.strip()) for peer in peers)
+
+
+def shares_context(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """True for a llama-server whose slots share one context: it was told to, or not told how many slots."""
+    if not arguments or "llama" not in arguments[0].rpartition("/")[2]:
+        return False
+    if not MODEL_ARGUMENTS.intersection(arguments) and MODEL_VARIABLES.isdisjoint(environment):
+        return False  # a router: its models are processes of their own
+    for argument in reversed(arguments):
+        if argument in SHARED_ARGUMENTS or argument in SEPARATE_ARGUMENTS:
+            return argument in SHARED_ARGUMENTS
+    if (told := environment.get("LLAMA_ARG_KV_UNIFIED")) is not None:
+        return told.lower() in ("1", "true", "on", "enabled")
+    slots = environment.get("LLAMA_ARG_N_PARALLEL", "-1")
+    for argument, value in pairwise(arguments):
+        if argument in ("-np", "--parallel"):
+            slots = value
+    return slots.startswith("-")
 
 
 def _is_here(peer: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
-from ringfence.core.ports import Fetch, Offer
+from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
 
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
@@ -32,6 +33,15 @@ class LmStudio:
     keeps_alive_after_stream: bool = True
     # `integrations` switches on tools of the program, some of which reach the network; `ttl` unloads models.
     forbidden_fields: frozenset[str] = dialect.REACHES_ELSEWHERE | {"integrations", "ttl"}
+    wires: ClassVar[Mapping[Ability, Wire]] = NO_WIRES
+
+    may_cut: bool = True
+    alive_path: str = "/api/v0/models"
+
+    def mark(self, body: Any) -> Any:
+        """It loads and unloads models as they are asked for."""
+        fields = ("id", "state", "loaded_context_length")
+        return [tuple(entry.get(field) for field in fields) for entry in dialect.entries(body) or ()]
 
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
         """`max_context_length` is what a model could have; only a loaded one has a window."""
@@ -49,6 +59,10 @@ class LmStudio:
             if (name := dialect.name_of(entry)) and (kind := str(entry.get("type"))) in ABILITIES
             for is_loaded in (entry.get("state") == "loaded",)
         ]
+
+    async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
+        """It has no route for it."""
+        return None
 
     def failure(self, status: int, body: Any) -> Failure:
         return dialect.failure(status, body, OVERFLOWS)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
-from ringfence.core.ports import Fetch, Offer
+from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
+from ringfence.engines import vllm
 
 NOT_TOLD = frozenset(Ability)
 WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length")
 
 OVERFLOWS = (
-    re.compile(r"\((?P<tokens>\d+) tokens\) is longer than the model's context length \((?P<window>\d+) tokens\)"),
     re.compile(
-        r"maximum context length (?:is|of) (?P<window>\d+) tokens.*?"
-        r"(?:your prompt contains|resulted in|a total of|you requested) (?P<floor>at least )?(?P<tokens>\d+)",
+        r"(?:The input )?\((?P<tokens>\d+) tokens\) is longer than the model's context length "
+        r"\((?P<window>\d+)(?: tokens)?\)"
+    ),
+    re.compile(r"Input length \((?P<tokens>\d+)\) exceeds (?:the )?model's maximum context length \((?P<window>\d+)\)"),
+    re.compile(
+        r"(?:Requested token count exceeds the model's )?maximum context length of (?P<window>\d+) tokens.*?"
+        r"a total of (?P<tokens>\d+)",
         re.S,
     ),
+    *vllm.OVERFLOWS[:-1],
     re.compile(r"request \((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<window>\d+) tokens\)"),
-    re.compile(r"maximum context length (?:is|of) (?P<window>\d+)"),
+    re.compile(r"(?:This model's )?maximum context length (?:is|of) (?P<window>\d+)"),
     re.compile(r"prompt is too long: (?P<tokens>\d+) tokens > (?P<window>\d+) maximum"),
 )
+"""Of SGLang, of what is built on vLLM or llama.cpp, and of proxies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,13 @@ class OpenAICompatible:
         "session_params",
         "vllm_xargs",
     }
+    wires: ClassVar[Mapping[Ability, Wire]] = NO_WIRES
+
+    may_cut: bool = True
+    alive_path: str = "/v1/models"
+
+    def mark(self, body: Any) -> Any:
+        return [(entry.get("id"), _window(entry)) for entry in dialect.entries(body) or ()]
 
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
         """Whoever lists models is taken at its word; what the models can do is not told by this dialect."""
@@ -56,6 +71,10 @@ class OpenAICompatible:
         if listed is None:
             return None
         return [Offer(name, _window(entry), None, NOT_TOLD) for entry in listed if (name := dialect.name_of(entry))]
+
+    async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
+        """The dialect has no route for it."""
+        return None
 
     def failure(self, status: int, body: Any) -> Failure:
         return dialect.failure(status, body, OVERFLOWS)

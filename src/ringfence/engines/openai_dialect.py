@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ringfence.core.errors import (
-    ContextOverflow,
+    ContextLengthExceeded,
     EngineFailed,
     EngineRefused,
     Failure,
     ModelNotFound,
     Overloaded,
 )
+from ringfence.core.ports import Fetched
 
 MAX_MESSAGE_CHARS = 4000
+MOST_PROMPTS = 8
+"""That are counted for one request: each is a question of its own."""
+TEXT_PARTS = frozenset(("text", "input_text", "output_text", "refusal", "thinking"))
+IN_PLACE_OF_MEDIA = {"type": "text", "text": "[media]"}
+"""Has as many tokens as the mark that a template puts there, or more."""
 MAX_WRAPPINGS = 4
+MOST_DIGITS = 12
+"""Of a count of tokens, with commas; more of them are none."""
+WRAPPED_WITHIN = 8
+"""Characters before another's JSON in a message, such as '400: '. What comes later may be quoted from a request."""
 
 REACHES_ELSEWHERE = frozenset(
     (
@@ -55,6 +66,8 @@ class EngineError:
     param: str | None = None
     prompt_tokens: int | None = None
     window: int | None = None
+    is_quoted: bool = False
+    """It was found inside a longer text, which a caller may have written: good for words, not to be learned from."""
 
 
 def entries(body: Any, key: str = "data") -> list[dict[str, Any]] | None:
@@ -74,6 +87,46 @@ def name_of(entry: dict[str, Any], key: str = "id") -> str | None:
 def positive(value: Any) -> int | None:
     """`value` when it is a whole number above zero, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def counted(answer: Fetched, field: str) -> int | None:
+    """The number of tokens that an answer names in `field`."""
+    return positive(answer.body.get(field)) if answer.status == 200 and isinstance(answer.body, dict) else None
+
+
+def without_media(body: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """`body` with a word in place of what is more than text, and the parts that are gone. Counters of engines count the
+    place of an image, not the image."""
+    messages = body.get("messages")
+    gone: list[Any] = []
+    bare: list[Any] = []
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        parts = content if isinstance(content, list) else ()
+        media = [part for part in parts if not _is_text(part)]
+        gone += media
+        texts = [part if _is_text(part) else IN_PLACE_OF_MEDIA for part in parts]
+        bare.append({**message, "content": texts} if media else message)
+    return ({**body, "messages": bare}, gone) if gone else (body, gone)
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in TEXT_PARTS
+
+
+async def longest(prompts: Any, count: Callable[[str], Awaitable[int | None]]) -> int | None:
+    """Tokens of the longest prompt of `prompt` or `input`: each has the window for itself. What is given as tokens is
+    counted here."""
+    listed = prompts if isinstance(prompts, list) else [prompts]
+    if listed and all(type(entry) is int for entry in listed):
+        return len(listed)
+    most = 0
+    for prompt in listed if len(listed) <= MOST_PROMPTS else ():
+        tokens = await count(prompt) if isinstance(prompt, str) else len(prompt) if isinstance(prompt, list) else None
+        if tokens is None:
+            return None
+        most = max(most, tokens)
+    return most or None
 
 
 def read_error(body: Any) -> EngineError:
@@ -116,11 +169,14 @@ def _unwrapped(error: EngineError, wrappings: int) -> EngineError:
     except (ValueError, RecursionError):
         return replace(error, message=error.message[:MAX_MESSAGE_CHARS])
     read = _read(inner, wrappings - 1) if isinstance(inner, dict) and inner.keys() & {"error", "message"} else None
-    return read if read is not None and read.message else replace(error, message=error.message[:MAX_MESSAGE_CHARS])
+    if read is None or not read.message:
+        return replace(error, message=error.message[:MAX_MESSAGE_CHARS])
+    return replace(read, is_quoted=read.is_quoted or start > WRAPPED_WITHIN)
 
 
 def failure(status: int, body: Any, overflows: tuple[re.Pattern[str], ...]) -> Failure:
-    """An error answer as one of ours. `overflows` find a prompt that is too long, with groups tokens and window."""
+    """An error answer as one of ours. `overflows` find a prompt that is too long, with groups tokens (floor: at least
+    so many) and window, or limit for a bound of the engine that is not the model's window."""
     error = read_error(body)
     if status in (401, 403):
         return EngineFailed("The engine refused the key that the gateway has for it.")
@@ -146,34 +202,23 @@ def _breakdown(status: int, error: EngineError) -> Failure:
     return EngineFailed(f"The engine failed with status {status}.{said}")
 
 
-def _overflow(status: int, error: EngineError, overflows: tuple[re.Pattern[str], ...]) -> ContextOverflow | None:
+def _overflow(status: int, error: EngineError, overflows: tuple[re.Pattern[str], ...]) -> ContextLengthExceeded | None:
     if not 400 <= status <= 599:
         return None
     for pattern in overflows:
         found = pattern.search(error.message)
         if found:
             told = found.groupdict()
-            window = error.window or _number(told.get("window"))
-            tokens = error.prompt_tokens or _number(told.get("tokens"))
-            return _too_long(window, tokens, bool(told.get("floor")), error.message)
+            named = error.window or _number(told.get("window"))
+            is_sure = not error.is_quoted and (error.window is not None or found.start() == 0)
+            return ContextLengthExceeded(
+                named or _number(told.get("limit")), error.prompt_tokens or _number(told.get("tokens")),
+                is_floor=bool(told.get("floor")), said=error.message, told_window=named if is_sure else None,
+            )  # fmt: skip
     if error.code in OVERFLOW_CODES or error.type in OVERFLOW_CODES:
-        return _too_long(error.window, error.prompt_tokens, False, error.message)
+        told_window = None if error.is_quoted else error.window
+        return ContextLengthExceeded(error.window, error.prompt_tokens, said=error.message, told_window=told_window)
     return None
-
-
-def _too_long(window: int | None, tokens: int | None, is_floor: bool, said: str) -> ContextOverflow:
-    """The words that clients look for; a floor is said to be one, or they would shrink by one token at a time."""
-    advice = "Please reduce the length of the messages."
-    if window is not None and tokens is not None:
-        return ContextOverflow(
-            f"This model's maximum context length is {window} tokens. However, your messages resulted in "
-            f"{'at least ' if is_floor else ''}{tokens} tokens. {advice}",
-            param="messages",
-        )
-    if window is not None:
-        head = f"This model's maximum context length is {window} tokens."
-        return ContextOverflow(f"{head} However, your request asks for more. {advice}", param="messages")
-    return ContextOverflow(f"The request exceeds this model's maximum context length. {said}".strip(), param="messages")
 
 
 def _is_about_a_model(error: EngineError) -> bool:
@@ -181,7 +226,8 @@ def _is_about_a_model(error: EngineError) -> bool:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text.replace(",", "")) if text else None
+    """Tokens; 0 is no number of them that anything could come of."""
+    return int(text.replace(",", "")) or None if text and len(text) <= MOST_DIGITS else None
 
 
 def _text(value: Any) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
-from ringfence.core.ports import Fetch, Offer
+from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
 
 ROUTES = {
@@ -17,16 +19,36 @@ ROUTES = {
     "/v1/embeddings": Ability.EMBEDDINGS,
 }
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
+COUNTED_FIELDS = (
+    "model", "messages", "tools", "add_generation_prompt", "continue_final_message", "add_special_tokens",
+    "chat_template_kwargs",
+)  # fmt: skip
+"""Of a chat, those that shape its prompt and that /tokenize knows."""
+LEAST_MEDIA = 16
+"""Tokens: since 0.17 /tokenize counts an image, and before only its place, which is a few tokens. Of images that are
+smaller than this it is not said which of them it was."""
 
 OVERFLOWS = (
     re.compile(
-        r"maximum context length is (?P<window>\d+) tokens.*?"
+        r"(?:This model's )?maximum context length is (?P<window>\d+) tokens\. However, you requested \d+ output "
+        r"tokens and your prompt contains .*?for a total of (?P<floor>at least )?(?P<tokens>\d+)",
+        re.S,
+    ),
+    re.compile(
+        r"(?:This model's )?maximum context length is (?P<window>\d+) tokens.*?"
         r"(?:your prompt contains|resulted in|you passed|you requested) (?P<floor>at least )?(?P<tokens>\d+)",
         re.S,
     ),
-    re.compile(r"max_tokens=\d+ cannot be greater than max_model_len=(?P<window>\d+)"),
-    re.compile(r"maximum (?:context|model) length (?:is|of) (?P<window>\d+)"),
+    re.compile(
+        r"(?:\d{3}: )?max_(?:completion_)?tokens=\d+ ?cannot be greater than max_model_len="
+        r"(?:max_total_tokens=)?(?P<window>\d+)"
+    ),
+    re.compile(
+        r"(?:The decoder prompt )?\(length (?P<tokens>\d+)\) is longer than the maximum model length of (?P<window>\d+)"
+    ),
+    re.compile(r"(?:This model's )?maximum (?:context|model) length (?:is|of) (?P<window>\d+)"),
 )
+"""Of a prompt with its output, of a prompt alone, of an output alone; then those of older versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +69,31 @@ class Vllm:
         "request_id",
         "vllm_xargs",
     }
+    wires: ClassVar[Mapping[Ability, Wire]] = NO_WIRES
+
+    may_cut: bool = False
+    alive_path: str = "/v1/models"
+
+    def mark(self, body: Any) -> Any:
+        """Each model with its window. The times and ids in that list are new in each answer."""
+        return [(entry.get("id"), entry.get("max_model_len")) for entry in dialect.entries(body) or ()]
 
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
-        """`owned_by` tells it from the other engines with the same list; an adapter has the window of its base."""
+        """`owned_by` tells it from the other engines with the same list; an adapter has the window of its base.
+        `root` is where the weights come from, whatever name they are served by."""
         listed = dialect.entries((await fetch("/v1/models")).body)
         if not listed or not any(entry.get("owned_by") == "vllm" for entry in listed):
             return None
         abilities = await self._abilities(fetch)
         windows = {str(entry.get("id")): dialect.positive(entry.get("max_model_len")) for entry in listed}
         return [
-            Offer(name, windows.get(name) or windows.get(str(entry.get("parent"))), None, abilities)
+            Offer(
+                name,
+                windows.get(name) or windows.get(str(entry.get("parent"))),
+                None,
+                abilities,
+                family=dialect.name_of(entry, "root") or "",
+            )
             for entry in listed
             if (name := dialect.name_of(entry))
         ]
@@ -69,8 +106,32 @@ class Vllm:
             return GENERATES
         return frozenset(ability for path, ability in ROUTES.items() if path in paths) or GENERATES
 
+    async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
+        """By /tokenize, which writes out the same template as a chat. It knows no documents."""
+        if ability is not Ability.CHAT:
+            prompts = body.get("input" if ability is Ability.EMBEDDINGS else "prompt")
+            return await dialect.longest(prompts, partial(_tokens, ask, body))
+        if "documents" in body:
+            return None
+        asked = {name: body[name] for name in COUNTED_FIELDS if name in body}
+        if body.get("reasoning_effort") is not None:  # a chat hands it to the template; /tokenize must be told to
+            asked["chat_template_kwargs"] = {
+                "reasoning_effort": body["reasoning_effort"], **(body.get("chat_template_kwargs") or {}),
+            }  # fmt: skip
+        bare, media = dialect.without_media(asked)
+        tokens = dialect.counted(await ask("/tokenize", asked), "count")
+        if not media or tokens is None:
+            return tokens
+        without = dialect.counted(await ask("/tokenize", bare), "count")
+        return tokens if without is not None and tokens - without >= LEAST_MEDIA * len(media) else None
+
     def failure(self, status: int, body: Any) -> Failure:
         return dialect.failure(status, body, OVERFLOWS)
+
+
+async def _tokens(ask: Ask, body: dict[str, Any], text: str) -> int | None:
+    asked = {"model": body.get("model"), "prompt": text, "add_special_tokens": body.get("add_special_tokens", True)}
+    return dialect.counted(await ask("/tokenize", asked), "count")
 
 
 ADAPTER = Vllm()

@@ -1,24 +1,48 @@
-"""A place before each target: so many at a time, the rest wait in order, and neither queue nor wait is unbounded."""
+"""A place before each target: so many at a time, the rest wait in order, and neither queue nor wait is unbounded.
+
+Some engines have one context for all that they work on (llama.cpp without `-np`): each request fits it, and several
+together do not, whereupon all of them fail. Where that is known of a target, or once it has failed so, its requests are
+let in as long as what they weigh fits the context together.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
+from typing import Any, cast
 
 from ringfence.core.catalog import Target
 from ringfence.core.errors import Overloaded
 from ringfence.gateway.step import Waiter
 
+SEVERAL = ("n", "best_of", "n_cmpl")
+"""How many answers a request wants, by its names."""
+
+
+class Turn(Waiter[bool]):
+    """One who waits, and what it weighs."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.tokens = tokens
+
 
 class Lane:
-    """The places and the queue of one target."""
+    """The places and the queue of one target. `room` is the context that all share, in tokens; None where each place
+    has its own, as far as is known. `used` is what those in places weigh."""
 
-    __slots__ = ("free", "places", "waiting")
+    __slots__ = ("_is_admitting", "free", "places", "room", "used", "waiting")
 
     def __init__(self, places: int) -> None:
         self.places = places
         self.free = places
-        self.waiting: deque[Waiter[bool]] = deque()
+        self.room: int | None = None
+        self.used = 0
+        self.waiting: deque[Turn] = deque()
+        self._is_admitting = False
 
     @property
     def running(self) -> int:
@@ -29,15 +53,40 @@ class Lane:
         self.places = places
         self._admit()
 
-    def leave(self) -> None:
+    def has_room(self, tokens: int) -> bool:
+        """One alone is always let in: there is nothing that it could wait for."""
+        return self.free > 0 and (self.room is None or self.running == 0 or self.used + tokens <= self.room)
+
+    def enter(self, tokens: int) -> None:
+        self.free -= 1
+        self.used += tokens
+
+    def leave(self, tokens: int = 0) -> None:
+        """`tokens` as it entered with, less what it was lightened by."""
         self.free += 1
+        self.used -= tokens
         if self.waiting:
             self._admit()
 
+    def lighten(self, tokens: int) -> None:
+        """One in its place weighs so much less than was thought."""
+        self.used -= tokens
+        if self.room is not None:
+            self._admit()
+
     def _admit(self) -> None:
-        while self.free > 0 and self.waiting:
-            self.free -= 1
-            self.waiting.popleft().wake(True)
+        """Who is woken goes on at once, and may leave before `wake` returns: those after it are let in by this loop and
+        not from within, as a queue is longer than calls may lie within calls."""
+        if self._is_admitting:
+            return
+        self._is_admitting = True
+        try:
+            while self.waiting and self.has_room(self.waiting[0].tokens):
+                turn = self.waiting.popleft()
+                self.enter(turn.tokens)
+                turn.wake(True)
+        finally:
+            self._is_admitting = False
 
 
 class Admission:
@@ -48,15 +97,35 @@ class Admission:
         self.wait_s = wait_s
         self.lanes: dict[str, Lane] = {}
 
-    def take(self, target: Target) -> Lane | None:
-        """A place that is free now; None when one must wait for it."""
+    def crowded(self, target: Target) -> None:
+        """Its engine says that what it works on does not fit its context together."""
         lane = self.lanes.get(target.name)
-        if lane is None or lane.places != target.slots or lane.free <= 0 or lane.waiting:
+        if lane is not None:
+            lane.room = target.window
+
+    def shared(self, target: Target, body: dict[str, Any]) -> tuple[Target, int]:
+        """The target as one of the answers to this call finds it, and how many share its context at a time."""
+        lane = self.lanes.get(target.name)
+        if lane is not None and lane.room is not None and lane.room != target.window:  # started anew
+            lane.room = None
+        if target.window is None or not (target.shares_window or (lane is not None and lane.room is not None)):
+            return target, 1
+        parts = max(1, min(answers(body), target.slots, target.window // 2))
+        return (target, 1) if parts == 1 else (replace(target, window=target.window // parts), parts)
+
+    def take(self, target: Target, tokens: int = 0) -> Lane | None:
+        """A place that is free now, for a call that weighs so much; None when one must wait for it."""
+        lane = self.lanes.get(target.name)
+        if lane is None or lane.places != target.slots or lane.waiting:
             return None
-        lane.free -= 1
+        if target.shares_window and lane.room is None:
+            lane.room = target.window
+        if not lane.has_room(tokens):
+            return None
+        lane.enter(tokens)
         return lane
 
-    async def place(self, target: Target) -> Lane:
+    async def place(self, target: Target, tokens: int = 0) -> Lane:
         """A place; give it back with `leave()`. Overloaded when the queue is full or the wait too long.
 
         Places are given in the order of asking: nobody passes those who wait.
@@ -64,25 +133,26 @@ class Admission:
         lane = self.lanes.get(target.name)
         if lane is None:
             lane = self.lanes[target.name] = Lane(target.slots)
+            lane.room = target.window if target.shares_window else None
         elif lane.places != target.slots:
             lane.resize(target.slots)
-        if lane.free > 0 and not lane.waiting:
-            lane.free -= 1
+        if lane.has_room(tokens) and not lane.waiting:
+            lane.enter(tokens)
             return lane
         if len(lane.waiting) >= self.queue:
             raise Overloaded(
                 f"{self.queue} requests already wait for '{target.model}'. Try again shortly.", retry_after_s=2
             )
-        turn: Waiter[bool] = Waiter()
+        turn = Turn(tokens)
         lane.waiting.append(turn)
         timer = asyncio.get_running_loop().call_later(self.wait_s, _give_up, lane, turn)
         try:
             admitted = await turn
         except asyncio.CancelledError:
             if turn.is_done and turn.value:  # admitted in the same moment: pass the place on
-                lane.leave()
+                lane.leave(tokens)
             elif turn in lane.waiting:
-                lane.waiting.remove(turn)
+                _withdraw(lane, turn)
             raise
         finally:
             timer.cancel()
@@ -95,7 +165,21 @@ class Admission:
         return lane
 
 
-def _give_up(lane: Lane, turn: Waiter[bool]) -> None:
+def answers(body: dict[str, Any]) -> int:
+    """How many are asked for at once: `n` to each prompt."""
+    each = max((given for name in SEVERAL if type(given := body.get(name)) is int), default=1)
+    prompts: Any = body.get("prompt", body.get("input"))
+    listed = cast("list[Any]", prompts) if type(prompts) is list else []
+    is_tokens = all(type(one) is int for one in listed)
+    return max(1, each) * (1 if is_tokens else max(1, len(listed)))
+
+
+def _give_up(lane: Lane, turn: Turn) -> None:
     if turn in lane.waiting:
-        lane.waiting.remove(turn)
+        _withdraw(lane, turn)
         turn.wake(False)
+
+
+def _withdraw(lane: Lane, turn: Turn) -> None:
+    lane.waiting.remove(turn)
+    lane.lighten(0)  # the next may be lighter, and fit

@@ -78,7 +78,7 @@ class Visit:
     async def _receive(self) -> Message:
         if not self._was_read:
             self._was_read = True
-            return {"type": "http.request", "body": self._request.body, "more_body": False}
+            return {"type": "http.request", "body": bytes(self._request.body), "more_body": False}
         await self._gone.wait()
         return {"type": "http.disconnect"}
 

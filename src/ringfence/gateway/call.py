@@ -9,6 +9,8 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.identity import Key
 from ringfence.core.route import Decision
 from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.reported import Counted
+from ringfence.telemetry.events import Fitting
 
 
 @dataclass(slots=True)
@@ -30,5 +32,18 @@ class Call:
     at_most: Boundary = Boundary.CLOUD
     """How far it may go at most, whatever else is found: as far as when it was parked."""
     decision: Decision | None = None
+    counted: Counted | None = None
+    """Tokens of its one prompt, as it was sent; None where nobody counted, and for several prompts in one call."""
+    sent_bytes: int = 0
+    """Size of what was sent, which is not `body_bytes` where it was shortened or translated."""
+    media_bytes: int = 0
+    """Of the images, sounds and files in it."""
+    fitting: Fitting | None = None
+    """What was done for the target that it was sent to; None before."""
     output: int | None = None
     """The most tokens that it wants in answer; None when it does not say."""
+
+    @property
+    def text_bytes(self) -> int:
+        """Size of the prompt, as far as it is known by now, without images."""
+        return max(1, (self.sent_bytes or self.body_bytes) - self.media_bytes)

@@ -19,6 +19,7 @@ from ringfence.core.errors import BadRequest, Failure, Overloaded, TimedOut, Too
 from ringfence.gateway.head import MAX_HEAD_BYTES, NO_HEAD, NO_MOULD, Head, mould_of, read_head
 from ringfence.gateway.request import Request, Site
 
+LARGE_BYTES = 1024 * 1024
 MAX_DRAIN_BYTES = 256 * 1024 * 1024
 MAX_PIPELINED = 16
 LINGER_S = 2.0
@@ -60,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._head_bytes = self._received_bytes = self._length = 0
         self._rows: list[tuple[bytes, bytes]] = []
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._url = b""
         self._head = NO_HEAD
         self._mould = NO_MOULD
@@ -202,12 +203,21 @@ class Connection(asyncio.Protocol):
         if not draft.discard and self._received_bytes > draft.reserved_bytes:
             self._reserve(draft, self._received_bytes - draft.reserved_bytes)
         if not draft.discard:
-            self._parts.append(data)
+            self._gather(data)
             return
         self._parts.clear()
         if self._received_bytes > MAX_DRAIN_BYTES:
             draft.keep_alive = False
             self._complete(draft)
+
+    def _gather(self, data: bytes) -> None:
+        """A large body grows in one place: to join its pieces at its end would hold everybody up."""
+        if self._received_bytes <= LARGE_BYTES:
+            self._parts.append(data)
+            return
+        if not isinstance(self._parts[0], bytearray):
+            self._parts[:] = [bytearray().join(self._parts)]
+        self._parts[0] += data
 
     def on_message_complete(self) -> None:
         if self._draft is not None:

@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, time
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Ability, Catalog, Target
-from ringfence.core.errors import BadRequest, Failure, NothingNow, TargetFailed, TargetUnavailable
+from ringfence.core.catalog import Ability, Catalog, Endpoint, Target
+from ringfence.core.errors import (
+    BadRequest,
+    ContextLengthExceeded,
+    Failure,
+    NothingNow,
+    TargetFailed,
+    TargetUnavailable,
+)
 from ringfence.core.identity import Key
 from ringfence.core.isolation import NO_WALL, Isolation
 from ringfence.core.ports import Emit, Leased
-from ringfence.core.route import Decision, Ending, House, Kept, Profile, Signals
+from ringfence.core.route import Chain, Decision, Ending, House, Kept, Overlong, Profile, Signals
 from ringfence.core.usage import Usage
-from ringfence.egress.permit import issue
+from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.admission import Admission, Lane
 from ringfence.gateway.call import Call
-from ringfence.gateway.dialects.dialect import Dialect, refuse_fields
+from ringfence.gateway.depth import MOST_DEEP, is_deep
+from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.fitting import USUAL_TOKENS_A_BYTE, prepared, refit, refuse_steering, surely, weigh
 from ringfence.gateway.ids import CallIds
-from ringfence.gateway.limits import Allowance, Hold, RateLimits
+from ringfence.gateway.limits import Hold, RateLimits
+from ringfence.gateway.meters import Meters, media_bytes
+from ringfence.gateway.ports import Parks, Placing, Reader
 from ringfence.gateway.relay import Answer, Relay, Stream
+from ringfence.gateway.reply_head import reply_head
+from ringfence.gateway.reported import Reported
 from ringfence.gateway.request import Request
+from ringfence.gateway.shrink import Fitted
 from ringfence.gateway.step import Run, in_task
 from ringfence.gateway.tools import tool_names
-from ringfence.gateway.window import FIT, clamp, output_asked
-from ringfence.routing.chain import walk
+from ringfence.gateway.window import clamp, output_asked
+from ringfence.routing.chain import roomiest_first, walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import PARK_RETRY_S, RULES, Rule, decide
 from ringfence.routing.standing import standing, tools_reach, walled
@@ -41,6 +56,7 @@ log = logging.getLogger("ringfence.pipeline")
 BYTES_A_TOKEN = 4
 """About; with the output asked for, that is how many tokens a call can use."""
 BIG_BODY_BYTES = 256 * 1024
+SLICE_BYTES = 4 * 1024 * 1024
 LONG_TEXT_BYTES = 16 * 1024
 """Longer ones are read in steps, with turns for others in between: a step takes about as long as this much."""
 MAX_JSON_ITEMS = 1_000_000
@@ -54,36 +70,6 @@ TURNS_BETWEEN = 4
 
 Told = tuple[str, str, str, str, str, int, str, bool]
 """Key id, dialect, model, target, rule, status, outcome, stream."""
-
-
-class Placing(Protocol):
-    """What the path needs of placement."""
-
-    def take(self, target: Target) -> Leased | None:
-        """A lease when the instance is ready now."""
-        ...
-
-    def lease(self, target: Target, timeout_s: float) -> Coroutine[Any, Any, Leased]:
-        """A lease as soon as it is ready; TargetFailed (loading) when that takes too long."""
-        ...
-
-    def failed(self, target: Target, reason: str) -> None: ...
-
-
-class Parks(Protocol):
-    """Where calls wait that go no further."""
-
-    async def wait(self, request: Request, call: Call) -> tuple[Answer | Stream, bytes] | None:
-        """As `Pipeline.complete`, in time; None when the caller was given a ticket. Raises Failure."""
-        ...
-
-
-class Reader(Protocol):
-    """A further reading of what could leave, too slow for the event loop."""
-
-    async def read(self, body: dict[str, Any]) -> Boundary:
-        """How far a request may travel. Never raises: what cannot be read may go nowhere."""
-        ...
 
 
 @dataclass(slots=True)
@@ -137,7 +123,10 @@ class Pipeline:
         self.emit = emit
         self.ids = ids
         self.running: dict[str, Call] = {}
+        self.reported = Reported(emit)
+        self.meters = Meters(monotonic)
         self.parking: Parks | None = None
+        relay.crowded = admission.crowded
         self._kinds: dict[Told, Kind] = {}
         self._reading = asyncio.Lock()
 
@@ -146,23 +135,31 @@ class Pipeline:
     async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
         decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
-        output = call.output = output_asked(call.body) if call.dialect.generates else None
+        call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
-        self.limits.hold(call.key, call.body_bytes // BYTES_A_TOKEN + (output or 0), held)
-        relay, allowed = self.relay, decision.allowed
+        self.limits.hold(call.key, self.needed(call, decision), held)
+        relay = self.relay
         settings = self.settings  # that chose the targets: a reload may come before the answer
         failure: Failure | None = None
         broke: Failure | None = None
         try:
-            for target in walk(decision.chain, allowed, self.health.is_usable, self.settings.retries):
-                body, window = fit(call, target, relay.forbidden(target))
+            for target in walk(chain_of(call, decision), decision.allowed, self.health.is_usable, settings.retries):
+                refuse_steering(call, relay.forbidden(target))
+                share, parts = self.admission.shared(target, call.body)
+                fitted = surely(call, share, self.meters, refuses=refuses(call))
+                held.weight = weight = parts * ((share.window or 0) if fitted is None else fitted.weight)
                 try:
-                    held.place = self.admission.take(target) or await self.admission.place(target)
+                    held.place = self.admission.take(target, weight) or await self.admission.place(target, weight)
                     lease = held.lease = self.placement.take(target) or await self.leased(call, target)
-                    if self.settings is not settings:  # a reload: what is under way is tightened as well
-                        allowed = min(allowed, self.settings.profile_of(call).boundary)
-                    permit = issue(call.id, allowed, lease.endpoint)
-                    reply = await relay.open(call, target, lease.endpoint, body, permit)
+                    permits = partial(self.permit, call, decision.allowed, settings, lease.endpoint)
+                    if fitted is None:
+                        fitted = await self.weighed(call, share, lease.endpoint, permits)
+                        held.lighten(parts * fitted.weight)
+                    body = prepared(call, target, fitted)
+                    try:
+                        reply = await relay.open(call, target, lease.endpoint, body, permits())
+                    except ContextLengthExceeded as refused:
+                        reply, fitted = await self.asked_again(call, share, lease.endpoint, permits, fitted, refused)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
                     failure = failed.failure
                     broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
@@ -172,7 +169,7 @@ class Pipeline:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    return reply, reply_head(settings.heads, call.id, target, decision.told, window, held.allowance)
+                    return reply, reply_head(settings.heads, call.id, target, decision.told, fitted, held.allowance)
         except BaseException:
             held.release(None)
             raise
@@ -238,12 +235,55 @@ class Pipeline:
             settings.decisions[asked] = decision
         return decision
 
+    def needed(self, call: Call, decision: Decision) -> int:
+        """About how many tokens it will use, in and out; of output, too, never more than there is room for."""
+        output = clamp(call.output, decision.chain.targets[0].window)[0] if call.output is not None else None
+        return self.prompt_tokens(call, decision) + (output or 0)
+
+    def prompt_tokens(self, call: Call, decision: Decision) -> int:
+        """About how many it will use: as its engine reported of others, and never more than go into its window."""
+        call.media_bytes, first = media_bytes(call.body), decision.chain.targets[0]
+        estimate = self.reported.ratios.estimate(first.name, call.text_bytes) or call.text_bytes // BYTES_A_TOKEN
+        return min(estimate, first.window or estimate)
+
     async def leased(self, call: Call, target: Target) -> Leased:
         """A lease as soon as the instance is ready, within the time that the settings give it. What can be parked waits
         there instead, where its caller is told of it."""
         parks = self.parking is not None and call.decision is not None and call.decision.chain.ending is Ending.PARK
         wait_s = min(PARKED_LEASE_S, self.settings.lease_wait_s) if parks else self.settings.lease_wait_s
         return await in_task(self.placement.lease(target, wait_s), give_back)
+
+    def permit(self, call: Call, allowed: Boundary, settings: Settings, endpoint: Endpoint) -> Permit:
+        """For what is sent next. A reload since `settings` tightens what is under way, and widens nothing."""
+        if self.settings is not settings:
+            allowed = min(allowed, self.settings.profile_of(call).boundary)
+        return issue(call.id, allowed, endpoint)
+
+    async def weighed(self, call: Call, target: Target, endpoint: Endpoint, permits: Callable[[], Permit]) -> Fitted:
+        """What may not fit, by the count of the engine that it goes to anyway. Raises ContextLengthExceeded."""
+
+        def ask(body: dict[str, Any]) -> Coroutine[Any, Any, int | None]:
+            return self.relay.count(call, target, endpoint, body, permits())
+
+        size, cuts = call.text_bytes, self.relay.cuts(target)
+        guess = (self.reported.ratios.estimate(target.name, size) or size * USUAL_TOKENS_A_BYTE) / size
+        return await weigh(call, target, ask, guess, self.meters, refuses=refuses(call), is_cut=cuts)
+
+    async def asked_again(
+        self, call: Call, target: Target, endpoint: Endpoint, permits: Callable[[], Permit], sent: Fitted,
+        refused: ContextLengthExceeded,
+    ) -> tuple[Answer | Stream, Fitted]:  # fmt: skip
+        """An engine that says that it is too long is believed, and gets less. Raises ContextLengthExceeded."""
+        if refuses(call):
+            raise refused
+        for is_last in (False, True):
+            sent = await refit(call, target, sent, refused, self.meters, is_last=is_last)
+            body = prepared(call, target, sent)
+            try:
+                return await self.relay.open(call, target, endpoint, body, permits()), sent
+            except ContextLengthExceeded as again:
+                refused = again
+        raise refused
 
     async def parked(self, request: Request, call: Call, nothing: NothingNow) -> tuple[Answer | Stream, bytes] | None:
         """It waits for a target within its boundary, where calls can be parked; else its caller is to come again."""
@@ -253,8 +293,9 @@ class Pipeline:
 
     def gave_up(self, call: Call, target: Target, reason: str) -> None:
         """One target could not answer: remember it, and have its instance looked at."""
-        self.health.record(target, reason)
-        self.placement.failed(target, reason)
+        if reason != "crowded":  # that says nothing of the target
+            self.health.record(target, reason)
+            self.placement.failed(target, reason)
         self.emit(Retried(call.id, target.name, reason))
 
     # -- around it ----------------------------------------------------------------------------------------------
@@ -271,6 +312,8 @@ class Pipeline:
         if not call_id or call_id in self.running:  # callers may send the same id twice at once
             call_id = self.ids.next(request.started_at)
         try:
+            if len(request.body) > BIG_BODY_BYTES:
+                await check_size(request.body)
             call = read_call(request, dialect, call_id)
             self.running[call_id] = call
             try:
@@ -289,10 +332,7 @@ class Pipeline:
                 self.record(call, None, 499, "client_gone", None, 0.0)
             raise
         except Exception:  # a fault of ours must not take the connection down without a word
-            log.exception("call %s failed inside the gateway", call_id)
-            self._failed(
-                request, call, dialect, call_id, Failure("The gateway failed on this request; its log says why.")
-            )
+            self._failed(request, call, dialect, call_id, fault(call, call_id))
 
     def _failed(self, request: Request, call: Call | None, dialect: Dialect, call_id: str, failure: Failure) -> None:
         request.fail(failure, call_id)
@@ -314,7 +354,8 @@ class Pipeline:
         first_byte_s = (first_at or now) - started_at
         told = (call.key.id, call.dialect.name, model, name, rule, status, outcome, call.stream)
         kind = self._kinds.get(told) or self._kind(call.key, told)
-        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage)))
+        fitting = call.fitting if target is not None else None
+        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting)))
 
     def _kind(self, key: Key, told: Told) -> Kind:
         if len(self._kinds) >= MAX_KINDS:
@@ -331,7 +372,7 @@ class Pipeline:
 class Held(Hold):
     """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
 
-    __slots__ = ("_call", "_pipeline", "lease", "place", "target")
+    __slots__ = ("_call", "_pipeline", "lease", "place", "target", "weight")
 
     def __init__(self, pipeline: Pipeline, call: Call) -> None:
         self._pipeline = pipeline
@@ -339,6 +380,8 @@ class Held(Hold):
         self.allowance = None
         self.tokens = 0
         self.place: Lane | None = None
+        self.weight = 0
+        """Tokens, in and out, of the call in its place; at most so many."""
         self.lease: Leased | None = None
         self.target: Target | None = None
 
@@ -346,12 +389,24 @@ class Held(Hold):
         """The reply has ended: settle, give back, write down."""
         self.let_go()
         self.settle(usage)
+        if usage is not None and self.target is not None and outcome == "ok":
+            call = self._call
+            size = (
+                0 if call.media_bytes else call.text_bytes
+            )  # of what images weigh there is nothing to learn for texts
+            self._pipeline.reported.take((call.id, self.target.name, size, call.counted, usage))
         self._pipeline.record(self._call, self.target, status, outcome, usage, first_at)
 
     def release(self, usage: Usage | None) -> None:
         """Give everything back. `usage` None: nothing was generated."""
         self.let_go()
         self.settle(usage)
+
+    def lighten(self, weight: int) -> None:
+        """The call was weighed."""
+        if self.place is not None and weight < self.weight:
+            self.place.lighten(self.weight - weight)
+            self.weight = weight
 
     def let_go(self) -> None:
         """Give back what belongs to one target: last taken, first given back."""
@@ -361,14 +416,31 @@ class Held(Hold):
             lease.release()
         if place is not None:
             self.place = None
-            place.leave()
+            place.leave(self.weight)
+
+
+def fault(call: Call | None, call_id: str) -> Failure:
+    """What is said of an exception that nobody foresaw. What is nested too deep can be read and not be written again;
+    it is looked for here, so that others need not pay for it."""
+    if call is not None and is_deep(call.body):
+        return BadRequest(f"The body is nested deeper than {MOST_DEEP} levels.", code="nested_too_deep")
+    log.exception("call %s failed inside the gateway", call_id)
+    return Failure("The gateway failed on this request; its log says why.")
+
+
+async def check_size(raw: bytes | bytearray) -> None:
+    """BadRequest for a body that would be too many objects. Others have turns while it is looked through."""
+    values = 0
+    for start in range(0, len(raw), SLICE_BYTES):
+        values += raw.count(b",", start, start + SLICE_BYTES)
+        if values > MAX_JSON_ITEMS:
+            raise BadRequest(f"The body has more than {MAX_JSON_ITEMS} JSON values.", code="too_many_values")
+        await asyncio.sleep(0)
 
 
 def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
     """Parse and check the body; BadRequest names what is wrong with it."""
     raw = request.body
-    if len(raw) > BIG_BODY_BYTES and raw.count(b",") > MAX_JSON_ITEMS:
-        raise BadRequest(f"The body has more than {MAX_JSON_ITEMS} JSON values.", code="too_many_values")
     try:
         body: dict[str, Any] = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -411,59 +483,17 @@ def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
             yield tools
 
 
-def fit(call: Call, target: Target, forbidden: frozenset[str]) -> tuple[dict[str, Any], str]:
-    """The body for this target: its name for the model, output within the window's cap, usage always asked for."""
-    if not forbidden.isdisjoint(call.body):
-        refuse_fields(call.body, forbidden, "it would make the engine reach beyond this request")
-    dialect, body = call.dialect, call.body.copy()
-    body["model"] = target.engine_model
-    window = FIT
-    if dialect.generates:
-        output, window = clamp(call.output, target.window)
-        if "max_completion_tokens" in body:  # every engine knows the older name
-            del body["max_completion_tokens"]
-        if output is not None:
-            body["max_tokens"] = output
-    if call.stream:
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    dialect.prepare(body)
-    return body, window
+def refuses(call: Call) -> bool:
+    """Whether it is to be refused rather than shortened."""
+    return call.decision is not None and call.decision.overlong is Overlong.REFUSE
+
+
+def chain_of(call: Call, decision: Decision) -> Chain:
+    """The targets in order: those first whose windows have room for the call, where the profile says so."""
+    if decision.overlong is Overlong.ROUTE:
+        return roomiest_first(decision.chain, call.body_bytes // BYTES_A_TOKEN + (call.output or 0))
+    return decision.chain
 
 
 def give_back(lease: Leased) -> None:
     lease.release()
-
-
-def reply_head(
-    heads: dict[tuple[str, str, str], bytes],
-    call_id: str,
-    target: Target,
-    rule: str,
-    window: str,
-    allowance: Allowance | None,
-) -> bytes:
-    """Header lines that say what was decided, and what the key may still use. `heads` are those of the settings."""
-    decided = heads.get((target.name, rule, window))
-    if decided is None:
-        if len(heads) >= MAX_DECISION_HEADS:
-            heads.clear()
-        decided = heads[target.name, rule, window] = _decision_head(target, rule, window)
-    limits = allowance.head() if allowance is not None else b""
-    return b"x-request-id: %b%b%b" % (call_id.encode(), decided, limits)
-
-
-MAX_DECISION_HEADS = 4096
-
-
-def _decision_head(target: Target, rule: str, window: str) -> bytes:
-    lines = {
-        "target": target.name, "boundary": target.reach, "reason": rule, "model": target.engine_model,
-        "configuration": target.configuration or "unknown", "window": window,
-    }  # fmt: skip
-    text = "".join(f"x-ringfence-{name}: {_shown(value)}\r\n" for name, value in lines.items())
-    return f"\r\n{text}".encode("ascii", "replace")
-
-
-def _shown(text: str) -> str:
-    """Fit for a header line: engines name models as they like."""
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -63,7 +63,8 @@ def _is_anthropic(head: Head) -> bool:
 
 def _anthropic(failure: Failure, request_id: str) -> dict[str, Any]:
     """As https://docs.claude.com/en/api/errors has it; our code stands where that API puts a cause's stable name."""
-    error: dict[str, Any] = {"type": _status_and_type(failure)[1], "message": failure.message}
+    message = failure.to_anthropic or failure.message
+    error: dict[str, Any] = {"type": _status_and_type(failure)[1], "message": message}
     if failure.code is not None:
         error["details"] = {"error_code": failure.code}
     return {"type": "error", "error": error, "request_id": request_id or None}

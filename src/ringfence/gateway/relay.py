@@ -6,15 +6,25 @@ After the first byte nothing is retried: a stream that breaks ends with an error
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, time
 from typing import Any, Protocol
 
 import orjson
 
-from ringfence.core.catalog import Endpoint, Target
-from ringfence.core.errors import EngineFailed, EngineTimedOut, Failure, TargetFailed
-from ringfence.core.ports import Engine, Translation
+from ringfence.core.catalog import Ability, Endpoint, Target
+from ringfence.core.errors import (
+    BoundaryRefused,
+    ContextLengthExceeded,
+    Crowded,
+    EngineFailed,
+    EngineTimedOut,
+    Failure,
+    TargetFailed,
+)
+from ringfence.core.ports import Ask, Engine, Fetched, Translation, Translator, Wire
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
@@ -31,7 +41,14 @@ from ringfence.gateway.step import Waiter, in_task
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_HEADS = 1000
+COUNT_S = 3.0
+"""For an engine to count: llama.cpp takes 1 to 2.5 s for a million tokens. Later than that the bound will do."""
+COUNTED_BYTES_A_TOKEN, USUAL_WINDOW = 16, 65_536
+"""Text has 2 to 6 bytes a token. Where it would need more than 16 to fit, its number is not worth the engine's time:
+llama.cpp goes on counting when nobody waits any more."""
 NOTHING: frozenset[str] = frozenset()
+ASKED_IN = {Ability.CHAT: "messages", Ability.COMPLETIONS: "prompt", Ability.EMBEDDINGS: "input"}
+"""The field of a request that is too long, where the engine says so."""
 EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
@@ -56,15 +73,16 @@ class Reading(Waiter["str | None"]):
     """What arrives from the engine. Awaited until the first byte of a stream or the whole of an answer is there (None),
     or nothing will come (the reason). Gathers, until `pass_on` puts another receiver in its place."""
 
-    __slots__ = ("_ended", "_size", "_stream", "first_at", "is_events", "line", "parts")
+    __slots__ = ("_ended", "_has_lines", "_size", "_stream", "first_at", "is_events", "line", "parts")
 
-    def __init__(self, line: Line, stream: bool) -> None:
+    def __init__(self, line: Line, stream: bool, has_lines: bool = False) -> None:
         self.run = None
         self.is_done = self.is_events = self._ended = False
         self.line = line
         self.parts: list[bytes] = []
         self.first_at = 0.0
         self._stream = stream
+        self._has_lines = has_lines  # each a JSON object: then that is how a stream begins as well
 
     def on_piece(self, data: bytes) -> None:
         if self.parts:
@@ -72,7 +90,7 @@ class Reading(Waiter["str | None"]):
         else:
             self.parts.append(data)
             self.first_at = monotonic()
-            if self._stream and data[:1] != b"{" and self.line.status() == 200:
+            if self._stream and (data[:1] != b"{" or self._has_lines) and self.line.status() == 200:
                 self.is_events = True
                 self.wake(None)
 
@@ -127,6 +145,7 @@ class Stream:
     __slots__ = (
         "_call",
         "_events",
+        "_fails",
         "_feed",
         "_is_chunked",
         "_out",
@@ -137,12 +156,17 @@ class Stream:
         "held",
     )
 
-    def __init__(self, call: Call, model: str, reading: Reading, translation: Translation | None = None) -> None:
+    def __init__(
+        self, call: Call, model: str, reading: Reading, fails: Callable[[Any], Failure],
+        translation: Translation | None = None,
+    ) -> None:  # fmt: skip
+        """`fails` reads an engine's own error."""
         options: dict[str, Any] = call.body.get("stream_options") or {}
         self._call = call
         self._reading = reading
         self._wants_usage = options.get("include_usage") is True
-        self._events = EventStream(model, hides_usage=not self._wants_usage)
+        self._fails = fails
+        self._events = EventStream(model, not self._wants_usage, self._retold if translation is None else None)
         self._feed = self._events.feed
         self._translation = translation
         if translation is not None:
@@ -184,8 +208,12 @@ class Stream:
         self._out.write(events.ending())
         self._close("engine_error" if events.error else "ok", usage)
 
+    def _retold(self, error: Any) -> bytes:
+        """What the engine says of its failure, in our words."""
+        return told_midway(self._fails(error), self._out.head, self._call.id)
+
     def _translated(self, data: bytes) -> bytes:
-        """From a cloud's own events to those that every caller knows."""
+        """From the events of another dialect to those that every caller knows."""
         assert self._translation is not None
         return self._events.feed(self._translation.feed(data))
 
@@ -232,8 +260,31 @@ class Relay:
         self.engines = engines
         self.clouds: dict[str, Cloud] = {}
         """By the name of the provider."""
+        self.correct: Callable[[Target, int], object] = lambda _target, _window: None
+        """Told where an engine, in refusing a request, names another window than is known."""
+        self.crowded: Callable[[Target], object] = lambda _target: None
+        """Told where an engine's requests do not fit its context together."""
         self._heads: dict[tuple[bytes, str, str, bool], bytes] = {}
         self._swaps: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+
+    async def count(
+        self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
+    ) -> int | None:
+        """Tokens of the prompt in `body`, as the engine itself counts them; None where it does not, or where the prompt
+        is far too long. It is asked where the call will go and under the permit of the call, so that nothing is told to
+        anyone else."""
+        size_bytes = call.text_bytes if body is call.body else 0
+        if target.provider or size_bytes > COUNTED_BYTES_A_TOKEN * (target.window or USUAL_WINDOW):
+            return None
+        ask = partial(self._ask, endpoint, permit)
+        return await in_task(_counted(self.engines[target.engine], ask, call.dialect.ability, body), id)
+
+    async def _ask(self, endpoint: Endpoint, permit: Permit, path: str, body: dict[str, Any]) -> Fetched:
+        return await self.pool.ask(endpoint, permit, path, body, COUNT_S)
+
+    def cuts(self, target: Target) -> bool:
+        """Whether what serves the target may cut a prompt that is too long, without a word."""
+        return not target.provider and (target.may_cut or self.engines[target.engine].may_cut)
 
     def forbidden(self, target: Target) -> frozenset[str]:
         """Body fields that would make what serves the target reach elsewhere."""
@@ -246,20 +297,26 @@ class Relay:
         timeouts, stream = self.timeouts, call.stream
         first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
         cloud = self.clouds[target.provider] if target.provider else None
+        wire: Wire | None = None
         if cloud is None:
-            keep = not stream or self.engines[target.engine].keeps_alive_after_stream
-            asked = (endpoint.head, endpoint.prefix, call.dialect.engine_path, keep)
+            engine, path = self.engines[target.engine], call.dialect.engine_path
+            if engine.wires and (wire := engine.wires.get(call.dialect.ability)) is not None:
+                path, body = wire.path, wire.request(body)
+            keep = not stream or engine.keeps_alive_after_stream
+            asked = (endpoint.head, endpoint.prefix, path, keep)
             start = self._heads.get(asked) or self._head(*asked)
             data = orjson.dumps(body)
             head = b"%b%d\r\n\r\n" % (start, len(data))
         else:
             keep = True
             head, data = cloud_request(cloud, call, target, endpoint, body, permit)
+        translator = wire if cloud is None else cloud.adapter
+        call.sent_bytes = len(data)
         line = self.pool.take(endpoint)
         while True:
             if line is None:
                 line = await self._dial(target, endpoint)
-            reading = Reading(line, stream)
+            reading = Reading(line, stream, wire is not None)
             line.ask(reading, permit, head, data, first_byte_s, timeouts.between_bytes_s, keep)
             try:
                 reason = await reading
@@ -273,24 +330,34 @@ class Relay:
             raise TargetFailed(target.name, reason, _failure_for(reason, target))
         status = line.status()
         if status == 200 and not reading.is_events:
-            return self._whole(call, target, reading, reason, cloud)
+            return self._whole(call, target, reading, reason, translator)
         error = _json(reading.parts)
         if reading.is_events:
             error = _error_in(reading.parts)
             if error is None:
-                return Stream(call, target.model, reading, cloud.adapter.stream(True) if cloud is not None else None)
+                fails = partial(self._failure, call, target, line, 500, cloud=cloud)
+                translation = translator.stream(include_usage=True) if translator is not None else None
+                return Stream(call, target.model, reading, fails, translation)
             reading.line.cancel()
             status = 500
-        raise self._refused(target, line, status, error, cloud)
+        raise _raised(target, self._failure(call, target, line, status, error, cloud))
 
-    def _refused(self, target: Target, line: Line, status: int, error: Any, cloud: Cloud | None) -> Exception:
-        """An error answer: of the request itself, or one after which the next target may try."""
-        if cloud is None:
-            failure = self.engines[target.engine].failure(status, error)
-        else:
-            failure = cloud_failure(cloud, target, line, status, error)
-        if failure.status >= 500 or failure.status == 429:
-            return TargetFailed(target.name, "status", failure)
+    def _failure(
+        self, call: Call, target: Target, line: Line, status: int, error: Any, cloud: Cloud | None
+    ) -> Failure:  # fmt: skip
+        """What an error answer comes to."""
+        if cloud is not None:
+            return self._noted(call, target, cloud_failure(cloud, target, line, status, error))
+        return self._noted(call, target, self.engines[target.engine].failure(status, error))
+
+    def _noted(self, call: Call, target: Target, failure: Failure) -> Failure:
+        """What it tells of the engine is passed on."""
+        if isinstance(failure, ContextLengthExceeded):
+            if not target.provider and failure.told_window not in (None, target.window):
+                self.correct(target, failure.told_window)
+            return failure.of(ASKED_IN[call.dialect.ability], target.window)
+        if isinstance(failure, Crowded):
+            self.crowded(target)
         return failure
 
     async def _dial(self, target: Target, endpoint: Endpoint) -> Line:
@@ -302,10 +369,12 @@ class Relay:
             raise TargetFailed(target.name, "connect", _failure_for("connect", target)) from None
         return line
 
-    def _whole(self, call: Call, target: Target, reading: Reading, reason: str | None, cloud: Cloud | None) -> Answer:
+    def _whole(
+        self, call: Call, target: Target, reading: Reading, reason: str | None, translator: Translator | None
+    ) -> Answer:
         parts = reading.parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        read = None if call.dialect.rewrites or cloud is not None else read_answer(data)
+        read = None if call.dialect.rewrites or translator is not None else read_answer(data)
         if read is not None:
             name, usage = read
             shown = renamed(data, *(self._swaps.get((name, target.model)) or self._swap(name, target.model)))
@@ -314,8 +383,11 @@ class Relay:
         fields: dict[str, Any] = _json([data])
         if type(fields) is not dict:
             raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
-        if cloud is not None:
-            fields = self._from_cloud(cloud, target, fields)
+        if translator is not None:
+            try:
+                fields = translator.answer(fields)
+            except Failure as failure:  # it may turn out to be an error
+                raise _raised(target, self._noted(call, target, failure)) from None
         usage = Usage.read(fields.get("usage"))
         if usage is None:
             usage = _estimate(call, parts)
@@ -327,14 +399,6 @@ class Relay:
         fields["model"] = target.model
         call.dialect.finish(call.body, fields)
         return Answer(orjson.dumps(fields), usage, reading.first_at)
-
-    def _from_cloud(self, cloud: Cloud, target: Target, fields: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return cloud.adapter.answer(fields)
-        except Failure as failure:
-            if failure.status >= 500 or failure.status == 429:
-                raise TargetFailed(target.name, "status", failure) from None
-            raise
 
     def _swap(self, name: str, model: str) -> tuple[bytes, bytes]:
         """The model's name as its engine writes it into an answer, and as callers know it."""
@@ -353,6 +417,22 @@ class Relay:
             b"content-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: ",
         ))  # fmt: skip
         return head
+
+
+async def _counted(engine: Engine, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
+    try:
+        return await engine.count(ask, ability, body)
+    except BoundaryRefused:
+        raise
+    except Exception:  # adapters come from outside packages too, and engines answer anything
+        return None
+
+
+def _raised(target: Target, failure: Failure) -> Exception:
+    """How a call hears of it: with TargetFailed the next target may try."""
+    if failure.status >= 500 or failure.status == 429:
+        return TargetFailed(target.name, "crowded" if isinstance(failure, Crowded) else "status", failure)
+    return failure
 
 
 def _estimate(call: Call, parts: list[bytes]) -> Usage:
@@ -375,7 +455,7 @@ def _failure_for(reason: str, target: Target) -> Failure:
 def _error_in(parts: list[bytes]) -> Any:
     """The error with which some engines open a stream that they answered with 200; None when it begins well."""
     first = parts[0] if parts else b""
-    if not first.startswith((b'data: {"error"', b'data:{"error"', b"error:", b"event: error")):
+    if not first.startswith((b'data: {"error"', b'data:{"error"', b"error:", b"event: error", b'{"error"')):
         return None
     begin = first.find(b"{")
     return _json([first[begin:].split(b"\n", 1)[0]]) if begin >= 0 else {}

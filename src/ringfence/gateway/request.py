@@ -34,7 +34,7 @@ class Request:
     """One request and the way to answer it. Exactly one of `answer`, `fail` and `begin` … `finish` is called."""
 
     # Defaults live on the class: setting a dozen attributes per request would cost a microsecond for nothing.
-    body = b""
+    body: bytes | bytearray = b""
     identity: Any = None
     route: Any = None
     discard = False

@@ -6,6 +6,7 @@ The caller gets the model's name as this gateway gives it, the usage event only 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from ringfence.core.usage import Usage
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 SPACELESS = re.compile(rb"(?m)^data:(?! )")
 DONE = b"data: [DONE]\n\n"
+NOTHING = b"data: null"
+"""With several prompts, llama.cpp says it after each answer; clients take every event for an object."""
 
 
 class MalformedStream(Exception):
@@ -29,6 +32,7 @@ class EventStream:
         "_is_known",
         "_is_spaceless",
         "_model",
+        "_retell",
         "_started",
         "_swap",
         "_tail",
@@ -39,8 +43,10 @@ class EventStream:
         "usage",
     )
 
-    def __init__(self, model: str, hides_usage: bool) -> None:
+    def __init__(self, model: str, hides_usage: bool, retell: Callable[[dict[str, Any]], bytes] | None = None) -> None:
+        """`retell` makes an event of ours of one that says that the engine failed."""
         self._model = model
+        self._retell = retell
         self._hides_usage = hides_usage
         self._started = self._is_spaceless = self._is_known = False
         self._swap: tuple[bytes, bytes] | None = None
@@ -72,7 +78,10 @@ class EventStream:
             if self._is_spaceless:
                 data = SPACELESS.sub(b"data: ", data)
         self.events += data.count(b"data: {")
-        if data.find(b'"usage":') >= 0 or data.find(b"data: [DONE]") >= 0 or data.find(b'data: {"error"') >= 0:
+        if (
+            data.find(b'"usage":') >= 0 or data.find(b"data: [DONE]") >= 0 or data.find(b'data: {"error"') >= 0
+            or data.find(NOTHING) >= 0
+        ):  # fmt: skip
             data = self._sift(data)
         if self._swap is not None:
             old, new = self._swap
@@ -94,7 +103,7 @@ class EventStream:
     def _look_at_first(self, data: bytes) -> None:
         """Learn how this engine writes the model's name, to put ours in its place from then on."""
         for line in data.split(b"\n"):
-            if not line.startswith(b"data:") or line == b"data: [DONE]":
+            if not line.startswith(b"data:") or line in (b"data: [DONE]", NOTHING):
                 continue
             self._started = True
             self._is_spaceless = not line.startswith(b"data: ")
@@ -111,7 +120,7 @@ class EventStream:
         """Parse the events of this piece one by one; drop or trim those that carry a usage nobody asked for."""
         kept: list[bytes] = []
         for event in data.split(b"\n\n"):
-            if not event:
+            if not event or event == NOTHING:
                 continue
             if event == b"data: [DONE]":
                 self.is_done = True
@@ -130,7 +139,7 @@ class EventStream:
         parsed = _parse(event[5:])
         if parsed.get("error"):
             self.error = parsed["error"]
-            return event
+            return event if self._retell is None else self._retell(parsed).removesuffix(b"\n\n")
         usage = Usage.read(parsed.get("usage"))
         if usage is not None:
             self.usage = usage

@@ -6,24 +6,25 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import TargetFailed, TargetUnavailable
-from ringfence.core.ports import Clock, Emit, Engine, Fetch, Offer
+from ringfence.core.ports import Clock, Emit, Engine, Fetch, Fetched, Offer
 from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
 from ringfence.placement.examine import examine
 from ringfence.placement.lifecycle import State
+from ringfence.placement.windows import Windows
 
 FetchAt = Callable[[Endpoint], Fetch]
-ALIVE_PATH = "/v1/models"
 ALIVE_TIMEOUT_S = 2.0
 
 
 class Adopted:
     """`endpoint` is None while it does not answer; `offers` is what it said last.
 
-    It is asked for life every `probe_every_s`, and for its models every `examine_every_s` and when it comes back; with
-    `others`, also as they would ask.
+    It is asked for life every `probe_every_s`, and for its models every `examine_every_s`, when it comes back and when
+    its sign of life is another than before; with `others`, also as they would ask.
     `absent` is what to say when nothing answers.
     """
 
@@ -37,7 +38,6 @@ class Adopted:
         *,
         offers: tuple[Offer, ...] = (),
         others: Sequence[Engine] = (),
-        alive_path: str = ALIVE_PATH,
         absent: str = "",
         probe_every_s: float = 5.0,
         examine_every_s: float = 60.0,
@@ -52,7 +52,6 @@ class Adopted:
         self.reason = ""
         self._adapter = adapter
         self._others = others
-        self._alive_path = alive_path
         self._absent = absent or f"nothing answers as {adapter.title} at {at.url}"
         self._fetch = fetch_at(at)
         self._emit = emit
@@ -61,6 +60,9 @@ class Adopted:
         self._clock = clock
         self._since = clock()
         self._examined = clock() if offers else None
+        self._mark: Any = None
+        self._windows = Windows()
+        self._windows.settled(offers)
         self._is_suspect = False
         self._look = asyncio.Event()
         self._looked = asyncio.Event()
@@ -90,10 +92,21 @@ class Adopted:
         failure = TargetUnavailable("The engine of this model does not answer.", retry_after_s=self._probe_every_s)
         raise TargetFailed(self.name, "connect", failure)
 
+    def correct(self, engine_model: str, window: int) -> bool:
+        """The engine itself says, in refusing a request, that a model has this window. True where that is news."""
+        corrected = self._windows.correct(self.offers, engine_model, window)
+        is_news = corrected != self.offers
+        if is_news:
+            self._offer(corrected)
+            self._examined = None  # all of it is asked again, and soon: it may have been started anew
+            self._look.set()
+        return is_news
+
     def suspect(self) -> None:
         """A connection to it broke: look now, and ask for everything before it serves again. Another engine may
         have taken its place, or the same with other settings, faster than it could be missed."""
         self._examined, self.endpoint, self._is_suspect = None, None, True
+        self._windows = Windows()
         self._look.set()
 
     def drain(self) -> None:
@@ -125,16 +138,15 @@ class Adopted:
     async def _probe(self) -> None:
         now = self._clock()
         is_due = self._examined is None or now - self._examined >= self._examine_every_s
-        if self.state is not State.READY or is_due:
+        if self.state is not State.READY or is_due or await self._is_another(now):
             self._found(await examine(self._adapter, self._fetch, self.at, self._others), now)
-        elif not await self._is_alive():
-            self._found(None, now)
 
     def _found(self, offers: tuple[Offer, ...] | None, now: float) -> None:
         if self.state is State.DRAINING or self._is_suspect:
             return
         if offers is None:
-            self._examined, self.endpoint = None, None
+            self._examined, self.endpoint, self._mark = None, None, None
+            self._windows = Windows()
             if self.state is not State.FAILED:
                 self.reason = self._absent
                 self._enter(State.FAILED)
@@ -144,15 +156,30 @@ class Adopted:
         if self.state is not State.READY:
             self._enter(State.READY)
             self._emit(InstanceReady(self.name, None, self.at.port, 0.0))
+        self._offer(self._windows.settled(offers))
+
+    def _offer(self, offers: tuple[Offer, ...]) -> None:
         if offers != self.offers:
             self.offers = offers
             self._emit(OffersChanged(self.name, tuple(offer.engine_model for offer in offers)))
 
-    async def _is_alive(self) -> bool:
+    async def _is_another(self, now: float) -> bool:
+        """Asks for a sign of life. True where it is another than before; without one it is away."""
+        told: Fetched | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_TIMEOUT_S):
-                return (await self._fetch(self._alive_path)).status == 200
-        return False
+                told = await self._fetch(self._adapter.alive_path)
+        if told is None or told.status != 200:
+            self._found(None, now)
+            return False
+        mark, self._mark = self._mark, self._mark_of(told.body)
+        return mark != self._mark
+
+    def _mark_of(self, body: Any) -> Any:
+        try:
+            return self._adapter.mark(body)
+        except Exception:  # adapters come from outside packages too, and engines answer anything
+            return None
 
     def _enter(self, state: State) -> None:
         self.state = state

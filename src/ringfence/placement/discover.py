@@ -76,7 +76,9 @@ def _once_each(fetch: Fetch) -> Fetch:
     """Each path is asked for once, whoever wants it."""
     known: dict[str, Fetched] = {}
 
-    async def remembered(path: str) -> Fetched:
+    async def remembered(path: str, *, about: dict[str, str] | None = None) -> Fetched:
+        if about is not None:
+            return await fetch(path, about=about)
         if path not in known:
             known[path] = await fetch(path)
         return known[path]

@@ -10,7 +10,8 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
 from ringfence.core.ports import Engine, Fetch, Offer
 from ringfence.engines import ollama
-from ringfence.engines.llamacpp import started_with_peers
+from ringfence.engines.llamacpp import ADAPTER as LLAMA
+from ringfence.engines.llamacpp import shares_context, started_with_peers
 from ringfence.placement.listener import listeners
 from ringfence.placement.way_out import WayOut
 
@@ -22,7 +23,7 @@ async def examine(
 
     Of whatever kind it is said to be: an Ollama is asked what an Ollama is asked, and where one of `others` knows the
     engine, what that one says of where its models reach counts too. With `at`, where somebody else runs it, a llama.cpp
-    of this machine that computes on others is recognised by how it was started.
+    of this machine that computes on others, or whose slots share one context, is recognised by how it was started.
     """
     try:
         offers = await adapter.examine(fetch)
@@ -31,8 +32,12 @@ async def examine(
         if adapter.kind != ollama.ADAPTER.kind:
             offers = await ollama.judged(offers, fetch)
         away = {name for other in others for name in await _away_by(other, fetch)}
-        if at is not None and at.boundary is Boundary.HOST and await asyncio.to_thread(_has_peers, at.port):
-            away = {offer.engine_model for offer in offers}
+        if at is not None and at.boundary is Boundary.HOST:
+            started = await asyncio.to_thread(listeners, at.port)
+            if any(started_with_peers(one.arguments, one.environment) for one in started):
+                away = {offer.engine_model for offer in offers}
+            if adapter.kind == LLAMA.kind and any(shares_context(one.arguments, one.environment) for one in started):
+                offers = [replace(offer, shares_window=(offer.slots or 1) > 1) for offer in offers]
         offers = [replace(offer, reaches_cloud=True) if offer.engine_model in away else offer for offer in offers]
     except Exception:  # adapters come from outside packages too, and engines answer anything
         return None
@@ -45,7 +50,3 @@ async def _away_by(other: Engine, fetch: Fetch) -> list[str]:
         return [offer.engine_model for offer in await other.examine(fetch) or () if offer.reaches_cloud]
     except Exception:  # as above
         return []
-
-
-def _has_peers(port: int) -> bool:
-    return any(started_with_peers(one.arguments, one.environment) for one in listeners(port))

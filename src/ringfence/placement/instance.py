@@ -151,6 +151,13 @@ class Placement:
         if instance is not None and reason in ("connect", "lost", "first_byte_timeout", "stalled"):
             instance.keeper.suspect()
 
+    def correct(self, target: Target, window: int) -> None:
+        """The engine of the target has refused a request, and named another window than at a look."""
+        instance = self._by_target.get(target.name)
+        keeper = instance.keeper if instance is not None else None
+        if isinstance(keeper, Adopted) and keeper.correct(target.engine_model, window):
+            log.warning("%s takes %d tokens, and not as many as it told before", target.name, window)
+
     def status(self) -> list[InstanceStatus]:
         return [instance.status() for _name, instance in sorted(self._instances.items())]
 

@@ -58,6 +58,9 @@ def target_of(source: Source, offer: Offer, model: str, mesh: tuple[Network, ...
         digest=offer.digest,
         quantisation=offer.quantisation,
         device=offer.device,
+        family=offer.family,
+        may_cut=offer.may_cut,
+        shares_window=offer.shares_window,
     )
 
 

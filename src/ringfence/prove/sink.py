@@ -35,6 +35,8 @@ ENGINE_MODEL = "decoy"
 TLS_HANDSHAKE = b"\x16"  # RFC 8446, 5.1: the content type of a first record
 LOOK_HEADERS = {"accept": "application/json", "connection": "close"}
 """All that a look at an engine carries, besides the host that is looked at."""
+SHOW_PATH = "/api/show"
+"""Of an Ollama: a page about one model, which is named in a body."""
 
 
 class Sink:
@@ -96,9 +98,15 @@ class Sink:
     def _is_look(self, engine: FakeEngine, address: str, request: Recorded) -> bool:
         """One of the engine's pages, asked for with nothing more than it takes: all else could carry something."""
         host = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
-        is_bare = LOOK_HEADERS.items() >= {k: v for k, v in request.headers.items() if k != "host"}.items()
-        is_page = "?" not in request.path and engine.dialect.description(request.path) is not None
-        return request.method == "GET" and is_page and is_bare and (host == address or host in self.names)
+        more = {k: v for k, v in request.headers.items() if k != "host"}
+        if request.method == "POST":  # the name of one of its models, and nothing that could be said beside it
+            names = [{"model": model.name} for model in engine.dialect.models]
+            is_page = request.path == SHOW_PATH and engine.kind == "ollama" and request.body in names
+            more = {k: v for k, v in more.items() if k not in ("content-type", "content-length")}
+        else:
+            is_page = request.method == "GET" and engine.dialect.description(request.path) is not None
+        is_bare = "?" not in request.path and LOOK_HEADERS.items() >= more.items()
+        return is_page and is_bare and (host == address or host in self.names)
 
     def look_for_texts(self, data: str) -> None:
         """As they are, or as they stand in an address."""

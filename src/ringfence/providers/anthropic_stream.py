@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from ringfence.core.errors import EngineFailed, Failure
+from ringfence.core.lines import MAX_EVENT_BYTES, Lines
 from ringfence.providers.anthropic_answer import finish_of, usage_of
 
-MAX_EVENT_BYTES = 16 * 1024 * 1024
 DONE = b"data: [DONE]\n\n"
 
 
@@ -27,31 +27,6 @@ class _OpenCall:
     number: int
     whole: Any
     has_arguments: bool = False
-
-
-class Lines:
-    """Bytes into lines, at most `MAX_EVENT_BYTES` of an unfinished one; each byte is looked at once."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._searched = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        rest = self._rest
-        rest += data
-        begin, lines = 0, []
-        while (end := rest.find(b"\n", max(begin, self._searched))) >= 0:
-            line = bytes(rest[begin:end])
-            lines.append(line[:-1] if line.endswith(b"\r") else line)
-            begin = end + 1
-        if begin:
-            del rest[:begin]
-        self._searched = len(rest)
-        return lines
-
-    @property
-    def size(self) -> int:
-        return len(self._rest)
 
 
 class MessageStream:

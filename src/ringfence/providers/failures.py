@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringfence.core.errors import (
-    ContextOverflow,
+    ContextLengthExceeded,
     EngineFailed,
     EngineRefused,
     EngineTimedOut,
@@ -30,6 +30,8 @@ KEY = re.compile(r"\b(?:sk|gsk|csk|pk|key|xai)[-_][-_A-Za-z0-9*.]{6,}|\bAIza[-_A
 """What keys of the usual clouds look like, whole or masked."""
 
 MODEL_CODES = frozenset(("model_not_found", "model_not_available", "model_decommissioned"))
+MOST_DIGITS = 12
+"""Of a count of tokens, with commas; more of them are none."""
 OVERFLOW_CODES = frozenset(("context_length_exceeded", "string_above_max_length"))
 UNPAID_CODES = frozenset(
     ("insufficient_quota", "billing_error", "billing_hard_limit_reached", "exceeded_current_quota_error")
@@ -116,20 +118,14 @@ def _overflow(status: int, told: Told, overflows: tuple[re.Pattern[str], ...]) -
         found = pattern.search(told.message)
         if found:
             numbers = found.groupdict()
-            return _too_long(numbers.get("window"), numbers.get("tokens"), told.message)
-    return _too_long(None, None, told.message) if told.code in OVERFLOW_CODES else None
+            return ContextLengthExceeded(
+                _number(numbers.get("window")), _number(numbers.get("tokens")), said=told.message
+            )
+    return ContextLengthExceeded(None, None, said=told.message) if told.code in OVERFLOW_CODES else None
 
 
-def _too_long(window: str | None, tokens: str | None, said: str) -> ContextOverflow:
-    """In the words that clients look for."""
-    if window is None or tokens is None:
-        message = f"The request exceeds this model's maximum context length. {said}".strip()
-    else:
-        message = (
-            f"This model's maximum context length is {window} tokens. However, your messages resulted in "
-            f"{tokens} tokens. Please reduce the length of the messages."
-        )
-    return ContextOverflow(message, param="messages")
+def _number(text: str | None) -> int | None:
+    return int(text.replace(",", "")) if text and len(text) <= MOST_DIGITS else None
 
 
 def _refusal(status: int, told: Told, retry_after_s: float | None) -> Failure | None:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.route import Chain
+
+LONG_TOKENS = 16_384
+"""A window of more is a large one."""
+
+
+def roomiest_first(chain: Chain, tokens: int) -> Chain:
+    """The same chain for about so many tokens: first the targets whose window holds them, then large windows, then the
+    others; each in its order."""
+
+    def room(target: Target) -> int:
+        window = target.window or 0
+        return 0 if window >= tokens else 1 if window > LONG_TOKENS else 2
+
+    return replace(chain, targets=tuple(sorted(chain.targets, key=room)))
 
 
 def walk(chain: Chain, allowed: Boundary, is_usable: Callable[[Target], bool], retries: int) -> tuple[Target, ...]:

@@ -16,7 +16,7 @@ from ringfence.core.errors import (
     NothingNow,
     TargetUnavailable,
 )
-from ringfence.core.route import Chain, Decision, Ending, Exact, Excluded, Profile, Signals
+from ringfence.core.route import Chain, Decision, Ending, Exact, Excluded, Overlong, Profile, Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signal
     chain = Chain(model.name, taken, profile.ending)
     name = _rule_name(rule, model, profile)
     told = f"{name}; kept near by {signals.kept_by}" if signals.kept_by and allowed < profile.boundary else name
-    return Decision(model.name, name, reason, chain, allowed, excluded, profile.name, told)
+    overlong = Overlong.REFUSE if profile.exact is not None else profile.overlong
+    return Decision(model.name, name, reason, chain, allowed, excluded, profile.name, told, overlong)
 
 
 def _rule_name(rule: Rule, model: Model, profile: Profile) -> str:

@@ -13,7 +13,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Forbidden, TargetUnavailable
 from ringfence.core.identity import Key
 from ringfence.core.isolation import Isolation, Wall
-from ringfence.core.route import House, Kept, Profile, Tier
+from ringfence.core.route import House, Kept, Overlong, Profile, Tier
 
 
 def agent_of(key: Key, named: str) -> str:
@@ -107,9 +107,11 @@ def _profile(house: House, name: str, otherwise: str) -> Profile:
 
 
 def _within(outer: Profile, inner: Profile) -> Profile:
-    """`inner`, reaching no further than `outer`, and with its exact target where it has one."""
+    """`inner`, reaching no further than `outer`, with its exact target where it has one, and refusing as it does what
+    is too long."""
     boundary, exact = min(inner.boundary, outer.boundary), outer.exact or inner.exact
-    if (boundary, exact) == (inner.boundary, inner.exact):
+    overlong = outer.overlong if outer.overlong is Overlong.REFUSE else inner.overlong
+    if (boundary, exact, overlong) == (inner.boundary, inner.exact, inner.overlong):
         return inner
     held_by = outer.held_by or outer.name if boundary < inner.boundary else inner.held_by
-    return replace(inner, boundary=boundary, exact=exact, held_by=held_by)
+    return replace(inner, boundary=boundary, exact=exact, held_by=held_by, overlong=overlong)

@@ -12,6 +12,7 @@ from functools import partial
 from importlib import import_module, resources
 from pathlib import Path
 from time import time
+from typing import Any
 
 from ringfence import engines, providers
 from ringfence.config.compile import too_far
@@ -43,6 +44,7 @@ log = logging.getLogger("ringfence.instances")
 GONE_AFTER_S = 60.0
 DEMO = "demo"  # so small that a second thread only waits for the first, and on a busy machine for long
 DRAIN_S = 30.0
+BESIDE_THE_ENGINE: dict[str, Any] = {"aliases": (), "tokenizer": None, "image_tokens": None}
 CALLABLE = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 
 
@@ -152,7 +154,7 @@ class Instances:
             starts = "`ringfence up` starts it again" if self._has_parent else "start `ringfence egress` beside this"
             self.placement.add(
                 Adopted(
-                    WAY_OUT, way_out, at, self._fetch_at, self._emit, alive_path=way_out.alive_path,
+                    WAY_OUT, way_out, at, self._fetch_at, self._emit,
                     absent=f"no egress process answers, so no provider is reached; {starts}",
                 )
             )  # fmt: skip
@@ -337,6 +339,11 @@ class Instances:
             one.digest or (offer.digest if offer is not None else ""),
             offer.quantisation if offer is not None else "",
             offer.device if offer is not None else "",
+            family=offer.family if offer is not None else "",
+            image_tokens=settings.image_tokens or 0,
+            tokenizer=settings.tokenizer or "",
+            may_cut=offer is not None and offer.may_cut,
+            shares_window=offer is not None and offer.shares_window,
         )
 
     def _expected(self, one: Configured) -> frozenset[Ability]:
@@ -355,7 +362,8 @@ def _rented(name: str, settings: ModelSettings, config: Config) -> Model:
     abilities = adapter.abilities - ({Ability.EMBEDDINGS} if settings.embeddings is False else set[Ability]())
     target = Target(
         f"{settings.provider}/{engine_model}", name, adapter.kind, engine_model, Boundary.CLOUD, settings.window,
-        settings.parallel, abilities, provider=settings.provider,
+        settings.parallel, abilities, provider=settings.provider, image_tokens=settings.image_tokens or 0,
+        tokenizer=settings.tokenizer or "",
     )  # fmt: skip
     return Model(name, (target,), settings.aliases, owner=settings.provider)
 
@@ -371,8 +379,8 @@ def _sha256(path: Path) -> str:
 
 
 def _restarts(old: ModelSettings, new: ModelSettings) -> bool:
-    """True when the engine must be started anew: everything but the names of a model is part of its engine."""
-    return old.model_copy(update={"aliases": ()}) != new.model_copy(update={"aliases": ()})
+    """True when the engine must be started anew: everything but its names and how it is counted is part of it."""
+    return old.model_copy(update=BESIDE_THE_ENGINE) != new.model_copy(update=BESIDE_THE_ENGINE)
 
 
 def _engine_key(settings: ModelSettings) -> str | None:

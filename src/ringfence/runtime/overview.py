@@ -11,6 +11,8 @@ from time import monotonic, time
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from ringfence import __version__
 from ringfence.accelerators.cpu import ADAPTER as CPU
 from ringfence.config.bound_keys import keys_by_profile, reach_of_key
@@ -26,7 +28,7 @@ from ringfence.core.identity import Key
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.pipeline import fit, read_signals
+from ringfence.gateway.pipeline import chain_of, read_signals
 from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
@@ -35,11 +37,12 @@ from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
+from ringfence.runtime.what_fits import WhatFits
 from ringfence.runtime.what_left import WhatLeft
 from ringfence.runtime.what_waits import WhatWaits
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
-from ringfence.telemetry.events import Answered
+from ringfence.telemetry.events import Answered, Fitting
 
 WATCH_EVERY_S = 0.25
 SHOWN = 50
@@ -51,6 +54,7 @@ class Overview:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._what_left = WhatLeft(runtime.folder / "journal")
+        self._fits = WhatFits(runtime.pipeline.relay, runtime.pipeline.reported.ratios, runtime.pipeline.meters)
         self._waits = WhatWaits(runtime.parking, runtime.db)
         self._cpu_before: dict[str, tuple[float, float]] = {}
 
@@ -211,37 +215,36 @@ class Overview:
         runtime = self._runtime
         settings = runtime.pipeline.settings
         dialect = _dialect_of(body)
-        asked = {"model": model, **body}
+        asked = {**(body or {"messages": [{"role": "user", "content": ""}]}), "model": model}
         key = self._asker(asker)
         agent = agent_of(key, asker.get("agent", ""))
         named = asker.get("profile", "") if "key" in asker else ""  # of a key, what it says of itself in a header
         labels = asker.get("labels", "")
-        call = Call("explain", key, dialect, model, asked, len(str(body)), False, 0.0, agent, named, labels)
-        if len(body) > 0:
-            dialect.check(call.body)
+        call = Call("explain", key, dialect, model, asked, _size_bytes(asked), False, 0.0, agent, named, labels)
+        dialect.check(call.body)
         signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
         profile = settings.profile_of(call)
         decision = decide(settings.rules, settings.catalog, model, signals, profile)
+        call.output = output_asked(call.body) if dialect.generates else None
+        targets = chain_of(call, decision).targets
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
             {
                 "target": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
-                "usable": runtime.placement.is_bound(target, ready), "note": runtime.health.of(target).reason,
+                "window": target.window, "usable": runtime.placement.is_bound(target, ready),
+                "note": runtime.health.of(target).reason,
             }
-            for target in decision.chain.targets
+            for target in targets
         ]  # fmt: skip
-        first = decision.chain.targets[0]
-        call.output = output_asked(call.body)
-        sent, state = fit(call, first, frozenset())
+        usable = [target for target, row in zip(targets, chain, strict=True) if row["usable"]]
+        share, _ = runtime.admission.shared((usable or targets)[0], call.body)
+        foreseen = await self._fits.foresee(call, share, decision.overlong)
         return {
             "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
             "kept_by": signals.kept_by, "held_by": profile.held_by,
             "profile": profile.name, "agent": agent, "chain": chain, "ending": decision.chain.ending.value,
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
-            "window": {
-                "window": first.window, "asked": output_asked(call.body), "max_tokens": sent.get("max_tokens"),
-                "state": state,
-            },
+            "window": foreseen,
             "signals": {
                 "ability": signals.ability.value, "prompt_bytes": signals.prompt_bytes, "stream": signals.stream,
                 "tools": signals.tools,
@@ -320,6 +323,14 @@ def _dialect_of(body: dict[str, Any]) -> Dialect:
     return named[name]  # type: ignore[return-value]
 
 
+def _size_bytes(body: dict[str, Any]) -> int:
+    """As it would be sent."""
+    try:
+        return len(orjson.dumps(body))
+    except TypeError:  # half a surrogate pair, or a number beyond 64 bits: no such request is taken either
+        raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
+
+
 def _row(event: Answered) -> dict[str, Any]:
     usage, kind = event.usage, event.kind
     return {
@@ -328,5 +339,9 @@ def _row(event: Answered) -> dict[str, Any]:
         "first_byte_ms": round(event.first_byte_s * 1000, 2), "total_ms": round(event.total_s * 1000, 2),
         "prompt_tokens": usage.prompt_tokens if usage else 0,
         "completion_tokens": usage.completion_tokens if usage else 0,
-        "key": kind.key.name,
+        "key": kind.key.name, "fitting": _fitting(event.fitting),
     }  # fmt: skip
+
+
+def _fitting(fitting: Fitting | None) -> dict[str, Any] | None:
+    return fitting._asdict() | {"shortened": dict(fitting.shortened)} if fitting is not None else None

@@ -41,6 +41,7 @@ from ringfence.gateway.tickets import Tickets
 from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
+from ringfence.runtime import tokenizers
 from ringfence.runtime.instances import CLOUDS, Instances, NotServable
 from ringfence.runtime.isolation import Fenced
 from ringfence.runtime.parent import Parent
@@ -53,8 +54,8 @@ from ringfence.store.db import Database, changed
 from ringfence.store.keyring import KeyRing
 from ringfence.store.ledger import UsageLedger
 from ringfence.store.parked import ParkedRows
-from ringfence.telemetry.events import Answered, CallParked, Events, ParkedEnded, Refused, Reloaded, Retried
-from ringfence.telemetry.logs import RequestLog, configure
+from ringfence.telemetry.events import Answered, CallParked, CountGap, Events, ParkedEnded, Refused, Reloaded, Retried
+from ringfence.telemetry.logs import GapLog, RequestLog, configure
 from ringfence.telemetry.metrics import Metrics
 
 YOUNG_OBJECTS = 20_000
@@ -115,6 +116,7 @@ class Runtime:
         self.health = Health(monotonic)
         self.admission = Admission(config.admission.queue, config.admission.wait_s)
         self.relay = Relay(self.pool, _timeouts(config), self.instances.adapters)
+        self.relay.correct = self.placement.correct
         self.pipeline = Pipeline(
             Settings(Catalog.of([]), _house(config), config.timeouts.retries),
             limits=RateLimits(monotonic),
@@ -142,16 +144,18 @@ class Runtime:
         self._reloading = asyncio.Lock()
         self.reader: Presidio | None = None
         self.fenced = Fenced(os.environ)
+        self.without_tokenizer: tuple[str, ...] = ()
 
     def _events(self) -> Events:
         """Who is told of what."""
         return Events(
-            after_slice=(self.request_log.write,),
+            after_slice=(self._settle, self.request_log.write),
             by_type={
                 Answered: (self.metrics.answered, self._charge, self.request_log.answered),
                 Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
                 CallParked: (self.metrics.call_parked,),
                 ParkedEnded: (self.metrics.call_unparked,),
+                CountGap: (self.metrics.gap, GapLog(monotonic).tell, self._distrust),
                 Refused: (lambda event: self.metrics.refused(event.status, event.code),),
                 InstanceReady: (self._follow,),
                 InstanceFailed: (self._follow,),
@@ -172,6 +176,7 @@ class Runtime:
         step(f"State in {self.folder}")
         self.reader = await _reader(config)  # before anything can be asked
         self._apply(config)
+        self.without_tokenizer = await tokenizers.put_into(self.pipeline.meters, config)
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
         await self.parking.restore()
@@ -242,6 +247,7 @@ class Runtime:
             self.config = fresh
             self._apply(fresh)
             self._reopen_log(fresh)
+            problems += await tokenizers.put_into(self.pipeline.meters, fresh)
             await self.fenced.look(fresh)
             self._refresh()
             if former is not None:
@@ -356,8 +362,15 @@ class Runtime:
         """True when at least one instance answers."""
         return any(status.state == "ready" for status in self.placement.status())
 
+    def _settle(self) -> None:
+        self.pipeline.reported.settle()
+
+    def _distrust(self, event: CountGap) -> None:
+        if event.side == "above":
+            self.pipeline.meters.distrust(event.target)
+
     def _charge(self, event: Answered) -> None:
-        _, _, kind, _, _, usage = event
+        _, _, kind, _, _, usage, _ = event
         if usage is not None:
             self.ledger.record(kind.key.id, kind.model, kind.target, kind.outcome, usage)
 

@@ -141,6 +141,8 @@ async def _bring_up(runtime: Runtime, tell: Tell, began: float) -> None:
     credentials = await runtime.start(lambda text: tell({"step": text}))
     _write_run_file(runtime)
     await _until_ready(runtime, tell)
+    for problem in runtime.without_tokenizer:
+        tell({"warning": problem})
     if reason := await runtime.instances.closed_way_out():
         tell({"warning": reason})
     tell({"ready": _ready(runtime, credentials.api_key if credentials else None, monotonic() - began)})

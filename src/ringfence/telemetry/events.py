@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ringfence.core.identity import Key
@@ -35,8 +36,30 @@ class Kind:
     stream: bool
 
 
+class Fitting(NamedTuple):
+    """What was done so that a request fits its target's window: numbers, never any text.
+
+    `state` is fit, clamped, compressed or truncated. Tokens: of the prompt before and after, both 0 where nothing of it
+    was given up; of the output as it was asked for (None: it was not) and as it was sent. `dropped` messages were left
+    out, `shortened` texts shortened, by kind.
+    """
+
+    state: str
+    before: int = 0
+    after: int = 0
+    dropped: int = 0
+    shortened: Mapping[str, int] = MappingProxyType({})
+    asked: int | None = None
+    output: int | None = None
+
+
+FITS = Fitting("fit")
+"""Nothing had to be done, as with most."""
+
+
 class Answered(NamedTuple):
-    """One call ended at `at_s` (Unix time). `usage` None when nothing was generated.
+    """One call ended at `at_s` (Unix time). `usage` None when nothing was generated, `fitting` None where it came to no
+    target.
 
     A tuple because one is made for every call: a frozen dataclass would cost four times as much.
     """
@@ -47,9 +70,12 @@ class Answered(NamedTuple):
     first_byte_s: float
     total_s: float
     usage: Usage | None
+    fitting: Fitting | None = None
 
 
-answered: Callable[[tuple[str, float, Kind, float, float, Usage | None]], Answered] = partial(tuple.__new__, Answered)
+answered: Callable[[tuple[str, float, Kind, float, float, Usage | None, Fitting | None]], Answered] = partial(
+    tuple.__new__, Answered
+)
 """As `Answered(...)`, but for the Python function that a named tuple puts in between."""
 
 
@@ -60,6 +86,20 @@ class Retried:
     call_id: str
     target: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountGap:
+    """What an engine reported of a prompt is far from what was counted before: `side` is 'above' (more than counted) or
+    'below' (it may have cut the prompt), `by` who counted: engine, tokenizer, bound or ratio. Tokens; `counted` 0 when
+    nobody did."""
+
+    call_id: str
+    target: str
+    counted: int
+    reported: int
+    by: str
+    side: str
 
 
 @dataclass(frozen=True, slots=True)

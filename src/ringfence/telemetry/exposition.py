@@ -52,6 +52,22 @@ class _Page:
         )
         for at, count in self.metrics.retries.items():
             retries.add_metric(at, count)
+        gaps = CounterMetricFamily(
+            "ringfence_count_gaps", "Prompts whose tokens were counted otherwise than reported.",
+            labels=("target", "by", "side"),
+        )  # fmt: skip
+        for where, count in self.metrics.gaps.items():
+            gaps.add_metric(where, count)
+        windows = CounterMetricFamily(
+            "ringfence_window", "Calls, by what was done so that they fit the window.", labels=("target", "state")
+        )
+        for where, count in self.metrics.by_fitting().items():
+            windows.add_metric(where, count)
+        given_up = CounterMetricFamily(
+            "ringfence_window_tokens_given_up", "Tokens of prompts that were left out.", labels=("target", "state")
+        )
+        for where, count in self.metrics.given_up.items():
+            given_up.add_metric(where, count)
         refusals = CounterMetricFamily(
             "ringfence_refusals", "Requests refused before routing.", labels=("status", "code")
         )
@@ -63,7 +79,7 @@ class _Page:
         ended = CounterMetricFamily("ringfence_parked_ended", "Parked calls, by how they ended.", labels=("state",))
         for state, count in self.metrics.parked_ended.items():
             ended.add_metric((state,), count)
-        yield from (requests, tokens, total, first, retries, refusals, parked, ended)
+        yield from (requests, tokens, total, first, retries, gaps, windows, given_up, refusals, parked, ended)
         for name, text, labels_of, read in self.metrics.gauges:
             gauge = GaugeMetricFamily(name, text, labels=labels_of)
             for values, value in read():

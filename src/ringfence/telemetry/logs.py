@@ -10,9 +10,12 @@ from typing import IO
 
 import orjson
 
+from ringfence.core.ports import Clock
 from ringfence.core.usage import Usage
-from ringfence.telemetry.events import Answered, Kind
+from ringfence.telemetry.events import FITS, Answered, CountGap, Fitting, Kind
 
+GAPS_EVERY_S = 60.0
+log = logging.getLogger("ringfence.tokens")
 MAX_SHOWN = 4096
 NO_USAGE = Usage()
 
@@ -75,7 +78,7 @@ class RequestLog:
     def answered(self, event: Answered) -> None:
         if not self.is_on:
             return
-        call_id, at_s, kind, first_byte_s, total_s, usage = event
+        call_id, at_s, kind, first_byte_s, total_s, usage, fitting = event
         shown = self._shown.get(kind) or self._show(kind)
         prompt_tokens, completion_tokens, _, _ = usage if usage is not None else NO_USAGE
         second = int(at_s)
@@ -84,7 +87,8 @@ class RequestLog:
         self._lines.append(  # ids are letters, digits and -_.: alone, so that nothing here needs escaping
             f'{self._start}{int((at_s - second) * 1000):03d}+00:00","level":"info","logger":"ringfence.requests",'
             f'"message":"answered","call":"{call_id}",{shown},"first_byte_s":{first_byte_s:.6f},"total_s":{total_s:.6f},'
-            f'"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens}}}'
+            f'"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens}'
+            f"{_window(fitting) if fitting is not None else ''}}}"
         )
 
     def write(self) -> None:
@@ -113,3 +117,31 @@ class RequestLog:
         }  # fmt: skip
         shown = self._shown[kind] = orjson.dumps(row)[1:-1].decode()
         return shown
+
+
+def _window(fitting: Fitting) -> str:
+    """What was done to make it fit, as fields of JSON; nothing where it did fit."""
+    if fitting.state == FITS.state:
+        return ""
+    given_up = {"dropped": fitting.dropped, "shortened": dict(fitting.shortened)} if fitting.before else {}
+    row = {"state": fitting.state, "before": fitting.before, "after": fitting.after, **given_up}
+    return f',"window":{orjson.dumps(row).decode()}'
+
+
+class GapLog:
+    """A listener of gaps in counting: one line a minute for a target, as it may be so with every request."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told_at: dict[str, float] = {}
+
+    def tell(self, event: CountGap) -> None:
+        now = self._clock()
+        last = self._told_at.get(event.target)
+        if last is not None and now - last < GAPS_EVERY_S:
+            return
+        self._told_at[event.target] = now
+        log.warning(
+            "%s reports %d prompt tokens, %s what was counted: %d by the %s (call %s)",
+            event.target, event.reported, event.side, event.counted, event.by, event.call_id,
+        )  # fmt: skip

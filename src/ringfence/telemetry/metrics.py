@@ -9,10 +9,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ringfence.telemetry.events import Answered, CallParked, Kind, ParkedEnded
+from ringfence.telemetry.events import FITS, Answered, CallParked, CountGap, Fitting, Kind, ParkedEnded
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 MAX_SERIES = 2000
+TOO_LONG = "context_length_exceeded"
+REFUSED = Fitting("refused")
 
 
 @dataclass(slots=True)
@@ -23,6 +25,7 @@ class Series:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    fits: int = 0
     total_sum_s: float = 0.0
     first_sum_s: float = 0.0
     total: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
@@ -40,6 +43,11 @@ class Metrics:
         self.answers: dict[Labels, Series] = {}
         self._series: dict[Kind, Series] = {}
         self.retries: dict[tuple[str, str], int] = {}
+        self.gaps: dict[tuple[str, str, str], int] = {}
+        self.windows: dict[tuple[str, str], int] = {}
+        """By target and state: what was done so that requests fit their window. Of those that did, `answers` tell."""
+        self.given_up: dict[tuple[str, str], int] = {}
+        """By target and state: tokens of prompts that were left out."""
         self.refusals: dict[tuple[int, str], int] = {}
         self.parked: dict[str, int] = {}
         """By class: calls that were parked."""
@@ -48,7 +56,7 @@ class Metrics:
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
-        _, _, kind, first_byte_s, total_s, usage = event
+        _, _, kind, first_byte_s, total_s, usage, fitting = event
         series = self._series.get(kind) or self._open(kind)
         series.requests += 1
         series.total[bisect_left(SECONDS, total_s)] += 1
@@ -60,6 +68,26 @@ class Metrics:
             series.prompt_tokens += prompt_tokens
             series.completion_tokens += completion_tokens
             series.cached_tokens += cached_tokens
+        if fitting is FITS:
+            series.fits += 1
+        elif fitting is not None:
+            self._fitted(kind.target, fitting)
+        elif kind.outcome == TOO_LONG:
+            self._fitted("", REFUSED)
+
+    def by_fitting(self) -> dict[tuple[str, str], int]:
+        """Calls by target and by what was done so that they fit."""
+        found = dict(self.windows)
+        for (_, _, target, _, _), series in self.answers.items():
+            if series.fits:
+                found[target, FITS.state] = found.get((target, FITS.state), 0) + series.fits
+        return found
+
+    def _fitted(self, target: str, fitting: Fitting) -> None:
+        where = (target, fitting.state)
+        self.windows[where] = self.windows.get(where, 0) + 1
+        if fitting.before:
+            self.given_up[where] = self.given_up.get(where, 0) + fitting.before - fitting.after
 
     def _open(self, kind: Kind) -> Series:
         """Where calls of this kind are counted: with those of other keys and rules that have the same labels."""
@@ -73,6 +101,11 @@ class Metrics:
 
     def retried(self, target: str, reason: str) -> None:
         self.retries[target, reason] = self.retries.get((target, reason), 0) + 1
+
+    def gap(self, event: CountGap) -> None:
+        """An engine reported another number of prompt tokens than was counted."""
+        where = (event.target, event.by, event.side)
+        self.gaps[where] = self.gaps.get(where, 0) + 1
 
     def refused(self, status: int, code: str) -> None:
         """A request that never became a call: no key, no route, malformed, too large."""

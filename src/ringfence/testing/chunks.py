@@ -47,7 +47,7 @@ def assemble(data: bytes) -> Assembled:
 def _take(made: Assembled, choice: dict[str, Any]) -> None:
     delta = choice["delta"]
     made.text += delta.get("content") or ""
-    made.reasoning += delta.get("reasoning_content") or ""
+    made.reasoning += delta.get("reasoning_content") or delta.get("reasoning") or ""
     if delta.get("role"):
         made.roles.append(delta["role"])
     for call in delta.get("tool_calls") or ():

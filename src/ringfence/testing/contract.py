@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint
-from ringfence.core.errors import ContextOverflow, EngineFailed, Failure, ModelNotFound, Overloaded
-from ringfence.core.ports import Engine, Fetch, Fetched
+from ringfence.core.errors import ContextLengthExceeded, EngineFailed, Failure, ModelNotFound, Overloaded
+from ringfence.core.ports import Ask, Engine, Fetch, Fetched, Wire
+from ringfence.egress.permit import issue
 from ringfence.egress.pool import Pool
 
 NEEDED_FIELDS = frozenset(
@@ -51,7 +52,8 @@ ODD_BODIES: tuple[Any, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class UnderTest:
-    """A running engine and what is true of it. `tells_overflow` is False for one that cuts a prompt silently."""
+    """A running engine and what is true of it. `tells_overflow` is False for one that cuts a prompt silently, `counts`
+    for one that has no route for it."""
 
     endpoint: Endpoint
     model: str
@@ -60,6 +62,45 @@ class UnderTest:
     abilities: frozenset[Ability] = frozenset((Ability.CHAT, Ability.COMPLETIONS))
     tells_overflow: bool = True
     checks_model: bool = True
+    counts: bool = True
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": "Finds a place.",
+        "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
+    },
+}
+CHATS: tuple[dict[str, Any], ...] = (
+    {"messages": [{"role": "user", "content": "hello"}]},
+    {"messages": [{"role": "user", "content": "one two <|im_start|> 中文 🦊 \u00e9 " * 20}], "stream": True, "n": 1},
+    {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "Where is the"}, {"type": "text", "text": "harbour?"}],
+            },
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "look_up", "arguments": '{"place": "harbour"}'},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "At the gate."},
+        ],
+        "tools": [TOOL],
+        "tool_choice": "auto",
+    },
+)
+"""Of which every engine that counts must count what it then reports."""
 
 
 class EngineContract:
@@ -79,6 +120,15 @@ class EngineContract:
     def test_it_forbids_nothing_that_clients_need(self) -> None:
         assert not self.adapter.forbidden_fields & NEEDED_FIELDS
 
+    def test_its_own_routes_take_and_read_what_openais_do(self) -> None:
+        for ability, wire in self.adapter.wires.items():
+            asked = {"model": "m", "messages": [{"role": "user", "content": "a"}], "prompt": "a", "input": "a"}
+            assert wire.path.startswith("/")
+            assert wire.request(asked)["model"] == "m", ability
+            for body in ODD_BODIES:
+                if isinstance(body, dict):
+                    _assert_answer_or_failure(wire, body)
+
     # -- examining ------------------------------------------------------------------------------------------------
 
     async def test_it_knows_its_own_kind_and_the_real_window(self, engine: UnderTest) -> None:
@@ -97,6 +147,59 @@ class EngineContract:
         for body in ODD_BODIES:
             offers = await self.adapter.examine(_always(Fetched(200, body)))
             assert all(isinstance(offer.engine_model, str) and offer.engine_model for offer in offers or ())
+
+    async def test_its_sign_of_life_is_the_same_as_long_as_nothing_changes(self, engine: UnderTest) -> None:
+        fetch = _fetch(engine.endpoint)
+        before, after = [await fetch(self.adapter.alive_path) for _ in range(2)]
+        assert before.status == 200
+        assert self.adapter.mark(before.body) == self.adapter.mark(after.body)
+        assert self.adapter.mark(before.body)
+
+    def test_odd_signs_of_life_never_raise(self) -> None:
+        for body in ODD_BODIES:
+            assert self.adapter.mark(body) == self.adapter.mark(body)
+
+    # -- counting -------------------------------------------------------------------------------------------------
+
+    async def test_it_counts_what_it_then_reports(self, engine: UnderTest) -> None:
+        asked = asking(engine)
+        for chat in CHATS:
+            counted = await self.adapter.count(asked, Ability.CHAT, {"model": engine.model, **chat})
+            if not engine.counts:
+                assert counted is None
+                continue
+            body = {"model": engine.model, **chat, "stream": False, "max_tokens": 1}
+            status, answer = await ask(engine, "chat/completions", body)
+            assert (status, counted) == (200, json.loads(answer)["usage"]["prompt_tokens"])
+
+    async def test_it_counts_prompts_without_a_template(self, engine: UnderTest) -> None:
+        if not engine.counts:
+            return
+        asked, text = asking(engine), "one two <|im_start|> three\n"
+        status, answer = await ask(engine, "completions", {"model": engine.model, "prompt": text, "max_tokens": 1})
+        reported = json.loads(answer)["usage"]["prompt_tokens"]
+        count = self.adapter.count
+        assert status == 200
+        assert await count(asked, Ability.COMPLETIONS, {"model": engine.model, "prompt": text}) == reported
+        assert await count(asked, Ability.COMPLETIONS, {"model": engine.model, "prompt": ["one", text]}) == reported
+        assert await count(asked, Ability.EMBEDDINGS, {"model": engine.model, "input": [1, 2, 3]}) == 3
+        assert await count(asked, Ability.EMBEDDINGS, {"model": engine.model, "input": [[1, 2], [1]]}) == 2
+        assert await count(asked, Ability.EMBEDDINGS, {"model": engine.model, "input": ["many"] * 50}) is None
+
+    async def test_what_cannot_be_counted_is_not_guessed(self) -> None:
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        content = [{"type": "text", "text": "what is this?"}, image]
+        many = _answering(Fetched(200, {"input_tokens": 7, "count": 7, "tokens": [1]}))
+        chat = {"model": "m", "messages": [{"role": "user", "content": content}]}
+        assert await self.adapter.count(many, Ability.CHAT, chat) is None
+        for status in (0, 400, 404, 500):
+            for body in ODD_BODIES:
+                odd = _answering(Fetched(status, body))
+                assert await self.adapter.count(odd, Ability.CHAT, {"model": "m", **CHATS[0]}) is None
+        for body in ODD_BODIES:
+            for ability in Ability:
+                odd = _answering(Fetched(200, body))
+                assert await self.adapter.count(odd, ability, {"model": "m", "prompt": "a", "input": "a"}) is None
 
     # -- errors ---------------------------------------------------------------------------------------------------
 
@@ -171,8 +274,16 @@ class EngineContract:
         assert all(json.loads(event)["choices"] for event in events[:-1])
 
 
+def _assert_answer_or_failure(wire: Wire, body: dict[str, Any]) -> None:
+    try:
+        assert "object" in wire.answer(body)
+    except Failure as failure:
+        assert failure.message
+
+
 def _assert_overflow(failure: Failure, window: int | None, tokens: int | None) -> None:
-    assert isinstance(failure, ContextOverflow), failure.envelope()
+    assert isinstance(failure, ContextLengthExceeded), failure.envelope()
+    assert (failure.type, failure.param) == ("invalid_request_error", "messages")
     assert (failure.status, failure.code) == (400, "context_length_exceeded")
     if window is not None:
         assert failure.message.startswith(f"This model's maximum context length is {window} tokens. However, your ")
@@ -187,14 +298,31 @@ def _chat(engine: UnderTest, text: str) -> dict[str, Any]:
 def _fetch(endpoint: Endpoint) -> Fetch:
     pool = Pool()
 
-    async def fetch(path: str) -> Fetched:
-        return await pool.fetch(endpoint, path)
+    async def fetch(path: str, *, about: dict[str, str] | None = None) -> Fetched:
+        return await pool.fetch(endpoint, path, about=about)
 
     return fetch
 
 
+def asking(engine: UnderTest) -> Ask:
+    """As the gateway asks about the text of a call."""
+    pool, endpoint = Pool(), engine.endpoint
+
+    async def asked(path: str, body: dict[str, Any]) -> Fetched:
+        return await pool.ask(endpoint, issue("call-1", Boundary.HOST, endpoint), path, body, 5.0)
+
+    return asked
+
+
+def _answering(fetched: Fetched) -> Ask:
+    async def asked(path: str, body: dict[str, Any]) -> Fetched:
+        return fetched
+
+    return asked
+
+
 def _always(fetched: Fetched) -> Fetch:
-    async def fetch(path: str) -> Fetched:
+    async def fetch(path: str, *, about: dict[str, str] | None = None) -> Fetched:
         return fetched
 
     return fetch

@@ -16,10 +16,13 @@ DIMENSIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class FakeModel:
-    """One model of a fake engine. `window` is tokens; a fake counts words."""
+    """One model of a fake engine. `window` is tokens; a fake counts words. `num_ctx` is what an Ollama's Modelfile
+    says, `trained` what its model was trained for."""
 
     name: str = "fake-model"
     window: int = 4096
+    num_ctx: int | None = None
+    trained: int = 131_072
     embeds: bool = False
     remote_host: str | None = None
     is_loaded: bool = True
@@ -37,6 +40,28 @@ class Dialect:
     def description(self, path: str) -> Any:
         """The answer to a GET, or None for a path that this engine does not have."""
         return getattr(self, f"_{self.kind}_pages")().get(path.partition("?")[0])
+
+    def told(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to a POST that asks for no inference, or None for a path that this engine does not have."""
+        route = (self.kind, path)
+        if route == ("llamacpp", "/v1/chat/completions/input_tokens"):
+            return {"input_tokens": words_in(body), "object": "response.input_tokens"}
+        if route == ("llamacpp", "/apply-template"):
+            return {"prompt": " ".join(json.dumps(m.get("content"), ensure_ascii=False) for m in body["messages"])}
+        if route == ("llamacpp", "/tokenize"):
+            return {"tokens": list(range(len(str(body["content"]).split())))}
+        if route == ("vllm", "/tokenize"):
+            count = words_in(body)
+            return {"count": count, "max_model_len": self.models[0].window, "tokens": list(range(count))}
+        return self._shown(body) if route == ("ollama", "/api/show") else None
+
+    def _shown(self, body: dict[str, Any]) -> Any:
+        model = self.find(body.get("model"))
+        if model is None:
+            return None
+        parameters = f"num_ctx                        {model.num_ctx}\n" if model.num_ctx else ""
+        facts = {"general.architecture": "llama", "llama.context_length": model.trained}
+        return {"parameters": parameters + 'stop    "<|im_end|>"', "model_info": facts}
 
     def find(self, name: Any) -> FakeModel | None:
         """llama.cpp serves the one it has, whatever it is called."""

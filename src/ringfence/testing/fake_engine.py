@@ -23,8 +23,11 @@ from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
-from ringfence.testing.fake_dialects import Dialect, FakeModel
+from ringfence.testing import fake_ollama
+from ringfence.testing.fake_dialects import Dialect, FakeModel, words_in
 
+INFERENCE = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", *fake_ollama.ROUTES))
+COUNTING = frozenset(("/v1/chat/completions/input_tokens", "/apply-template", "/tokenize"))
 LOOK_EVERY_S = 0.005
 WORDS = ("The", " quick", " brown", " fox", " jumps", ".")
 
@@ -105,6 +108,8 @@ class FakeEngine:
         self.kind = kind
         self.dialect = Dialect(kind, models, slots, words)
         self.api_key = api_key
+        self.lacks: frozenset[str] = frozenset()
+        """Paths that this version does not have."""
         self.always = Behaviour()
         self.requests: list[Recorded] = []
         self.connections = 0
@@ -155,8 +160,13 @@ class FakeEngine:
 
     @property
     def calls(self) -> list[Recorded]:
-        """The inference requests, without those that look at the engine."""
-        return [request for request in self.requests if request.method == "POST"]
+        """The inference requests, without those that look at the engine or have it count."""
+        return [request for request in self.requests if request.method == "POST" and request.path in INFERENCE]
+
+    @property
+    def counted(self) -> list[Recorded]:
+        """The requests that have it count the tokens of a text."""
+        return [request for request in self.requests if request.path in COUNTING]
 
     def once(self, *behaviours: Behaviour) -> None:
         """The next inference requests are answered so, one each."""
@@ -208,6 +218,12 @@ class FakeEngine:
                 return await wire.redirect(self.always.location)
             missing = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
             return await wire.json(404, missing) if page is None else await wire.json(200, page)
+        if request.path not in INFERENCE or (request.path in fake_ollama.ROUTES and self.kind != "ollama"):
+            if self.always.fault is Fault.HANG:
+                await wire.until_gone()
+            told = None if request.path in self.lacks else self.dialect.told(request.path, request.body)
+            missing = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
+            return await wire.json(404, missing) if told is None else await wire.json(200, told)
         behaviour = self._next.popleft() if self._next else self.always
         return await self._infer(request, wire, behaviour)
 
@@ -218,6 +234,8 @@ class FakeEngine:
         if behaviour.fault is Fault.STATUS:
             said = {"error": {"message": "as told", "type": "server_error", "code": behaviour.status}}
             return await wire.json(behaviour.status, said if behaviour.body is None else behaviour.body)
+        if request.path in fake_ollama.ROUTES:
+            return await self._infer_as_ollama(request, wire, behaviour)
         body = request.body
         model = self.dialect.find(body.get("model"))
         refused = self.dialect.refusal(model, body)
@@ -227,6 +245,25 @@ class FakeEngine:
         if body.get("stream") and route != "embeddings":
             return await _stream(wire, self.dialect.events(route, model, body), behaviour)
         answer = json.dumps(self.dialect.answer(route, model, body)).encode()
+        return await _whole(wire, answer, behaviour)
+
+    async def _infer_as_ollama(self, request: Recorded, wire: _Wire, behaviour: Behaviour) -> None:
+        """By the routes of its own, which tell errors in another form and stream lines."""
+        route, body = fake_ollama.ROUTES[request.path], request.body
+        model = self.dialect.find(body.get("model"))
+        if model is None:
+            return await wire.json(404, {"error": f"model '{body.get('model')}' not found"})
+        try:
+            asked = fake_ollama.heard(route, body)
+        except fake_ollama.Wrong as wrong:
+            return await wire.json(400, {"error": str(wrong)})
+        tokens = words_in(asked)
+        if refused := fake_ollama.refusal(route, body, asked, tokens, model.window):
+            return await wire.json(400, {"error": refused})
+        if asked["stream"]:
+            lines = fake_ollama.lines(route, self.dialect.events(route, model, asked))
+            return await _stream(wire, lines, behaviour, "application/x-ndjson")
+        answer = json.dumps(fake_ollama.whole(route, self.dialect.answer(route, model, asked))).encode()
         return await _whole(wire, answer, behaviour)
 
 
@@ -263,8 +300,8 @@ async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour) -> None:
     return None
 
 
-async def _stream(wire: _Wire, events: Iterator[bytes], behaviour: Behaviour) -> None:
-    await _send_head(wire, wire.head(200, "text/event-stream", None), behaviour)
+async def _stream(wire: _Wire, events: Iterator[bytes], behaviour: Behaviour, kind: str = "text/event-stream") -> None:
+    await _send_head(wire, wire.head(200, kind, None), behaviour)
     for number, event in enumerate(events):
         if number == behaviour.after_events:
             match behaviour.fault:

@@ -146,4 +146,33 @@ def _request(now_s: float, place: int) -> dict[str, Any]:
         "prompt_tokens": None if failed else 812 + 31 * place,
         "completion_tokens": None if failed else 240 - 5 * place if place % 5 != 3 else 0,
         "key": "laptop" if place % 3 else "open-webui",
+        "fitting": None if failed else FITTINGS.get(place, _fitting("fit")),
     }
+
+
+def _fitting(
+    state: str,
+    before: int = 0,
+    after: int = 0,
+    dropped: int = 0,
+    output: tuple[int, int] | None = None,
+    **shortened: int,
+) -> dict[str, Any]:
+    """What was done to one request so that it fits its window."""
+    asked, sent = output or (None, 4096)
+    return {
+        "state": state,
+        "before": before,
+        "after": after,
+        "dropped": dropped,
+        "shortened": shortened,
+        "asked": asked,
+        "output": sent,
+    }
+
+
+FITTINGS = {
+    1: _fitting("truncated", 61_204, 27_912, 14, tool_result=3, document=1),
+    2: _fitting("clamped", output=(32_000, 19_660)),
+    4: _fitting("compressed", 41_310, 28_160, tool_result=1),
+}

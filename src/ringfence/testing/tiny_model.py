@@ -42,12 +42,12 @@ def tiny_model(folder: Path, seed: int = 0) -> Path:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         fresh = folder / f"tiny-{seed}.{os.getpid()}.new"
-        _write(fresh, _tokenizer(), seed)
+        _write(fresh, tiny_tokenizer(), seed)
         fresh.replace(path)
     return path
 
 
-def _tokenizer() -> Tokenizer:
+def tiny_tokenizer() -> Tokenizer:
     """Byte-level pairs, split as GPT-2 does: what llama.cpp knows as 'gpt-2'."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)

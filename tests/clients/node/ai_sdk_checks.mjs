@@ -4,10 +4,11 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, Output, embed, embedMany, generateText, isStepCount, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { FAKES, KEY, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks } from "./checks.mjs";
+import { FAKES, FULL, KEY, KEY_THAT_REFUSES, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks } from "./checks.mjs";
 
 const compatible = createOpenAICompatible({ name: "ringfence", baseURL: URL_, apiKey: KEY, includeUsage: true, supportsStructuredOutputs: true });
 const openai = createOpenAI({ baseURL: URL_, apiKey: KEY });
+const whole = createOpenAI({ baseURL: URL_, apiKey: KEY_THAT_REFUSES });
 const PROVIDERS = { compatible: (id) => compatible(id), openai: (id) => openai.chat(id) };
 const prompt = "Say something.";
 const until = (stepCountIs ?? isStepCount)(3);
@@ -70,9 +71,15 @@ for (const [name, model] of Object.entries(PROVIDERS)) {
     assert.equal(missing.statusCode, 404);
     assert.equal(missing.isRetryable, false);
     assert.match(missing.message, /gpt-9/);
-    const long = await rejected(APICallError, () => generateText({ model: model("tiny"), messages: LONG, maxRetries: 0 }));
-    assert.equal(long.statusCode, 400);
-    assert.match(long.message, /maximum context length/);
+    const told = FULL.map((full) => () => generateText({ model: model(full), prompt, maxRetries: 0 }));
+    const asks = [() => generateText({ model: whole.chat("tiny"), messages: LONG, maxRetries: 0 }), ...told];
+    for (const ask of asks) {
+      const long = await rejected(APICallError, ask);
+      assert.equal(long.statusCode, 400);
+      assert.equal(long.isRetryable, false);
+      assert.match(long.message, /maximum context length/);
+      assert.equal(long.data?.error?.code, "context_length_exceeded");
+    }
     const failed = await rejected(APICallError, () => generateText({ model: model("fakes/failing"), prompt, maxRetries: 0 }));
     assert.ok(failed.statusCode >= 502 && failed.isRetryable);
   });

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 
 export const URL_ = process.env.RINGFENCE_URL;
 export const KEY = process.env.RINGFENCE_KEY;
+export const KEY_THAT_REFUSES = process.env.RINGFENCE_KEY_THAT_REFUSES;
 export const KEY_FOR_ONE_REQUEST = process.env.RINGFENCE_KEY_FOR_ONE_REQUEST;
 export const SENTENCE = "The quick brown fox jumps.";
 export const FAKES = ["fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio"];
+export const FULL = ["fakes/full-vllm", "fakes/full-llamacpp", "fakes/full-sglang", "fakes/full-ollama"];
 export const ASKED = [{ role: "user", content: "Say something." }];
 export const LONG = [{ role: "user", content: "word ".repeat(6000) }];
 export const PIXEL =

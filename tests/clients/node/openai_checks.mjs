@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { ASKED, FAKES, KEY, KEY_FOR_ONE_REQUEST, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks } from "./checks.mjs";
+import { ASKED, FAKES, FULL, KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks } from "./checks.mjs";
 
 const client = new OpenAI({ baseURL: URL_, apiKey: KEY, maxRetries: 0, timeout: 30_000 });
 const chat = (model, more = {}, options = {}) => client.chat.completions.create({ model, messages: ASKED, ...more }, options);
@@ -134,9 +134,18 @@ check("error classes", async () => {
   assert.equal(missing.param, "model");
   const wrong = await rejected(OpenAI.BadRequestError, () => chat("tiny", { temperature: "hot" }));
   assert.equal(wrong.param, "temperature");
-  for (const model of ["tiny", "fakes/vllm", "fakes/llamacpp", "fakes/lmstudio"]) {
-    const long = await rejected(OpenAI.BadRequestError, () => chat(model, { messages: LONG }));
-    assert.equal(long.code, "context_length_exceeded");
+});
+
+check("a prompt that is too long", async () => {
+  const whole = new OpenAI({ baseURL: URL_, apiKey: KEY_THAT_REFUSES, maxRetries: 0 });
+  const asks = ["tiny", "fakes/vllm", "fakes/llamacpp", "fakes/lmstudio"].map((model) => [model, LONG]);
+  for (const [model, messages] of [...asks, ...FULL.map((model) => [model, ASKED])]) {
+    for (const stream of [false, true]) {
+      const long = await rejected(OpenAI.BadRequestError, () => whole.chat.completions.create({ model, messages, stream }));
+      assert.equal(long.code, "context_length_exceeded");
+      assert.equal(long.type, "invalid_request_error");
+      assert.match(long.message, /maximum context length/);
+    }
   }
 });
 

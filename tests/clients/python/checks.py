@@ -10,7 +10,9 @@ from typing import Any
 
 URL = os.environ["RINGFENCE_URL"]
 KEY = os.environ["RINGFENCE_KEY"]
+KEY_THAT_REFUSES = os.environ["RINGFENCE_KEY_THAT_REFUSES"]
 KEY_FOR_ONE_REQUEST = os.environ["RINGFENCE_KEY_FOR_ONE_REQUEST"]
+FULL = ("fakes/full-vllm", "fakes/full-llamacpp", "fakes/full-sglang", "fakes/full-ollama")
 SENTENCE = "The quick brown fox jumps."
 
 

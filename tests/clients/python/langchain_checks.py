@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 import openai
-from checks import KEY, KEY_FOR_ONE_REQUEST, SENTENCE, URL, raised, run
+from checks import FULL, KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
 from langchain_core.exceptions import ContextOverflowError
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
@@ -168,9 +168,25 @@ def check_429() -> None:
 
 
 def check_overflow_is_known_as_such() -> None:
-    for model in ("tiny", "fakes/vllm", "fakes/llamacpp", "fakes/lmstudio"):
-        raised(ContextOverflowError, lambda model=model: chat(model).invoke("word " * 6000))
-        raised(ContextOverflowError, lambda model=model: list(chat(model).stream("word " * 6000)))
+    for name in ("tiny", "fakes/vllm", "fakes/llamacpp", "fakes/lmstudio", "fakes/ollama"):
+        model = chat(name, api_key=KEY_THAT_REFUSES)
+        raised(ContextOverflowError, lambda model=model: model.invoke("word " * 6000))
+        raised(ContextOverflowError, lambda model=model: list(model.stream("word " * 6000)))
+
+
+def check_overflow_that_an_engine_tells() -> None:
+    for name in FULL:
+        for key in (KEY, KEY_THAT_REFUSES):
+            model = chat(name, api_key=key)
+            raised(ContextOverflowError, lambda model=model: model.invoke("Say something."))
+            raised(ContextOverflowError, lambda model=model: list(model.stream("Say something.")))
+
+
+def check_what_is_too_long_is_shortened() -> None:
+    long = [HumanMessage("word " * 3000), AIMessage("So."), HumanMessage("Say something.")]
+    answer = chat("fakes/vllm", include_response_headers=True).invoke(long * 3)
+    assert answer.content == SENTENCE
+    assert answer.response_metadata["headers"]["x-ringfence-window"].startswith(("truncated; ", "compressed; "))
 
 
 def check_leaving_a_stream() -> float:

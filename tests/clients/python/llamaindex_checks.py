@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import openai
-from checks import KEY, KEY_FOR_ONE_REQUEST, SENTENCE, URL, raised, run
+from checks import KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.openai_like import OpenAILikeEmbedding
@@ -107,7 +107,10 @@ def check_errors() -> None:
     raised(openai.InternalServerError, lambda: model("fakes/failing").chat(ASKED))
     assert raised(openai.APIError, lambda: list(model("fakes/cut").stream_chat(ASKED))).code == "engine_failed"
     long = [ChatMessage(role="user", content="word " * 6000)]
-    assert raised(openai.BadRequestError, lambda: model("tiny").chat(long)).code == "context_length_exceeded"
+    assert (
+        raised(openai.BadRequestError, lambda: model("tiny", api_key=KEY_THAT_REFUSES).chat(long)).code
+        == "context_length_exceeded"
+    )
 
 
 def check_429() -> None:

@@ -13,6 +13,7 @@ from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import BoundaryRefused
 from ringfence.egress.permit import Permit, issue
 from ringfence.egress.pool import IDLE_LINES, Line, Pool
+from ringfence.testing.fake_dialects import FakeModel
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
@@ -189,6 +190,39 @@ async def test_fetching_a_document() -> None:
         engine.always = Behaviour(Fault.HANG)
         assert (await pool.fetch(engine.endpoint, "/v1/models", 0.05)).status == 0
     assert (await Pool().fetch(Endpoint("127.0.0.1", 9, Boundary.HOST), "/")).status == 0
+
+
+async def test_a_question_about_a_text_needs_the_permit_of_its_call() -> None:
+    async with FakeEngine("vllm", api_key="sk-engine") as engine:
+        pool, asked = Pool(), {"model": "fake-model", "prompt": "one two three"}
+        permit = issue("call-1", Boundary.HOST, engine.endpoint)
+        told = await pool.ask(engine.endpoint, permit, "/tokenize", asked, 2.0)
+        assert (told.status, told.body["count"]) == (200, 3)
+        assert [request.body for request in engine.counted] == [asked]
+        meshed = Endpoint("127.0.0.1", engine.port, Boundary.MESH, api_key="sk-engine")
+        for far in (meshed, Endpoint("127.0.0.1", engine.port, Boundary.CLOUD)):
+            with pytest.raises(BoundaryRefused):  # the permit of another endpoint covers nothing here
+                await pool.ask(far, permit, "/tokenize", asked, 2.0)
+        beyond = Endpoint("11.77.0.1", engine.port, Boundary.HOST)
+        with pytest.raises(BoundaryRefused):
+            await pool.ask(beyond, permit, "/tokenize", asked, 2.0)
+        assert len(engine.counted) == 1
+        engine.always = Behaviour(Fault.HANG)
+        assert (await pool.ask(engine.endpoint, permit, "/tokenize", asked, 0.05)).status == 0
+        assert not pool.active
+    assert (await pool.ask(engine_gone(), issue("c", Boundary.HOST, engine_gone()), "/", {}, 1.0)).status == 0
+
+
+def engine_gone() -> Endpoint:
+    return Endpoint("127.0.0.1", 9, Boundary.HOST)
+
+
+async def test_a_look_may_name_a_model() -> None:
+    async with FakeEngine("ollama", (FakeModel("a", num_ctx=512),)) as engine:
+        shown = await Pool().fetch(engine.endpoint, "/api/show", about={"model": "a"})
+        assert "num_ctx" in shown.body["parameters"]
+        assert engine.requests[-1].body == {"model": "a"}
+        assert engine.calls == []
 
 
 def test_a_secret_does_not_show() -> None:

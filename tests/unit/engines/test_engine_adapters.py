@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from ringfence.core.catalog import Ability
-from ringfence.core.errors import EngineFailed, EngineRefused, ModelNotFound
+from ringfence.core.errors import ContextLengthExceeded, EngineFailed, EngineRefused, ModelNotFound, Overloaded
 from ringfence.core.ports import Fetch, Fetched
-from ringfence.engines import llamacpp, lmstudio, ollama, openai_compatible, vllm
+from ringfence.engines import llamacpp, lmstudio, ollama, openai_compatible, openai_dialect, vllm
 
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 
@@ -19,7 +21,7 @@ def pages(**by_path: Any) -> Fetch:
     known = {path.replace("__", "/"): body for path, body in by_path.items()}
     asked: list[str] = []
 
-    async def fetch(path: str) -> Fetched:
+    async def fetch(path: str, **_: Any) -> Fetched:
         asked.append(path)
         return Fetched(200, known[path]) if path in known else Fetched(404, {"error": {"message": "File Not Found"}})
 
@@ -52,7 +54,7 @@ class TestLlamaCpp:
         }
         asked: list[str] = []
 
-        async def fetch(path: str) -> Fetched:
+        async def fetch(path: str, **_: Any) -> Fetched:
             asked.append(path)
             return Fetched(200, known[path])
 
@@ -69,6 +71,12 @@ class TestLlamaCpp:
         failure = llamacpp.ADAPTER.failure(501, body)
         assert isinstance(failure, EngineRefused)
         assert (failure.status, failure.code, failure.message) == (400, "not_supported", said)
+
+    def test_slots_that_share_one_context_and_have_filled_it_are_busy(self) -> None:
+        body = {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
+        failure = llamacpp.ADAPTER.failure(500, body)
+        assert isinstance(failure, Overloaded)
+        assert failure.retry_after_s
 
     def test_slots_cannot_be_named(self) -> None:
         assert {"id_slot", "filename"} <= llamacpp.ADAPTER.forbidden_fields
@@ -167,3 +175,179 @@ def test_nested_errors_end() -> None:
     for _ in range(50):
         body = {"error": body}
     assert ollama.ADAPTER.failure(400, body).message
+
+
+VLLM_SAYS = "This model's maximum context length is 64 tokens. However, your prompt contains 100 input tokens."
+LLAMACPP_SAYS = {"message": "request (100 tokens) exceeds the available context size (64 tokens)", "n_ctx": 64}
+
+
+class TestAWindowThatIsTold:
+    """What an engine itself says of its window may be learned; what a caller could make it quote may not."""
+
+    @pytest.mark.parametrize(
+        ("engine", "body"),
+        [
+            (vllm, {"error": {"message": VLLM_SAYS}}),
+            (openai_compatible, {"message": VLLM_SAYS}),
+            (openai_compatible, {"message": "The input (100 tokens) is longer than the model's context length (64)."}),
+            (llamacpp, {"error": LLAMACPP_SAYS}),
+            (ollama, {"error": json.dumps({"error": LLAMACPP_SAYS})}),
+            (vllm, {"error": {"message": "400: max_tokens=90 cannot be greater than max_model_len=64."}}),
+        ],
+    )
+    def test_is_learned(self, engine: Any, body: Any) -> None:
+        failure = engine.ADAPTER.failure(400, body)
+        assert isinstance(failure, ContextLengthExceeded)
+        assert (failure.window, failure.told_window) == (64, 64)
+
+    @pytest.mark.parametrize(
+        ("engine", "body"),
+        [
+            (vllm, {"error": {"message": f"1 validation error: Input should be a list, got '{VLLM_SAYS}'"}}),
+            (vllm, {"error": {"message": "got an unexpected " + json.dumps({"error": {"message": VLLM_SAYS}})}}),
+            (ollama, {"error": "cannot read the template: " + json.dumps({"error": LLAMACPP_SAYS})}),
+            (llamacpp, {"error": {"message": "Cannot parse: request (9 tokens) exceeds the available context size (5 "
+                                             "tokens)"}}),
+        ],
+    )  # fmt: skip
+    def test_is_not_learned_where_it_may_be_quoted(self, engine: Any, body: Any) -> None:
+        failure = engine.ADAPTER.failure(400, body)
+        assert isinstance(failure, ContextLengthExceeded)
+        assert failure.told_window is None
+
+    def test_a_batch_is_no_window(self) -> None:
+        said = "input (601 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
+        failure = llamacpp.ADAPTER.failure(500, {"error": {"code": 500, "message": said, "type": "server_error"}})
+        assert isinstance(failure, ContextLengthExceeded)
+        assert (failure.status, failure.window, failure.tokens, failure.told_window) == (400, 512, 601, None)
+
+    def test_endless_digits_are_no_number(self) -> None:
+        failure = vllm.ADAPTER.failure(400, {"error": {"message": f"maximum context length is {'9' * 3900} tokens"}})
+        assert isinstance(failure, ContextLengthExceeded)
+        assert failure.window is None
+
+
+class TestCounting:
+    """What is asked of an engine, where it could otherwise count too little."""
+
+    async def test_vllm_is_told_what_a_chat_hands_to_the_template(self) -> None:
+        asked: list[tuple[str, Any]] = []
+
+        async def ask(path: str, body: dict[str, Any]) -> Fetched:
+            asked.append((path, body))
+            return Fetched(200, {"count": 7, "max_model_len": 64, "tokens": [1]})
+
+        chat = {"model": "m", "messages": [], "tools": [], "chat_template_kwargs": {"a": 1}, "reasoning_effort": "low"}
+        body = {**chat, "max_tokens": 3, "stream": True, "temperature": 0}
+        assert await vllm.ADAPTER.count(ask, Ability.CHAT, body) == 7
+        del chat["reasoning_effort"]
+        chat["chat_template_kwargs"] = {"reasoning_effort": "low", "a": 1}
+        assert asked == [("/tokenize", chat)]
+        assert await vllm.ADAPTER.count(ask, Ability.CHAT, {**body, "documents": [{"text": "long"}]}) is None
+        await vllm.ADAPTER.count(ask, Ability.EMBEDDINGS, {"model": "m", "input": ["one"]})
+        assert asked[1:] == [("/tokenize", {"model": "m", "prompt": "one", "add_special_tokens": True})]
+
+    @pytest.mark.parametrize(("with_image", "told"), [(1451, 1451), (29, None), (None, None)])
+    async def test_an_image_counts_by_vllm_where_it_looks_at_it(self, with_image: int | None, told: int | None) -> None:
+        """Before 0.17 it counts the place of an image alone."""
+
+        async def ask(_path: str, body: dict[str, Any]) -> Fetched:
+            tokens = with_image if "image_url" in str(body) else 26
+            return Fetched(200, {"count": tokens}) if tokens is not None else Fetched(500)
+
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        body = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, image]}]}
+        assert await vllm.ADAPTER.count(ask, Ability.CHAT, body) == told
+
+    def test_without_media_the_texts_stay(self) -> None:
+        said, image = {"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:,x"}}
+        body = {"messages": [{"role": "user", "content": [said, image, "odd"]}, {"role": "user", "content": "b"}, 5]}
+        bare, gone = openai_dialect.without_media(body)
+        assert gone == [image, "odd"]
+        first, *others = bare["messages"]
+        assert [part["type"] for part in first["content"]] == ["text"] * 3
+        assert others == body["messages"][1:]
+        assert body["messages"][0]["content"][1] is image, "the caller's own is left as it is"
+        for plain in ({"messages": [{"role": "user", "content": [said]}]}, {"prompt": "x"}, {"messages": "odd"}):
+            assert openai_dialect.without_media(plain) == (plain, [])
+            assert openai_dialect.without_media(plain)[0] is plain
+
+    async def test_one_prompt_that_is_not_counted_leaves_all_of_them_uncounted(self) -> None:
+        async def ask(path: str, body: dict[str, Any]) -> Fetched:
+            return Fetched(200, {"tokens": [1, 2]}) if body["content"] == "a" else Fetched(500)
+
+        assert await llamacpp.ADAPTER.count(ask, Ability.COMPLETIONS, {"prompt": ["a", "a"]}) == 2
+        assert await llamacpp.ADAPTER.count(ask, Ability.COMPLETIONS, {"prompt": ["a", "b"]}) is None
+
+
+class TestVersionsOfOllama:
+    @pytest.mark.parametrize(
+        ("version", "may_cut"),
+        [("0.12.5", True), ("0.12.6", False), ("0.13.0", False), ("0.33.0-rc2", False), ("1.0.0", False),
+         ("0.5.13-3-gabc", True), ("0.0.0", True), ("new", True), ("v0.12.10", False)],
+    )  # fmt: skip
+    async def test_those_that_do_not_listen_may_cut(self, version: str, may_cut: bool) -> None:
+        pages = {"/api/version": {"version": version}, "/api/tags": {"models": [{"name": "a"}]}}
+
+        async def fetch(path: str, *, about: dict[str, str] | None = None) -> Fetched:
+            return Fetched(200, pages[path]) if path in pages else Fetched(404)
+
+        offers = await ollama.ADAPTER.examine(fetch)
+        assert [offer.may_cut for offer in offers or ()] == [may_cut]
+        assert ollama.ADAPTER.may_cut is False
+
+
+class TestWindowsOfOllama:
+    def pages(self, running: list[dict[str, Any]], shown: Any) -> Fetch:
+        known = {
+            "/api/version": {"version": "0.33.0"},
+            "/api/status": {"cloud": {"disabled": True}},
+            "/api/tags": {"models": [{"name": "a"}, {"name": "away", "remote_host": "https://ollama.example"}]},
+            "/api/ps": {"models": running},
+        }
+
+        async def fetch(path: str, *, about: dict[str, str] | None = None) -> Fetched:
+            if path == "/api/show":
+                assert about == {"model": "a"}, "of what goes to its cloud nothing is asked"
+                return Fetched(200, shown)
+            return Fetched(200, known[path])
+
+        return fetch
+
+    @pytest.mark.parametrize(
+        ("loaded", "parameters", "trained", "window"),
+        [
+            (None, 'num_ctx                        8192\nstop  "x"', 131072, 8192),
+            (None, 'stop "num_ctx 7"\nnum_ctx 8192', 4096, 4096),
+            (None, "temperature 0", 4096, None),
+            (None, None, 4096, None),
+            (4096, "num_ctx 8192", 131072, 4096),
+            (32768, "num_ctx 8192", 131072, 8192),
+            (32768, "", None, 32768),
+        ],
+    )
+    async def test_the_smaller_of_what_is_configured_and_what_is_loaded(
+        self, loaded: int | None, parameters: str | None, trained: int | None, window: int | None
+    ) -> None:
+        facts = {"general.architecture": "qwen3", "qwen3.context_length": trained, "llama.context_length": 5}
+        running = [{"name": "a", "context_length": loaded}] if loaded else []
+        offers = await ollama.ADAPTER.examine(self.pages(running, {"parameters": parameters, "model_info": facts}))
+        assert [offer.window for offer in offers or ()] == [window, None]
+
+    @pytest.mark.parametrize("shown", [None, [], "x", {"parameters": 5}, {"parameters": "num_ctx 5", "model_info": []}])
+    async def test_odd_pages_of_a_model_change_nothing_else(self, shown: Any) -> None:
+        offers = await ollama.ADAPTER.examine(self.pages([{"name": "a", "context_length": 4096}], shown)) or []
+        assert [offer.engine_model for offer in offers] == ["a", "away"]
+        assert offers[0].window in (4096, 5)
+
+    async def test_one_that_does_not_say_in_time_is_left_for_later(self) -> None:
+        pages = self.pages([{"name": "a", "context_length": 4096}], None)
+
+        async def slow(path: str, *, about: dict[str, str] | None = None) -> Fetched:
+            if about is not None:
+                await asyncio.sleep(60)
+            return await pages(path)
+
+        async with asyncio.timeout(5):
+            offers = await ollama.ADAPTER.examine(slow) or []
+        assert [offer.window for offer in offers] == [4096, None]

@@ -20,7 +20,7 @@ ON = {"cloud": {"disabled": False, "source": "none"}}
 
 
 def pages(known: dict[str, Any]) -> Fetch:
-    async def fetch(path: str) -> Fetched:
+    async def fetch(path: str, **_: Any) -> Fetched:
         return Fetched(200, known[path]) if path in known else Fetched(404, {"error": "not found"})
 
     return fetch
@@ -190,3 +190,29 @@ class TestLlamaCpp:
         line = json.dumps(spec) + "\n"
         said = subprocess.run(command, check=False, input=line, capture_output=True, text=True, timeout=20)
         assert (said.returncode, list(json.loads(said.stdout))) == (1, ["error"])
+
+
+SERVED = ["llama-server", "-m", "a.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "shares"),
+    [
+        (SERVED, {}, True),
+        ([*SERVED, "-np", "4"], {}, False),
+        ([*SERVED, "--parallel", "-1"], {}, True),
+        ([*SERVED, "-np", "4", "-kvu"], {}, True),
+        ([*SERVED, "--no-kv-unified"], {}, False),
+        ([*SERVED, "-kvu", "-no-kvu"], {}, False),
+        (SERVED, {"LLAMA_ARG_N_PARALLEL": "2"}, False),
+        ([*SERVED, "-np", "2"], {"LLAMA_ARG_KV_UNIFIED": "1"}, True),
+        (SERVED, {"LLAMA_ARG_KV_UNIFIED": "0"}, False),
+        (["llama-server"], {"LLAMA_ARG_HF_REPO": "a/b"}, True),
+        (["llama-server", "--models-dir", "models"], {}, False),
+        (["/opt/llama.cpp/bin/llama-server", "-hf", "a/b"], {}, True),
+        (["/usr/bin/python3", "-m", "llama_cpp.server"], {}, False),
+        ([], {}, False),
+    ],
+)
+def test_slots_share_one_context(arguments: list[str], environment: dict[str, str], shares: bool) -> None:
+    assert llamacpp.shares_context(arguments, environment) is shares

@@ -113,6 +113,26 @@ async def test_more_and_fewer_places() -> None:
     assert late.lane is not None
 
 
+async def test_a_long_queue_of_calls_that_fail_at_once_is_let_in_one_after_the_other() -> None:
+    """Each gives its place back before whoever let it in goes on."""
+    admission, at = Admission(2000, 5), target(1)
+    left: list[int] = []
+
+    async def fails(number: int) -> None:
+        lane = await admission.place(at, 10)
+        left.append(number)
+        lane.leave(10)
+
+    first = Asker(admission, at)
+    runs = [Run(fails(number)) for number in range(2000)]
+    for run in runs:
+        run.step()
+    first.leave()
+    assert left == list(range(2000))
+    lane = admission.lanes["a"]
+    assert (lane.running, lane.used, len(lane.waiting)) == (0, 0, 0)
+
+
 async def test_targets_do_not_share_places() -> None:
     admission = Admission(0, 5)
     assert Asker(admission, target(1, "a")).lane is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringfence.core import errors
-from ringfence.core.errors import BoundaryRefused, EngineRefused, Failure
+from ringfence.core.errors import BoundaryRefused, ContextLengthExceeded, EngineRefused, Failure
 from ringfence.gateway.head import Head
 from ringfence.gateway.refusal import told, told_midway
 
@@ -21,9 +21,10 @@ TYPES = {
 EVERY: list[Failure] = [
     kind("what happened")
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, Failure) and kind is not EngineRefused
+    if isinstance(kind, type) and issubclass(kind, Failure) and kind not in (EngineRefused, ContextLengthExceeded)
 ]
 EVERY += [EngineRefused(status, "what happened") for status in (400, 402, 404, 409, 422)]
+EVERY += [ContextLengthExceeded(4096, 5000), ContextLengthExceeded(None, None, said="what happened")]
 
 
 def read(failure: Failure, head: Head, call_id: str = "") -> tuple[int, str, Any]:

@@ -136,6 +136,21 @@ def test_after_an_error_there_is_no_end() -> None:
     assert stream.error == {"message": "broke"}
 
 
+@pytest.mark.parametrize("places", [(), (12,), (3, 30, 60)], ids=str)
+def test_events_that_say_nothing_are_left_out(places: tuple[int, ...]) -> None:
+    null = b"data: null\n\n"
+    data = null + event("a", model="fast") + null + event("null", model="fast") + DONE
+    stream = EventStream("fast", hides_usage=True)
+    assert run(stream, *cut(data, list(places))) == event("a", model="fast") + event("null", model="fast") + DONE
+
+
+def test_an_error_is_told_in_our_words() -> None:
+    stream = EventStream("fast", True, lambda error: b"data: %b\n\n" % str(error["error"]["message"]).encode())
+    error = b'data: {"error": {"message": "broke"}}\n\n'
+    assert run(stream, event("a", model="fast"), error) == event("a", model="fast") + b"data: broke\n\n"
+    assert stream.error == {"message": "broke"}
+
+
 def test_a_giant_event_is_passed_and_an_endless_one_refused() -> None:
     stream = EventStream("fast", hides_usage=True)
     giant = event("x" * (MAX_EVENT_BYTES - 1000), model="fast")

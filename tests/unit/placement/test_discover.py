@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from ipaddress import ip_network
+from typing import Any
+
+import pytest
 
 import ringfence.engines
 from ringfence.core.boundary import Boundary
@@ -25,6 +28,7 @@ def test_the_usual_ports_are_those_of_the_engines() -> None:
     assert set(usual_ports(ENGINES)) == {8080, 9931, 8000, 11434, 1234}
 
 
+@pytest.mark.timed
 async def test_engines_are_found_by_kind_whatever_the_port(fetch_at: FetchAt) -> None:
     async with FakeEngine("llamacpp") as one, FakeEngine("ollama") as two, FakeEngine("vllm") as hung:
         hung.always = Behaviour(Fault.HANG)
@@ -47,7 +51,7 @@ async def test_nothing_but_loopback_is_ever_asked() -> None:
     def fetch_at(endpoint: Endpoint) -> Fetch:
         asked.add(endpoint.address)
 
-        async def fetch(path: str) -> Fetched:
+        async def fetch(path: str, **_: Any) -> Fetched:
             return Fetched(0)
 
         return fetch
@@ -58,7 +62,7 @@ async def test_nothing_but_loopback_is_ever_asked() -> None:
 
 async def test_what_answers_as_none_is_left_alone() -> None:
     def fetch_at(endpoint: Endpoint) -> Fetch:
-        async def fetch(path: str) -> Fetched:
+        async def fetch(path: str, **_: Any) -> Fetched:
             return Fetched(200, {"hello": "world"})
 
         return fetch

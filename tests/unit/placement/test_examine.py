@@ -18,7 +18,7 @@ def listing(*names: str) -> dict[str, Any]:
 
 
 def answering(pages: dict[str, Any]) -> Fetch:
-    async def fetch(path: str) -> Fetched:
+    async def fetch(path: str, **_: Any) -> Fetched:
         return Fetched(200, pages[path]) if path in pages else Fetched(404)
 
     return fetch

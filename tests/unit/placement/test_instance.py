@@ -23,7 +23,7 @@ from ringfence.testing.fake_dialects import Dialect, FakeModel
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 FetchAt = Callable[[Endpoint], Fetch]
-READY = (Offer("fake-model", 4096),)
+READY = (Offer("fake-model", 4096, family="/models"),)
 TARGET = Target("tiny/tiny", "tiny", "llamacpp", "tiny", Boundary.HOST)
 
 

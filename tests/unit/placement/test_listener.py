@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_nobody_is_found_where_nobody_listens(tmp_path: Path) -> None:
 
 
 async def test_an_engine_with_peers_keeps_nothing_here(start: Start) -> None:
-    async def fetch(path: str) -> Fetched:
+    async def fetch(path: str, **_: Any) -> Fetched:
         known = {"/version": {"version": "0.11.0"}, "/v1/models": {"data": [{"id": "a", "owned_by": "vllm"}]}}
         return Fetched(200, known[path]) if path in known else Fetched(404)
 

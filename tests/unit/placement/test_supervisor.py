@@ -47,6 +47,7 @@ async def until(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.timed
 async def test_a_killed_engine_is_back_in_two_seconds(
     supervise: Supervise, launch: Launch, events: list[object]
 ) -> None:
@@ -99,6 +100,7 @@ async def test_a_suspicion_is_looked_into_at_once(supervise: Supervise, launch: 
     await until(lambda: keeper.endpoint is None, 2)
 
 
+@pytest.mark.timed
 async def test_stop_leaves_no_process(supervise: Supervise, launch: Launch, events: list[object]) -> None:
     keeper = supervise(launch)
     keeper.start()

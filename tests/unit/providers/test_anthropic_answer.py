@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.core.errors import EngineFailed, Overloaded
+from ringfence.core.lines import MAX_EVENT_BYTES
 from ringfence.core.usage import Usage
 from ringfence.providers.anthropic import ADAPTER
-from ringfence.providers.anthropic_stream import MAX_EVENT_BYTES, MessageStream
+from ringfence.providers.anthropic_stream import MessageStream
 from ringfence.testing.chunks import Assembled, assemble
 from ringfence.testing.fake_cloud_answers import Saying, ToolCall, anthropic_answer, anthropic_events
 

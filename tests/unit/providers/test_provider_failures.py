@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.core.errors import (
-    ContextOverflow,
+    ContextLengthExceeded,
     EngineFailed,
     EngineRefused,
     EngineTimedOut,
@@ -87,7 +87,7 @@ MISTRAL_EXTRA = {
 )
 def test_a_prompt_that_is_too_long(body: Any, numbers: tuple[str, ...]) -> None:
     failure = OPENAI.failure(400, body)
-    assert isinstance(failure, ContextOverflow)
+    assert isinstance(failure, ContextLengthExceeded)
     assert failure.code == "context_length_exceeded"
     assert all(number in failure.message for number in numbers)
     if numbers:
@@ -98,7 +98,7 @@ def test_a_prompt_that_is_too_long_for_anthropic() -> None:
     failure = ANTHROPIC.failure(
         400, anthropic("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum")
     )
-    assert isinstance(failure, ContextOverflow)
+    assert isinstance(failure, ContextLengthExceeded)
     assert "200000 tokens. However, your messages resulted in 210000 tokens" in failure.message
 
 

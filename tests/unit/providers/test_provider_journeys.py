@@ -12,7 +12,14 @@ import pytest
 
 from ringfence import providers
 from ringfence.core.catalog import Ability
-from ringfence.core.errors import ContextOverflow, EngineFailed, EngineRefused, Failure, ModelNotFound, RateLimited
+from ringfence.core.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    EngineRefused,
+    Failure,
+    ModelNotFound,
+    RateLimited,
+)
 from ringfence.core.ports import Provider
 from ringfence.core.registry import adapters
 from ringfence.core.usage import Usage
@@ -138,7 +145,7 @@ async def test_a_break_in_the_middle_reaches_the_caller_as_an_error(provider: Pr
     ("body", "kind"),
     [
         ({**ASK, "model": "unknown"}, ModelNotFound),
-        ({**ASK, "messages": [{"role": "user", "content": "word " * 6000}]}, ContextOverflow),
+        ({**ASK, "messages": [{"role": "user", "content": "word " * 6000}]}, ContextLengthExceeded),
         ({**ASK, "tool_choice": {"type": "function", "function": {"name": "missing"}}}, EngineRefused),
     ],
 )
@@ -146,7 +153,7 @@ async def test_what_the_cloud_refuses_is_one_of_our_errors(
     provider: Provider, cloud: FakeCloud, body: dict[str, Any], kind: type[Failure]
 ) -> None:
     answer = await post(provider, cloud, body)
-    assert type(provider.failure(answer.status_code, answer.json())) is kind
+    assert isinstance(provider.failure(answer.status_code, answer.json()), kind)
 
 
 async def test_a_refused_key_and_a_limit(provider: Provider, cloud: FakeCloud) -> None:

@@ -10,7 +10,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Model, Target
 from ringfence.core.errors import BadRequest, BoundaryRefused, ModelNotFound, TargetUnavailable
 from ringfence.core.route import Chain, Profile, Signals
-from ringfence.routing.chain import walk
+from ringfence.routing.chain import roomiest_first, walk
 from ringfence.routing.health import COOL_S, FAILURES_TO_COOL, Health
 from ringfence.routing.rules import RULES, Rule, decide, tighten
 
@@ -44,6 +44,17 @@ def test_no_target_beyond_what_is_allowed_is_ever_yielded(
     first = walked[: len(permitted)]
     assert first == [t for t in permitted if t.name not in sick] + [t for t in permitted if t.name in sick]
     assert walked[len(permitted) :] == [first[turn % len(first)] for turn in range(retries if first else 0)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "order"),
+    [(900, "abced"), (4000, "bcead"), (20_000, "cbade"), (200_000, "bcade")],
+)
+def test_targets_with_room_for_the_prompt_come_first(tokens: int, order: str) -> None:
+    windows = {"a": 1024, "b": 18_000, "c": 131_072, "d": None, "e": 4096}
+    targets = tuple(Target(name, "m", "vllm", "m", Boundary.HOST, window=size) for name, size in windows.items())
+    chain = Chain("c", targets)
+    assert "".join(each.name for each in roomiest_first(chain, tokens).targets) == order
 
 
 @given(targets=TARGETS, boundary=BOUNDARIES, tightest=BOUNDARIES, ability=st.sampled_from(list(Ability)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Forbidden
 from ringfence.core.identity import Key
-from ringfence.core.route import Exact, House, Profile, Tier
+from ringfence.core.route import Exact, House, Overlong, Profile, Tier
 from ringfence.routing.standing import agent_of, standing, tools_reach
 
 HERE = Profile("here")
@@ -48,6 +48,16 @@ def test_an_agent_takes_its_own_way_within_its_keys_boundary() -> None:
     at_home = standing(HOUSE, "here", "coder", "")
     assert (at_home.name, at_home.boundary, at_home.chain) == ("any", Boundary.HOST, ANY.chain)
     assert standing(HOUSE, "any", "notary", "") is HERE
+
+
+def test_whoever_refuses_what_is_too_long_does_so_for_others_as_well() -> None:
+    strict = Profile("strict", Boundary.CLOUD, Tier.SPEED_OPTIONAL, overlong=Overlong.REFUSE)
+    roomy = Profile("roomy", Boundary.CLOUD, Tier.SPEED_OPTIONAL, overlong=Overlong.ROUTE)
+    house = House({one.name: one for one in (strict, roomy, ANY)}, {}, {})
+    assert standing(house, "strict", "", "any").overlong is Overlong.REFUSE
+    assert standing(house, "any", "", "strict").overlong is Overlong.REFUSE
+    assert standing(house, "any", "", "roomy").overlong is Overlong.ROUTE
+    assert standing(house, "roomy", "", "any").overlong is Overlong.SHRINK
 
 
 def test_an_exact_target_stays_whatever_is_named() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import logging
 from typing import Any
 
@@ -12,10 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from ringfence.core.identity import Key
 from ringfence.core.usage import Usage
 from ringfence.telemetry import metrics as telemetry
-from ringfence.telemetry.events import KEPT, SLICE, Answered, Events, Kind
+from ringfence.telemetry.events import FITS, KEPT, SLICE, Answered, CountGap, Events, Fitting, Kind
 from ringfence.telemetry.exposition import CONTENT_TYPE, render
+from ringfence.telemetry.logs import GapLog, RequestLog
 from ringfence.telemetry.metrics import SECONDS, Metrics
 
+SHORTENED = Fitting("compressed", 6000, 800, 2, {"tool_result": 3}, 512, 512)
 KEY = Key("key_1", "a name that is nobody's business")
 
 
@@ -23,9 +27,10 @@ def answered(**changes: Any) -> Answered:
     told: dict[str, Any] = {
         "key": KEY, "dialect": "chat", "model": "fast", "target": "seat/fast", "rule": "r", "status": 200,
         "outcome": "ok", "stream": False, "first_byte_s": 0.02, "total_s": 0.3, "usage": Usage(10, 5, 2),
+        "fitting": FITS,
     } | changes  # fmt: skip
-    first_byte_s, total_s, usage = (told.pop(name) for name in ("first_byte_s", "total_s", "usage"))
-    return Answered("c", 0.0, Kind(**told), first_byte_s, total_s, usage)
+    first_byte_s, total_s, usage, fitting = (told.pop(name) for name in ("first_byte_s", "total_s", "usage", "fitting"))
+    return Answered("c", 0.0, Kind(**told), first_byte_s, total_s, usage, fitting)
 
 
 def samples(metrics: Metrics) -> dict[str, list[Any]]:
@@ -62,6 +67,33 @@ def test_the_page_says_what_was_counted() -> None:
     assert page["ringfence_retries_total"][0].labels == {"target": "seat/fast", "reason": "lost"}
     assert page["ringfence_refusals_total"][0].value == 2
     assert page["ringfence_up"][0].labels == {"instance": "a"}
+
+
+def test_what_was_done_so_that_calls_fit_is_counted_by_target() -> None:
+    metrics = Metrics()
+    for fitting in (FITS, FITS, Fitting("clamped", asked=9000, output=4915), SHORTENED, SHORTENED):
+        metrics.answered(answered(fitting=fitting))
+    metrics.answered(answered(status=400, outcome="context_length_exceeded", usage=None, target="", fitting=None))
+    metrics.answered(answered(status=503, outcome="target_unavailable", usage=None, target="", fitting=None))
+    page = samples(metrics)
+    counted = {(one.labels["target"], one.labels["state"]): one.value for one in page["ringfence_window_total"]}
+    assert counted == {
+        ("seat/fast", "fit"): 2, ("seat/fast", "clamped"): 1, ("seat/fast", "compressed"): 2, ("", "refused"): 1,
+    }  # fmt: skip
+    [given_up] = page["ringfence_window_tokens_given_up_total"]
+    assert (given_up.labels, given_up.value) == ({"target": "seat/fast", "state": "compressed"}, 2 * 5200)
+
+
+def test_the_log_says_what_was_done_and_nothing_where_it_fits() -> None:
+    stream = io.BytesIO()
+    log = RequestLog(stream)
+    for fitting in (FITS, None, SHORTENED):
+        log.answered(answered(fitting=fitting))
+    log.write()
+    rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert ["window" in row for row in rows] == [False, False, True]
+    told = {"state": "compressed", "before": 6000, "after": 800, "dropped": 2, "shortened": {"tool_result": 3}}
+    assert rows[2]["window"] == told
 
 
 def test_labels_with_odd_characters_survive_and_keys_never_show() -> None:
@@ -148,3 +180,24 @@ async def test_recent_events_and_slow_watchers_are_bounded() -> None:
     events.emit("after")
     events.flush()
     assert queue.qsize() == KEPT - 1
+
+
+def test_gaps_in_counting_are_counted_and_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    metrics, now = Metrics(), [0.0]
+    listener = GapLog(lambda: now[0])
+    with caplog.at_level(logging.WARNING):
+        for at_s, target in ((0, "a"), (1, "a"), (2, "b"), (59, "a"), (61, "a")):
+            now[0] = float(at_s)
+            gap = CountGap(f"call-{at_s}", target, 900, 1000, "bound", "above")
+            metrics.gap(gap)
+            listener.tell(gap)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{target} reports 1000 prompt tokens, above what was counted: 900 by the bound (call call-{at_s})"
+        for at_s, target in ((0, "a"), (2, "b"), (61, "a"))
+    ]
+    found = {
+        sample.labels["target"]: (sample.labels, sample.value)
+        for sample in samples(metrics)["ringfence_count_gaps_total"]
+    }
+    assert found["a"] == ({"target": "a", "by": "bound", "side": "above"}, 4)
+    assert found["b"][1] == 1

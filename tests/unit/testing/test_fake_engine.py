@@ -77,6 +77,7 @@ async def test_byte_by_byte_is_the_same_stream() -> None:
         assert await ask(under_test, "chat/completions", STREAM) == whole
 
 
+@pytest.mark.timed
 async def test_a_client_that_leaves_is_noticed_with_the_time() -> None:
     async with FakeEngine("vllm") as engine:
         engine.once(Behaviour(Fault.HANG))

@@ -21,7 +21,7 @@ export function drawEngines({ instances, left_out: leftOut }) {
 function instanceRow(one) {
   const facts = [
     `${words(one.state).toLowerCase()} for ${one.age}`,
-    one.window ? `${tokens(one.window)} tokens` : "",
+    one.window ? `window ${tokens(one.window)}` : "",
     one.slots ? `${one.in_use} of ${plural(one.slots, "slot")} in use` : "",
     one.port ? `port ${one.port}` : "",
     one.pid ? `pid ${one.pid}` : "",

@@ -61,7 +61,7 @@ function fill(card, model, instances) {
   draw(card.children[0], { ...head, state: state(model, instances) }, (shown) => [
     h("div.card-head", {}, h("h3", {}, shown.name), pill(...shown.state)),
     h("p.facts", {}, [
-      shown.window ? `${tokens(shown.window)} tokens` : "window unknown",
+      shown.window ? `window of ${tokens(shown.window)} tokens` : "window unknown",
       shown.abilities.join(", "),
       shown.owner && shown.owner !== "ringfence" ? `by ${shown.owner}` : "",
     ].filter(Boolean).join(" · ")),
@@ -89,7 +89,7 @@ function fillTarget(element, target, problem) {
   const busy = `${target.running} of ${plural(target.slots, "slot")} in use`;
   bar.setAttribute("aria-label", busy);
   bar.firstChild.style.width = `${Math.min(100, (100 * target.running) / Math.max(1, target.slots))}%`;
-  say(bottom.children[0], busy);
+  say(bottom.children[0], target.window ? `${busy} · window ${tokens(target.window)}` : busy);
   say(bottom.children[1], target.waiting ? `${target.waiting} waiting` : "");
   const failures = target.failures ? `${plural(target.failures, "failure")} in a row` : "";
   say(why, [problem || (failures && (REASONS[target.reason] ?? target.reason)), failures].filter(Boolean).join(" · "));

@@ -28,12 +28,20 @@ REFUSED_FIELDS = frozenset(
 the operator does that."""
 
 
+CUTTING_FIELDS = frozenset(
+    ("truncate_prompt_tokens", "pad_prompt_tokens", "truncate", "truncation", "truncation_strategy", "auto_truncate")
+)
+"""Fields with which an engine is told to cut a prompt that is too long, or to fill it up, and says nothing of it."""
+NOT_CUT = ("disabled", "none", "NONE")
+"""Values with which some of them ask for the opposite, as with false."""
+
 NOTHING = type(None)
 EXPECTED = {
     "stream": "true or false",
     **dict.fromkeys(("stream_options", "response_format"), "an object"),
     "tools": "a list",
     **dict.fromkeys(("max_tokens", "max_completion_tokens", "n"), "a whole number of at least 1"),
+    **dict.fromkeys(("min_tokens", "min_new_tokens"), "a whole number"),
     **dict.fromkeys(("temperature", "top_p", "frequency_penalty", "presence_penalty"), "a number"),
 }
 BY_EXPECTED: dict[str, tuple[type, ...]] = {
@@ -41,13 +49,15 @@ BY_EXPECTED: dict[str, tuple[type, ...]] = {
     "an object": (dict, NOTHING),
     "a list": (list, NOTHING),
     "a whole number of at least 1": (int, NOTHING),
+    "a whole number": (int, NOTHING),
     "a number": (int, float, NOTHING),
 }
 TYPES: dict[str, tuple[type, ...]] = {
     **{name: BY_EXPECTED[expected] for name, expected in EXPECTED.items()},
     **dict.fromkeys(REFUSED_FIELDS, ()),
+    **dict.fromkeys(CUTTING_FIELDS, (NOTHING,)),
 }
-"""By field: the types that it may have; none for a field that is refused."""
+"""By field: the types that it may have; none, or nothing alone, for a field that is refused."""
 CHECKED = frozenset(TYPES)
 
 
@@ -95,6 +105,11 @@ def check_shared(body: Body) -> None:
         if type(body[name]) not in TYPES[name]:
             if name in REFUSED_FIELDS:
                 refuse_fields(body, REFUSED_FIELDS, "the operator of this gateway chooses where a request goes")
+            if name in CUTTING_FIELDS:
+                if not name.endswith("_tokens") and (body[name] is False or body[name] in NOT_CUT):
+                    continue
+                why = "what is too long is shortened here, and x-ringfence-window says so, or it is refused"
+                refuse_fields(body, frozenset((name,)), why)
             raise wrong(name, EXPECTED[name])
 
 

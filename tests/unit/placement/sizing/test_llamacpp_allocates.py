@@ -61,7 +61,7 @@ def written(
     path: Path, name: str, layers: int, own: Mapping[str, Any], blocks: Callable[[int], Mapping[str, Any]]
 ) -> Path:
     """A model with zeros for weights: `blocks` gives the shapes of each layer's tensors."""
-    writer, tokenizer = gguf.GGUFWriter(str(path), name), tiny._tokenizer()
+    writer, tokenizer = gguf.GGUFWriter(str(path), name), tiny.tiny_tokenizer()
     writer.add_context_length(8192)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(layers)

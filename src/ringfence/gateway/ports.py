@@ -1,0 +1,43 @@
+"""What the path needs of others: instances, a place to wait, further readings of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Target
+from ringfence.core.ports import Leased
+from ringfence.gateway.call import Call
+from ringfence.gateway.relay import Answer, Stream
+from ringfence.gateway.request import Request
+
+
+class Placing(Protocol):
+    """What the path needs of placement."""
+
+    def take(self, target: Target) -> Leased | None:
+        """A lease when the instance is ready now."""
+        ...
+
+    def lease(self, target: Target, timeout_s: float) -> Coroutine[Any, Any, Leased]:
+        """A lease as soon as it is ready; TargetFailed (loading) when that takes too long."""
+        ...
+
+    def failed(self, target: Target, reason: str) -> None: ...
+
+
+class Parks(Protocol):
+    """Where calls wait that go no further."""
+
+    async def wait(self, request: Request, call: Call) -> tuple[Answer | Stream, bytes] | None:
+        """As `Pipeline.complete`, in time; None when the caller was given a ticket. Raises Failure."""
+        ...
+
+
+class Reader(Protocol):
+    """A further reading of what could leave, too slow for the event loop."""
+
+    async def read(self, body: dict[str, Any]) -> Boundary:
+        """How far a request may travel. Never raises: what cannot be read may go nowhere."""
+        ...

@@ -1,0 +1,83 @@
+"""[pure] What an engine reports of a prompt beside what was counted before it was sent: learned from, and compared."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from ringfence.core.ports import Emit
+from ringfence.core.usage import Usage
+from ringfence.gateway.ratio import Ratios
+from ringfence.telemetry.events import CountGap
+
+FAR_TOKENS, FAR_SHARE = 16, 0.02
+"""An engine's own count may differ from what it reports by the marks that begin and end a text, and no more."""
+ESTIMATE_SHARE = 0.25
+"""By how much a prompt may exceed an estimate, which is a quantile, before that is worth a word."""
+
+
+class By(StrEnum):
+    """Who counted. `BOUND` and `TOKENIZER`, which has the template's bound around it, are never less than the tokens,
+    `ENGINE` is their number, `RATIO` is an estimate."""
+
+    ENGINE = "engine"
+    TOKENIZER = "tokenizer"
+    BOUND = "bound"
+    RATIO = "ratio"
+
+
+class Counted(NamedTuple):
+    """Tokens of the one prompt of a call, as it was sent, and by whom they were counted."""
+
+    tokens: int
+    by: By
+
+
+Report = tuple[str, str, int, Counted | None, Usage]
+"""Call, target, size of the prompt as it was sent (measured as for `Ratios.estimate`), what was counted, what is
+reported."""
+MOST_WAITING = 4096
+
+
+class Reported:
+    """Learns from what is reported, and tells of gaps. One for the gateway; `settle` is called off the calls' path."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.ratios = Ratios()
+        self._emit = emit
+        self._waiting: deque[Report] = deque(maxlen=MOST_WAITING)
+        self.take: Callable[[Report], None] = self._waiting.append
+        """One call has been answered."""
+
+    def settle(self) -> None:
+        """Look at what was reported since."""
+        waiting = self._waiting
+        while waiting:
+            self._look(*waiting.popleft())
+
+    def _look(self, call_id: str, target: str, size_bytes: int, counted: Counted | None, usage: Usage) -> None:
+        """What the gateway estimated itself is no report."""
+        tokens = usage.prompt_tokens
+        if usage.estimated or tokens <= 0:
+            return
+        side = gap(counted, tokens, self.ratios.least(target, size_bytes))
+        if side:
+            by = counted.by.value if counted is not None else By.RATIO.value
+            self._emit(CountGap(call_id, target, counted.tokens if counted is not None else 0, tokens, by, side))
+        if side != "below":  # of a prompt that was cut, there is nothing to learn
+            self.ratios.learn(target, size_bytes, tokens)
+
+
+def gap(counted: Counted | None, reported: int, least: int | None) -> str:
+    """'above' where an engine read more tokens than were counted: the count cannot be relied on. 'below' where it read
+    far fewer than it counted itself, or than prompts of this size have: it may have cut the prompt. Else ''.
+    """
+    if counted is not None:
+        tokens, by = counted
+        if reported > tokens and (by is not By.RATIO or reported > tokens * (1 + ESTIMATE_SHARE)):
+            return "above"
+        if tokens - reported > FAR_TOKENS and by is By.ENGINE and tokens - reported > tokens * FAR_SHARE:
+            return "below"
+    return "below" if least is not None and reported < least / 2 else ""
