@@ -10,7 +10,7 @@ from pytest import MonkeyPatch
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Model, Target
-from ringfence.core.errors import TargetFailed
+from ringfence.core.errors import Failure, TargetFailed
 from ringfence.core.route import Chain, House, Kept, Profile, Signals
 from ringfence.egress import pool, resolve
 from ringfence.egress.permit import Permit
@@ -160,18 +160,20 @@ def forgotten_parking(patch: MonkeyPatch) -> None:
 
 def followed_redirects(patch: MonkeyPatch) -> None:
     """An engine that points elsewhere is believed."""
-    real = Relay._refused
+    real = Relay._failure
 
-    def refused(self: Relay, target: Target, line: Any, status: int, error: Any, cloud: Any) -> Exception:
-        found = real(self, target, line, status, error, cloud)
-        return TargetFailed(target.name, "redirect", found.failure) if status == 307 else found  # type: ignore[attr-defined]
+    def failure(self: Relay, call: Call, target: Target, line: Any, status: int, *more: Any, **named: Any) -> Failure:
+        found = real(self, call, target, line, status, *more, **named)
+        if status == 307:
+            raise TargetFailed(target.name, "redirect", found)
+        return found
 
     def gave_up(self: pipeline.Pipeline, call: Call, target: Target, reason: str) -> None:
         if reason == "redirect":
             elsewhere = Endpoint("8.8.8.8", 80, Boundary.CLOUD)
             asyncio.ensure_future(self.relay.pool.dial(elsewhere)).add_done_callback(lambda done: done.exception())
 
-    patch.setattr(Relay, "_refused", refused)
+    patch.setattr(Relay, "_failure", failure)
     patch.setattr(pipeline.Pipeline, "gave_up", gave_up)
 
 
