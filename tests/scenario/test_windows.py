@@ -19,6 +19,7 @@ from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.chat import DIALECT
 from ringfence.gateway.fitting import prepared
+from ringfence.gateway.meters import media_bytes
 from ringfence.gateway.reported import By, Counted
 from ringfence.telemetry.events import CountGap, Retried
 from ringfence.testing.fake_dialects import FakeModel
@@ -250,7 +251,7 @@ class TestReports:
         assert pipeline.prompt_tokens(call, decision) == 4096
         image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * 2**20}"}}
         call = call_of({"messages": [{"role": "user", "content": [image]}]})
-        call.body_bytes = 2**20 + 1000
+        call.body_bytes, call.media_bytes = 2**20 + 1000, media_bytes(call.body)
         assert pipeline.prompt_tokens(call, decision) < 400
         assert call.text_bytes < 1000
 

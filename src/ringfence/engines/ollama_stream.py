@@ -6,6 +6,7 @@ both end with an error event, never as if the answer were complete.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import time
 from typing import Any
@@ -20,7 +21,7 @@ Body = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
 
 
-class LineStream:
+class LineStream(ABC):
     """One answer. What is said on a line is for the kinds of answers to tell."""
 
     kind = ""
@@ -99,9 +100,9 @@ class LineStream:
         """Hand out one chunk with one choice."""
         self._out.append(b'%b,"choices":[%b]}\n\n' % (self._frame, orjson.dumps(choice)))
 
+    @abstractmethod
     def say(self, told: Body, is_last: bool) -> None:
         """The chunks of one line."""
-        raise NotImplementedError
 
 
 class ChatStream(LineStream):

@@ -138,8 +138,10 @@ async def _counts(target: Target, ask: Ask) -> dict[str, int]:
 def media_bytes(body: Body) -> int:
     """Size of the images, sounds and files in a body."""
     messages = body.get("messages")
-    listed = cast("list[Any]", messages) if type(messages) is list else []
-    if not any(type(message) is dict and type(cast(Body, message).get("content")) is list for message in listed):
+    for message in cast("list[Any]", messages) if type(messages) is list else ():
+        if type(message) is dict and type(cast(Body, message).get("content")) is list:
+            break
+    else:
         return 0  # as it is with most
     _bare, parts = without_media(body)
     return sum(len(data_of(cast(Body, part))) for part in parts if isinstance(part, dict))

@@ -137,7 +137,8 @@ class Pipeline:
         decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
         call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
-        self.limits.hold(call.key, self.needed(call, decision), held)
+        call.media_bytes = media_bytes(call.body)
+        self.limits.hold(call.key, self.needed(call, decision) if call.key.tokens_per_minute is not None else 0, held)
         relay = self.relay
         settings = self.settings  # that chose the targets: a reload may come before the answer
         failure: Failure | None = None
@@ -242,7 +243,7 @@ class Pipeline:
 
     def prompt_tokens(self, call: Call, decision: Decision) -> int:
         """About how many it will use: as its engine reported of others, and never more than go into its window."""
-        call.media_bytes, first = media_bytes(call.body), decision.chain.targets[0]
+        first = decision.chain.targets[0]
         estimate = self.reported.ratios.estimate(first.name, call.text_bytes) or call.text_bytes // BYTES_A_TOKEN
         return min(estimate, first.window or estimate)
 
@@ -391,9 +392,7 @@ class Held(Hold):
         self.settle(usage)
         if usage is not None and self.target is not None and outcome == "ok":
             call = self._call
-            size = (
-                0 if call.media_bytes else call.text_bytes
-            )  # of what images weigh there is nothing to learn for texts
+            size = 0 if call.media_bytes else call.text_bytes  # what images weigh teaches nothing about texts
             self._pipeline.reported.take((call.id, self.target.name, size, call.counted, usage))
         self._pipeline.record(self._call, self.target, status, outcome, usage, first_at)
 
