@@ -7,7 +7,7 @@ ARGS ?=
 QUICK := not slow and not clients and not browser and not presidio
 WINDOW_SUITE := tests/property/test_no_overflow.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
-.PHONY: up test test-slow test-window test-presidio lint clients bench bench-fence bench-against clean
+.PHONY: up test test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-against clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
@@ -21,7 +21,12 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
-	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=10 $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not timed" --timeout 300 --numprocesses 2 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
+
+test-simulation: $(VENV)/.dev
+	@echo "==> A thousand simulated hours"
+	@$(BIN)/python -m pytest -m slow --durations=10 tests/simulation $(ARGS)
 
 test-window: $(VENV)/.dev
 	@echo "==> Windows: long property tests, made documents, 50 MB"

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
 from time import perf_counter_ns
+from types import SimpleNamespace
 from typing import Any
 
 from ringfence.core.boundary import Boundary
@@ -50,6 +51,7 @@ def pipeline(profile: Profile) -> Pipeline:
     target = Target("seat/fast", "fast", "vllm", "fast", Boundary.HOST, 4096, 8, abilities=frozenset(Ability))
     settings = Settings(Catalog.of([Model("fast", (target,))]), House({"default": profile}, {}, {"look": "default"}))
     left_out: dict[str, Any] = dict.fromkeys(("limits", "admission", "placement", "relay", "health", "emit", "ids"))
+    left_out |= {"relay": SimpleNamespace(), "admission": SimpleNamespace(crowded=None)}
     return Pipeline(settings, **left_out)
 
 

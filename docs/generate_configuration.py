@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ringfence.config.changes import scalar
+from ringfence.config.changes import NAMED, scalar
 from ringfence.config.schema import Config
 
 PAGE = Path(__file__).with_name("configuration.md")
 MIB = 1024 * 1024
-ENTRIES = {name: f"{name}.NAME" for name in ("profiles", "agents", "tools", "providers", "models")}
+ENTRIES = {name: f"{name}.NAME" for name in NAMED}
+SIZES = ("headroom", "memory", "simulated", "threshold")
+"""Settings that take a unit, beside those whose names end in _bytes."""
 KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
-PLURAL = {int: "whole numbers", str: "texts"}
+PLURAL = {int: "whole numbers", str: "texts", tuple: "lists of texts"}
 
 HEAD = """\
 # Configuration
@@ -60,7 +62,8 @@ as `--set admission.queue=10`; a name with a dot in it is quoted: `--set 'models
 | restart | in force after the next start |
 
 A changed model is loaded before the old one is let go. When it does not become ready within 60 seconds, the reload is
-refused and everything stays as it was.
+refused and everything stays as it was. Where its devices have no room for both, or where it is not always loaded, it takes
+the place of the old one: that one answers what it has and leaves, and who asks meanwhile waits for the new one.
 
 An unknown key, a wrong type or a value out of range is refused at load, with file, line and the nearest known key.
 Sizes take a unit (`32MiB`, `16 GB`). Times are seconds.
@@ -108,7 +111,7 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
             yield f"`{path}`", _kind(name, field), default, str(extra["reload"]), field.description or ""
             for one in get_args(field.annotation):
                 if isinstance(one, type) and issubclass(one, BaseModel):
-                    yield from _rows(one, path)
+                    yield from _rows(one, f"{path}.NAME" if get_origin(field.annotation) is dict else path)
 
 
 def _default(name: str, value: Any) -> str:
@@ -120,6 +123,8 @@ def _default(name: str, value: Any) -> str:
 
 
 def _kind(name: str, field: FieldInfo) -> str:
+    if name in SIZES:
+        return "size" if field.is_required() else "size or null"
     return "size" if name.endswith("_bytes") else _words(field.annotation)
 
 
@@ -135,7 +140,7 @@ def _words(annotation: Any) -> str:
         kind = arguments[0]
         while get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
-        return f"list of {PLURAL[kind]}" if kind in PLURAL else f"list of {_words(kind)}"
+        return f"list of {PLURAL.get(get_origin(kind) or kind) or _words(kind)}"
     if origin is dict:
         return f"mapping of {_words(arguments[0])} to {_words(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

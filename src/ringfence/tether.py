@@ -19,10 +19,10 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel for SIGKILL when the parent's main thread dies; the parent may have died before we asked."""
+def die_with_parent(parent_pid: int, by: int = signal.SIGKILL) -> None:
+    """Ask the kernel for a signal when the parent's main thread dies; the parent may have died before we asked."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, by, 0, 0, 0)
     if parent_pid and os.getppid() != parent_pid:
         os._exit(1)
 

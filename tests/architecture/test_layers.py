@@ -24,6 +24,7 @@ MAY_CONNECT = {
     "egress/cloud.py": "the one way to rented clouds, in a process of its own",
     "egress/tls.py": "what that way is encrypted with",
     "egress/attempt.py": "tries to get out where the kernel is to forbid it, and sends nothing",
+    "engines/program_process.py": "asks the engine program that it started, on loopback, whether it serves",
     "placement/hub.py": "fetches weights that the owner named",
     "cli/client.py": "the owner's command line asks the gateway on loopback",
     "cli/doctor.py": "tries to bind the usual port",

@@ -18,7 +18,7 @@ from ringfence.gateway import dialects
 from ringfence.prove.way import all_ways
 
 SOURCE = Path(__file__).parents[2] / "src" / "ringfence"
-OUTSIDE = ("prove/", "testing/")
+OUTSIDE = ("simulation/", "prove/", "testing/")
 """These stand around the product: the proof itself, and stand-ins."""
 BEGINS = {
     "ringfence.gateway.call.Call": "call", "ringfence.egress.permit.issue": "permit",

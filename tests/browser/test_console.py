@@ -29,8 +29,9 @@ def test_the_page_shows_what_runs_on_what_and_how_busy_it_is(page: Page) -> None
         "not reachable",
     ):
         assert part in models
+    page.until("return document.querySelectorAll('.device').length === 4")
     devices = page.text("#devices")
-    for part in ("41.0 GiB free of 64.0 GiB", "7.0 GiB ours", "16.0 GiB others", "31% busy"):
+    for part in ("37.0 GiB free", "64.0 GiB memory", "31% busy", "predicted 17.0 GiB", "others", "16.0 GiB"):
         assert part in devices
     engines = page.text("#engines")
     for part in ("adopted", "Backing off", "Left out", "no model is loaded", "pid 4250", "6.0 GiB"):
@@ -70,8 +71,16 @@ def test_bars_are_as_long_as_what_they_say(page: Page) -> None:
         return Math.abs(part / whole - arguments[1]) < 0.02
     """
     page.until(script, page.find(".target .bar i"), 3 / 4)
-    page.until(script, page.find(".device .bar i"), 7 / 64)
-    page.until(script, page.find(".device .bar i.others"), 16 / 64)
+    page.until(script, page.find(".device .held .ours"), 7 / 64)
+    page.until(script, page.find(".device .held .others"), 16 / 64)
+
+
+def test_who_holds_what_is_asked_for_at_once_where_a_device_breaks(page: Page) -> None:
+    page.until("return document.querySelectorAll('.device').length === 4")
+    known = page.served.view.sample["devices"]
+    page.served.change("devices", [known[0], dict(known[1], free_bytes=0, out_of_service="it is lost")])
+    page.until("return document.querySelectorAll('.device').length === 2")
+    page.until_text(".device:nth-child(2)", "it is lost")
 
 
 def test_changes_arrive_without_a_reload(page: Page) -> None:

@@ -50,7 +50,7 @@ def test_it_is_reached_from_the_first_page_which_tells_how_many_are_parked(page:
     assert page.text("#parked-count") == "4"
     page.served.change("parking", dict(page.served.view.sample["parking"], waiting=0))
     page.until("return !document.querySelector('#parked-count').checkVisibility()")
-    page.find(".places a:nth-child(2)").click()
+    page.find(".places a[href$=waiting]").click()
     page.until_text("#verdict", "4 requests are parked.")
     assert page.run("return document.querySelector('.places [aria-current]').innerText").startswith("Waiting")
     page.find(".places a:last-child").click()

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 import ringfence.engines
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import Ability, Endpoint
 from ringfence.core.errors import ContextLengthExceeded
 from ringfence.core.ports import Fetched
 from ringfence.core.registry import adapters
 from ringfence.egress.pool import Pool
 from ringfence.engines import llamacpp, lmstudio, ollama, openai_compatible, vllm
+from ringfence.placement.launch import llama_server as launch_llama_server
 from ringfence.placement.launch import llamacpp as launch_llamacpp
 from ringfence.placement.supervisor import Supervisor
 from ringfence.testing.contract import CHATS, EngineContract, UnderTest, ask, asking
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.llama_program import llama_server_program
 from ringfence.testing.tiny_model import tiny_model
 
 LLAMACPP_OVERFLOW = {
@@ -105,6 +108,33 @@ class TestLlamaCppReal(EngineContract):
         status, body = await ask(engine, "embeddings", {"input": "one two " * 512})
         failure = self.adapter.failure(status, json.loads(body))
         assert failure.code == "context_length_exceeded"
+
+
+class TestLlamaServer(EngineContract):
+    """A program of the owner's, with llama.cpp's own server in it."""
+
+    adapter = llamacpp.ADAPTER
+
+    @pytest.fixture
+    async def engine(self, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> AsyncIterator[UnderTest]:
+        model = tiny_model(tmp_path_factory.getbasetemp())
+        command = [str(llama_server_program(tmp_path))]
+        launch = launch_llama_server(command, model, "tiny", window=512, parallel=2, threads=1, embeddings=True)
+        pool = Pool()
+        keeper = Supervisor("tiny", launch, self.adapter, lambda at: partial(pool.fetch, at), lambda _event: None)
+        keeper.start()
+        try:
+            endpoint = await keeper.wait_ready(20)
+            yield UnderTest(endpoint, "tiny", 512, 2, frozenset(Ability), checks_model=False)
+        finally:
+            await keeper.stop()
+
+    async def test_it_asks_for_its_key_and_shows_no_pages(self, engine: UnderTest) -> None:
+        at = engine.endpoint
+        stranger = Endpoint(at.address, at.port, at.boundary, api_key="another")
+        assert (await Pool().fetch(stranger, "/props")).status == 401
+        assert (await Pool().fetch(at, "/props")).status == 200
+        assert (await Pool().fetch(at, "/index.html")).status == 404
 
 
 class TestVllm(EngineContract):

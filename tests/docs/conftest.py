@@ -53,7 +53,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = folder / "ringfence"
     program.write_text(RINGFENCE.format(python=sys.executable))
     program.chmod(0o755)
-    (folder / "python").symlink_to(sys.executable)
+    python = folder / "python"  # a link to it would not find its packages
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     return folder
 
 

@@ -62,6 +62,7 @@ class Seats:
         self.elsewhere: dict[str, Endpoint] = {}
         self.users = Users()
         self.failures: list[tuple[str, str]] = []
+        self.misses: list[str] = []
         self.ready: asyncio.Event | None = None
 
     def take(self, target: Target) -> Lease | None:
@@ -74,6 +75,15 @@ class Seats:
         endpoint = self.elsewhere.get(target.name, self.endpoint)
         assert endpoint is not None
         return Lease(self.users, endpoint)
+
+    def estimate_s(self, target: Target) -> float | None:
+        return None
+
+    def is_here(self, target: Target) -> bool:
+        return self.ready is None and self.elsewhere.get(target.name, self.endpoint) is not None
+
+    def missed(self, target: Target) -> None:
+        self.misses.append(target.name)
 
     def failed(self, target: Target, reason: str) -> None:
         self.failures.append((target.name, reason))

@@ -182,6 +182,7 @@ async def test_of_equal_keys_the_last_one_wins_for_us_and_for_the_engine(gateway
     seen = engine.calls[0].body
     assert seen == {
         "messages": [{"role": "user", "content": "yes"}], "model": "fake-model", "max_tokens": 2, "stream": False,
+        "cache_salt": gateway.relay.salts.of("key_1"),
     }  # fmt: skip
 
 

@@ -196,10 +196,9 @@ def test_an_engine_that_hangs_is_noticed_and_replaced(start_up, tiny_model: Path
     assert not stream.saw_done
     began = time.monotonic()
     reply = chat(up, timeout_s=30)
-    assert reply.status in (503, 504)
-    assert time.monotonic() - began < 8
-    gone([engine], 15)
-    until(lambda: chat(up).status == 200, 10, "an answer from a new engine")
+    assert reply.status == 200, "it waits for the engine that takes the place of that one"
+    assert time.monotonic() - began < 20
+    gone([engine], 1)
     up.stop()
 
 

@@ -164,3 +164,21 @@ async def test_who_says_to_be_a_client_of_anthropic_is_told_in_its_shape(waits: 
     await waits.parking.endings.settled()
     reply = await waits.ask(f"/v1/parked/{ticket}", method="GET", head=b"anthropic-version: 2023-06-01\r\n")
     assert (reply.status, reply.json["error"]["type"]) == (529, "overloaded_error")
+
+
+async def test_what_is_in_the_background_does_not_begin_on_a_device_that_is_hot(
+    waits: Waiting, engine: FakeEngine
+) -> None:
+    waits.away()
+    later = await waits.park(head=b"x-ringfence-priority: background\r\n")
+    sooner = await waits.park(head=b"x-ringfence-priority: user\r\n")
+    admission = waits.gateway.pipeline.admission
+    admission.slow({target.name: 0.5 for target in waits.gateway.targets})
+    waits.back(engine.endpoint)
+    assert (await waits.answered(sooner)).status == 200
+    for _ in range(5):
+        await waits.parking.tick()
+        await asyncio.sleep(0.01)
+    assert (await waits.look(later)).status == 202
+    admission.slow({})
+    assert (await waits.answered(later)).status == 200

@@ -139,7 +139,7 @@ def test_a_stream_ends_on_the_engine_where_it_began(running: Reloadable, tiny_mo
     assert errors == []
     assert len(text) > 100
     gone([before], 5)
-    assert engine_pid(running.up) == fresh
+    until(lambda: engine_pid(running.up) == fresh, 5, "the new one alone")
 
 
 @pytest.mark.slow

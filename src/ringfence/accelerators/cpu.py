@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringfence.core.device import Device, DeviceKind
+from ringfence.accelerators.meminfo import MemInfo, meminfo
+from ringfence.core.device import Device, DeviceKind, Holder, Ours, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,38 +19,27 @@ class Cpu:
     title: str = "CPU"
     proc: Path = Path("/proc")
 
-    def read(self, ours_bytes: int = 0) -> list[Device]:
-        """The one RAM device; empty where there is no /proc. `ours_bytes` is what our own engines hold of it."""
-        try:
-            memory = meminfo_bytes((self.proc / "meminfo").read_text(encoding="ascii", errors="replace"))
-        except OSError:
-            return []
-        total = memory.get("MemTotal", 0)
-        available = memory.get("MemAvailable", memory.get("MemFree", 0))
+    def read(self, ours: Sequence[Ours] = ()) -> list[Device]:
+        """The one RAM device; empty where there is no /proc."""
+        memory = meminfo(self.proc)
+        return [self._device(memory, ours)] if memory is not None else []
+
+    def _device(self, memory: MemInfo, ours: Sequence[Ours]) -> Device:
         cores = len(os.sched_getaffinity(0))
-        return [
+        holders = [Holder(one.instance, one.resident_bytes, one.pid, one.instance) for one in ours]
+        return measured(
             Device(
                 id="cpu",
                 kind=DeviceKind.RAM,
                 name=_model_name(self.proc / "cpuinfo"),
-                total_bytes=total,
-                available_bytes=min(available, total),
-                used_by_others_bytes=max(0, total - available - ours_bytes),
+                total_bytes=memory.total_bytes,
+                available_bytes=memory.available_bytes,
+                used_by_others_bytes=0,
                 cores=cores,
                 load=_load_per_core(self.proc / "loadavg", cores),
+                holders=tuple(holders),
             )
-        ]
-
-
-def meminfo_bytes(text: str) -> dict[str, int]:
-    """The fields of /proc/meminfo in bytes; lines that are no number are left out."""
-    fields: dict[str, int] = {}
-    for line in text.splitlines():
-        name, _colon, rest = line.partition(":")
-        words = rest.split()
-        if words and words[0].isdigit():
-            fields[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
-    return fields
+        )
 
 
 def _model_name(path: Path) -> str:

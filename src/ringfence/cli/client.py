@@ -26,7 +26,12 @@ class NotRunning(Exception):
 
 
 class Refused(Exception):
-    """The gateway answered with an error; the message is its own."""
+    """The gateway answered with an error; the message is its own, and `param` what of the question it is about."""
+
+    def __init__(self, message: str, status: int = 0, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
 
 
 def folder_of(config: Path | None) -> Path:
@@ -61,11 +66,8 @@ class Gateway:
         except ValueError:
             raise NotRunning(f"What answers at {self.base_url} is no Ringfence.") from None
         if answer.status >= 400:
-            raise Refused(
-                parsed["error"]["message"]
-                if isinstance(parsed, dict) and "error" in parsed
-                else f"status {answer.status}"
-            )
+            error = parsed["error"] if isinstance(parsed, dict) and "error" in parsed else {}
+            raise Refused(error.get("message", f"status {answer.status}"), answer.status, error.get("param"))
         return parsed
 
     def stream(self, path: str, body: Any, key: str) -> Iterator[tuple[str, Any]]:

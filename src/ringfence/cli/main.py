@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ringfence import __version__
-from ringfence.cli import config, journal, keys, parked, secrets, units
+from ringfence.cli import config, journal, keys, lease, parked, placing, secrets, units
 from ringfence.cli.asking import asked, told
 from ringfence.interrupts import raise_again
 from ringfence.tether import keep_memory_private
@@ -33,11 +33,15 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.command(context_settings={"allow_interspersed_args": False})(lease.lease)
+app.command()(lease.leases)
 app.add_typer(parked.app, name="parked")
 app.add_typer(journal.app, name="journal")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(units.service, name="service")
 app.add_typer(units.firewall, name="firewall")
+for command in (placing.plan, placing.modes, placing.mode):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -125,11 +129,29 @@ def status(
         link = asked(gateway, "POST", "/console-link")["url"]
         typer.echo(json.dumps({"console_url": link}) if as_json else link)
     elif watch:
-        follow(lambda: asked(gateway, "GET", "/status"), as_json=as_json)
+        follow(lambda: asked(gateway, "GET", "/status"), status_page, as_json=as_json)
     else:
         found = asked(gateway, "GET", "/status")
         told(found, as_json, status_page)
         raise typer.Exit(0 if found["ready"] else 1)
+
+
+@app.command()
+def devices(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and draw them anew every two seconds.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The memory of each device: who holds what of it, what that was predicted to be, what is kept and what is free."""
+    from ringfence.cli.client import connect
+    from ringfence.cli.show import follow
+    from ringfence.cli.show_devices import WATCH_EVERY_S, devices_page
+
+    gateway = connect(config)
+    if watch:
+        follow(lambda: asked(gateway, "GET", "/devices"), devices_page, WATCH_EVERY_S, as_json=as_json)
+    else:
+        told(asked(gateway, "GET", "/devices"), as_json, devices_page)
 
 
 @app.command()
@@ -237,6 +259,26 @@ def window(
     from ringfence.cli import window as sizing
 
     sizing.run(model, device, parallel, weights, reserve, as_json=as_json)
+
+
+@app.command()
+def size(
+    model: Annotated[str, typer.Argument(help="FILE.gguf, config.json, a folder, demo, or owner/repo of a hub.")],
+    window: Annotated[str, typer.Option("--window", help="Tokens of one request, such as 32k.")] = "8k",
+    kv: Annotated[str, typer.Option("--kv", help="Type of keys and values, such as q8_0.")] = "f16",
+    parallel: Annotated[int, typer.Option("--parallel", min=1, max=100_000, help="Requests at a time.")] = 1,
+    lora_slots: Annotated[int, typer.Option("--lora-slots", min=0, max=10_000, help="LoRA adapters at a time.")] = 0,
+    lora_rank: Annotated[int, typer.Option("--lora-rank", min=1, max=4096, help="Their largest rank.")] = 16,
+    device: Annotated[str | None, typer.Option("--device", help="Memory of the device, such as 24GiB.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Bytes of the weights, where not told.")] = None,
+    overhead: Annotated[str | None, typer.Option("--overhead", help="Kept free; default: 1 GiB.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """All that a model takes on a device, term by term, and which quantisations and windows fit; reads headers only."""
+    from ringfence.cli import size as sizing
+
+    lora = (lora_slots, lora_rank)
+    sizing.run(model, window, kv, parallel, lora, device, weights, overhead, as_json=as_json)
 
 
 @app.command()

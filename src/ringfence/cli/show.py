@@ -23,6 +23,8 @@ COLOURS = {
     "ready": "green",
     "starting": "cyan",
     "draining": "cyan",
+    "stopping": "cyan",
+    "sleeping": "dim",
     "backing_off": "yellow",
     "failed": "red",
     "stopped": "dim",
@@ -143,17 +145,23 @@ def doctor_page(findings: list[dict[str, Any]]) -> RenderableType:
     return Text.from_markup("\n".join(lines))
 
 
-def follow(read: Callable[[], dict[str, Any]], *, as_json: bool) -> None:
-    """Show the status again and again until Ctrl-C."""
+def follow(
+    read: Callable[[], dict[str, Any]],
+    page: Callable[[dict[str, Any]], RenderableType],
+    every_s: float = WATCH_EVERY_S,
+    *,
+    as_json: bool,
+) -> None:
+    """Show what is read as this page, again and again until Ctrl-C."""
     try:
         if as_json:
             while True:
                 typer.echo(json.dumps(read()))
-                time.sleep(WATCH_EVERY_S)
-        with Live(status_page(read()), console=Console(), auto_refresh=False, screen=False) as live:
+                time.sleep(every_s)
+        with Live(page(read()), console=Console(), auto_refresh=False, screen=False) as live:
             while True:
-                time.sleep(WATCH_EVERY_S)
-                live.update(status_page(read()), refresh=True)
+                time.sleep(every_s)
+                live.update(page(read()), refresh=True)
     except KeyboardInterrupt:
         return
 
@@ -183,7 +191,7 @@ def _instances(instances: list[dict[str, Any]]) -> RenderableType:
         rows.add_row(
             one["name"], f"{one['engine']}{' (adopted)' if one['kind'] == 'adopted' else ''}",
             f"{state} {span(one['since_s'])}" + (f"\n[red]{one['reason']}[/]" if one["reason"] else ""),
-            f"{one['in_use']}/{one['slots'] or '?'}", _size(one["rss_bytes"]),
+            f"{one['in_use']}/{one['slots'] or '?'}", size(one["rss_bytes"]),
             "-" if one["cpu_percent"] is None else f"{one['cpu_percent']:.0f} %",
             str(one["restarts"]), str(one["port"] or "-"),
         )  # fmt: skip
@@ -214,9 +222,12 @@ def _devices(devices: list[dict[str, Any]]) -> RenderableType:
         used = one["total_bytes"] - one["free_bytes"]
         filled = round(20 * used / max(1, one["total_bytes"]))
         load = "" if one["load_percent"] is None else f", load {one['load_percent']} %"
+        if one["out_of_service"]:
+            lines.append(f"{one['name']}  [red]out of service: {escape(one['out_of_service'])}[/]")
+            continue
         lines.append(
             f"{one['name']}  [cyan]{'█' * filled}[/][dim]{'░' * (20 - filled)}[/] "
-            f"{_size(used)} of {_size(one['total_bytes'])}{load}"
+            f"{size(used)} of {size(one['total_bytes'])}{load}"
         )
     return Text.from_markup("\n".join(lines))
 
@@ -227,7 +238,8 @@ def table(*columns: str) -> Table:
     return Table(*folded, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
 
 
-def _size(count: int | None) -> str:
+def size(count: int | None) -> str:
+    """In the unit in which it is read at a glance."""
     if count is None:
         return "-"
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import typer
+from ringfence.cli.sizes import DEMO, in_bytes, local_model, refused, size_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ringfence.placement.sizing.advice import Advice, Row
     from ringfence.placement.sizing.read import ModelFiles
-
-DEMO = "demo"
-UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def run(model: str, device: str, parallel: int, weights: str | None, reserve: str | None, *, as_json: bool) -> None:
@@ -26,12 +22,12 @@ def run(model: str, device: str, parallel: int, weights: str | None, reserve: st
     from ringfence.placement.sizing.costs import measured
     from ringfence.placement.sizing.read import read_model
 
-    device_bytes, reserve_bytes = _size(device, "--device"), _size(reserve, "--reserve")
-    weights_bytes = _size(weights, "--weights")
+    device_bytes, reserve_bytes = size_of(device, "--device"), size_of(reserve, "--reserve")
+    weights_bytes = size_of(weights, "--weights")
     try:
         files = read_model(_path(model))
     except NotSized as error:
-        _end(str(error))
+        refused(str(error))
     if weights_bytes is None and files.weights is not None:
         weights_bytes = files.weights.total_bytes
     advice = advise(files.architecture, device_bytes or 0, weights_bytes, parallel, reserve_bytes, measured(files.path))
@@ -39,30 +35,10 @@ def run(model: str, device: str, parallel: int, weights: str | None, reserve: st
 
 
 def _path(model: str) -> Path:
-    if model == DEMO and not Path(model).exists():
-        return Path(str(resources.files("ringfence.models") / "demo.gguf"))
-    path = Path(model).expanduser()
-    if not path.exists():
-        _end(f"There is no file or folder {model}. Give a .gguf file, a config.json, the folder of one, or demo.")
+    path = local_model(model)
+    if path is None:
+        refused(f"There is no file or folder {model}. Give a .gguf file, a config.json, the folder of one, or {DEMO}.")
     return path
-
-
-def _size(given: str | None, option: str) -> int | None:
-    if given is None:
-        return None
-    from pydantic import TypeAdapter, ValidationError
-
-    from ringfence.config.values import Size
-
-    try:
-        return TypeAdapter(Size).validate_python(int(given) if given.isdigit() else given)
-    except ValidationError:
-        _end(f"{option} takes bytes, as a number or with a unit, such as 24GiB")
-
-
-def _end(reason: str) -> NoReturn:
-    typer.secho(reason, err=True, fg="red")
-    raise typer.Exit(2)
 
 
 def row_of(files: ModelFiles, advice: Advice) -> dict[str, Any]:
@@ -131,7 +107,7 @@ def page(files: ModelFiles, advice: Advice) -> RenderableType:
     for row in advice.rows:
         rows.add_row(
             row.kv_type.name, ", ".join(row.kv_type.engines), "-" if row.why_not else f"{row.bytes_per_token:,}",
-            _bytes(row.beside_bytes) if row.beside_bytes else "-", _window(row, trained),
+            in_bytes(row.beside_bytes) if row.beside_bytes else "-", _window(row, trained),
             "-" if row.gain is None else f"{row.gain:.2f} ×", _costs(row),
         )  # fmt: skip
     above = [*_model(files, advice), *(f"[yellow]Upper bound: {escape(note)}[/]" for note in advice.architecture.notes)]
@@ -157,11 +133,11 @@ def _model(files: ModelFiles, advice: Advice) -> list[str]:
         lines.append("[yellow]The weights are not counted: no tensors stand beside config.json. Give --weights.[/]")
     if files.weights is not None and not files.weights.is_whole:
         lines.append("[yellow]Some files of this model are missing: its weights are more than is counted.[/]")
-    weights = "" if advice.weights_bytes is None else f" less {_bytes(advice.weights_bytes)} of weights"
+    weights = "" if advice.weights_bytes is None else f" less {in_bytes(advice.weights_bytes)} of weights"
     count = "one request" if advice.parallel == 1 else f"{advice.parallel} requests"
-    left = f"leave {_bytes(advice.left_bytes)}" if advice.left_bytes > 0 else "[red]leave nothing[/]"
-    reserve = _bytes(advice.reserve_bytes)
-    lines.append(f"{_bytes(advice.device_bytes)}{weights} and {reserve} in reserve {left} for {count} at a time")
+    left = f"leave {in_bytes(advice.left_bytes)}" if advice.left_bytes > 0 else "[red]leave nothing[/]"
+    reserve = in_bytes(advice.reserve_bytes)
+    lines.append(f"{in_bytes(advice.device_bytes)}{weights} and {reserve} in reserve {left} for {count} at a time")
     return lines
 
 
@@ -170,7 +146,7 @@ def _in_words(group: Any) -> str:
     layers = f"{count} layer{'' if count == 1 else 's'}"
     match kept.kind.name:
         case "STATE":
-            return f"{layers}: {kept.kind}, {_bytes(kept.state_bytes)} each"
+            return f"{layers}: {kept.kind}, {in_bytes(kept.state_bytes)} each"
         case "LATENT" | "INDEX":
             return f"{layers}: {kept.kind}, {kept.key_width} wide"
         case "SLIDING":
@@ -225,10 +201,3 @@ def _below(advice: Advice) -> list[str]:
         (True, "f16 stands for bf16 too. A cost holds for the model it was measured on. Sources: docs/window.md"),
     ]
     return [f"[dim]{line}[/]" for is_said, line in lines if is_said]
-
-
-def _bytes(count: int) -> str:
-    for size, unit in UNITS:
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"

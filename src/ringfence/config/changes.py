@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from ringfence.config.problems import KeyPath, dotted
-from ringfence.config.schema import Config, Reload
+from ringfence.config.schema import Config
 from ringfence.config.secret import SecretRef
+from ringfence.config.section import Reload
 
-NAMED = ("profiles", "agents", "tools", "providers", "models")
+NAMED = ("profiles", "agents", "tools", "providers", "models", "slots", "devices", "tenants", "modes")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,7 +11,9 @@ from ringfence.config.problems import KeyPath, nearest
 from ringfence.core.boundary import PRIVATE, Boundary, Network, boundary_of, is_public
 
 if TYPE_CHECKING:
-    from ringfence.config.schema import Config, ModelSettings, ProfileSettings
+    from ringfence.config.models import ModelSettings
+    from ringfence.config.schema import Config, ProfileSettings
+    from ringfence.config.values import EngineUrl
 
 Breach = tuple[KeyPath, str]
 """Where in the configuration, and what is wrong."""
@@ -26,20 +28,20 @@ def breaches(config: Config) -> Iterator[Breach]:
         if profile.exact is not None:
             yield from _reaches(config, name, profile, profile.exact.model, (*at, "exact", "model"))
         for place, delegate in enumerate(profile.delegates):
-            yield from _exists(config.profiles, delegate, "profile", (*at, "delegates", place))
+            yield from exists(config.profiles, delegate, "profile", (*at, "delegates", place))
             if delegate in config.profiles and config.profiles[delegate].tier == "T4":
                 yield (*at, "delegates", place), f"'{delegate}' is of tier T4 itself, and makes no calls for others"
     yield from _lie_elsewhere(config)
     for kind, bound in (("agents", config.agents), ("tools", config.tools)):
         for name, settings in bound.items():
-            yield from _exists(config.profiles, settings.profile, "profile", (kind, name, "profile"))
+            yield from exists(config.profiles, settings.profile, "profile", (kind, name, "profile"))
 
 
 def _lie_elsewhere(config: Config) -> Iterator[Breach]:
     """Engines and clouds that cannot lie where they are said to, and keys that would have to be in two places."""
     for name, settings in config.models.items():
         if settings.provider is not None:
-            yield from _exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
+            yield from exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
         elif settings.address is not None and reach_of(settings, config.mesh_networks) is Boundary.CLOUD:
             yield ("models", name, "url"), too_far(settings.address.host)
         users = [one for one, provider in config.providers.items() if provider.api_key == settings.api_key]
@@ -58,8 +60,12 @@ def reach_of(model: ModelSettings, mesh: tuple[Network, ...]) -> Boundary:
     a mesh at most, or it is not served."""
     if model.provider is not None:
         return Boundary.CLOUD
-    url = model.address
-    if url is None or url.host == "localhost":
+    return Boundary.HOST if model.address is None else lies(model.address, mesh)
+
+
+def lies(url: EngineUrl, mesh: tuple[Network, ...]) -> Boundary:
+    """How far an address lies, as far as the file tells."""
+    if url.host == "localhost":
         return Boundary.HOST
     try:
         return boundary_of(url.host, mesh)
@@ -88,7 +94,7 @@ def _is_literal(host: str) -> bool:
 
 
 def _reaches(config: Config, name: str, profile: ProfileSettings, model: str, at: KeyPath) -> Iterator[Breach]:
-    yield from _exists(config.models, model, "model", at)
+    yield from exists(config.models, model, "model", at)
     if model not in config.models:
         return
     reached = reach_of(config.models[model], config.mesh_networks)
@@ -96,7 +102,8 @@ def _reaches(config: Config, name: str, profile: ProfileSettings, model: str, at
         yield at, f"profile '{name}' stops at {profile.reaches.name}, and model '{model}' reaches {reached.name}"
 
 
-def _exists(known: Mapping[str, object], name: str, what: str, at: KeyPath) -> Iterator[Breach]:
+def exists(known: Collection[str], name: str, what: str, at: KeyPath) -> Iterator[Breach]:
+    """A breach where `name` is none of the known."""
     if name not in known:
         close = nearest(name, known)
         yield at, f"there is no {what} '{name}'" + (f"; did you mean '{close}'?" if close else "")

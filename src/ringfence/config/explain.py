@@ -124,11 +124,8 @@ def _unknown(path: KeyPath) -> tuple[str, str | None]:
 
 
 def _meant(path: KeyPath) -> str | None:
-    """The key that an unknown one was meant to be: one near it, else one of that very name in another section."""
+    """The key that an unknown one was meant to be: one near it, or one of that very name in another section."""
     unknown = str(path[-1])
-    fields = fields_at(path[:-1])
-    if found := nearest(unknown, fields or ()):
-        return found
     elsewhere: list[KeyPath] = [
         (section, unknown)
         for section, field in Config.model_fields.items()
@@ -138,6 +135,10 @@ def _meant(path: KeyPath) -> str | None:
     ]
     if unknown in Config.model_fields:
         elsewhere.append((unknown,))
+    # At the top a section was forgotten, rather than a setting mistaken for a section.
+    is_forgotten = len(path) == 1 and len(elsewhere) == 1
+    if not is_forgotten and (found := nearest(unknown, fields_at(path[:-1]) or ())):
+        return found
     return dotted(elsewhere[0]) if len(elsewhere) == 1 else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from ringfence.config.document import Document, read_document, read_value
 from ringfence.config.explain import explain
+from ringfence.config.models import KV_TYPES, demo_model, name_clashes
 from ringfence.config.problems import OVERRIDE, ConfigInvalid, KeyPath, Origin, Problem, dotted, nearest
 from ringfence.config.references import references
-from ringfence.config.schema import Config, demo_model, name_clashes, state_folder
+from ringfence.config.schema import Config, state_folder
 
 _PART = re.compile(r'"([^"]+)"|([^."]+)')
 _SETTING = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern}))*")
@@ -56,11 +57,19 @@ def check(config: Config, kinds: Collection[str]) -> list[Problem]:
     named: list[tuple[KeyPath, str]] = [(("discovery", "ports", kind), kind) for kind in config.discovery.ports]
     named += [(("models", name, "engine"), model.engine) for name, model in config.models.items() if model.engine]
     known = ", ".join(sorted(kinds))
-    return _named_as_engines(config, kinds) + [
+    return [*_named_as_engines(config, kinds), *_not_started(config, kinds)] + [
         _problem_at(config, path, f"unknown engine kind '{kind}'; known are {known}", nearest(kind, kinds))
         for path, kind in named
         if kind not in kinds
     ]
+
+
+def _not_started(config: Config, kinds: Collection[str]) -> Iterator[Problem]:
+    """Models with a source of an engine that is only ever found running."""
+    for name, model in config.models.items():
+        if model.source is not None and model.source_engine in set(kinds) - set(KV_TYPES):
+            why = f"a source is served by {' or '.join(KV_TYPES)}; give the url of a running {model.source_engine}"
+            yield _problem_at(config, ("models", name, "engine"), why)
 
 
 def _named_as_engines(config: Config, kinds: Collection[str]) -> list[Problem]:
@@ -136,20 +145,49 @@ def _lay_over(document: Document, overrides: Mapping[str, str]) -> set[KeyPath]:
 def _anchor(data: dict[str, Any], folder: Path, env: Mapping[str, str]) -> None:
     """Make paths absolute: one in a file counts from that file, one from the command line from where it was typed."""
 
-    def absolute(within: Any, key: str) -> None:
-        given = within.get(key) if isinstance(within, dict) else None
+    def absolute(within: Any, key: Any) -> None:
+        given = _entry(within, key)
         if not isinstance(given, str) or not given:
             return
         if given.startswith("~/") and env.get("HOME"):
             within[key] = env["HOME"] + given[1:]
-        elif key != "source" or (given.endswith(".gguf") and not given.startswith("hf:")):
+        else:
             within[key] = os.path.normpath(folder.absolute() / given)
 
     absolute(data, "state_dir")
     absolute(data.get("logging"), "file")
-    models = data.get("models")
+    absolute(data.get("placement"), "lock_file")
+    models, modes = data.get("models"), data.get("modes")
     for model in models.values() if isinstance(models, dict) else ():
-        absolute(model, "source")
+        if _is_path(model):
+            absolute(model, "source")
+        _absolute_program(_entry(model, "command"), absolute)
+    for mode in modes.values() if isinstance(modes, dict) else ():
+        programs = _entry(mode, "run")
+        for program in programs if isinstance(programs, list) else ():
+            _absolute_program(program, absolute)
+
+
+def _entry(within: Any, key: Any) -> Any:
+    """None where there is no such entry, or nothing that could have one."""
+    if isinstance(within, dict):
+        return within.get(key)
+    return within[key] if isinstance(within, list) and isinstance(key, int) and key < len(within) else None
+
+
+def _is_path(model: Any) -> bool:
+    """Whether the source of a model is a path: a file of weights, or for vllm a folder."""
+    source = _entry(model, "source")
+    if not isinstance(source, str) or source.startswith("hf:") or source == "demo":
+        return False
+    return source.endswith(".gguf") or source.startswith("~/") or _entry(model, "engine") == "vllm"
+
+
+def _absolute_program(command: Any, absolute: Callable[[Any, Any], None]) -> None:
+    """A bare name is looked for where programs are; only what has a folder is a path."""
+    program = _entry(command, 0) if isinstance(command, list) else None
+    if isinstance(program, str) and "/" in program:
+        absolute(command, 0)
 
 
 def _validate(document: Document, overridden: set[KeyPath]) -> Config | None:

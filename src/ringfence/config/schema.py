@@ -1,22 +1,18 @@
 """The settings of `ringfence.yaml`: what each means, its default, its limits, and how a change of it takes effect.
 
-Reload: `hot` is in force for the next request; `drain` builds the part anew and lets the old one finish its requests;
-`restart` needs a new start. Models are frozen and refuse unknown keys.
+Models have a file of their own (`models`), and so has what shares the devices among them (`placing`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     Strict,
@@ -26,11 +22,15 @@ from pydantic import (
 )
 
 from ringfence.config.compile import breaches
+from ringfence.config.models import Models, demo_model, name_clashes
+from ringfence.config.placed import misplaced
+from ringfence.config.placing import DeviceSettings, ModeSettings, PlacementSettings, SlotSettings, TenantSettings
 from ringfence.config.problems import KeyPath, Origin
 from ringfence.config.secret import SecretRef
+from ringfence.config.section import Section, needed, setting
 from ringfence.config.values import (
     CloudUrl,
-    EngineUrl,
+    DeviceName,
     FarEndpoint,
     Flag,
     HostName,
@@ -40,31 +40,15 @@ from ringfence.config.values import (
     Port,
     Seconds,
     Size,
-    Source,
     Text,
-    Url,
     Whole,
     is_loopback,
     refused,
-    split_url,
 )
 from ringfence.core.boundary import Boundary, Network
 from ringfence.core.route import Ending, Exact, Overlong, Profile, Tier
 
-Reload = Literal["hot", "drain", "restart"]
-
 _MIB = 1024 * 1024
-
-
-def setting(default: Any, reload: Reload, description: str, **limits: Any) -> Any:
-    """A leaf of the configuration. `limits` are those of pydantic's Field."""
-    return Field(default, description=description, json_schema_extra={"reload": reload}, **limits)
-
-
-class Section(BaseModel):
-    """Frozen, and refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
@@ -144,7 +128,7 @@ class ParkingSettings(Section):
 class ExactSettings(Section):
     """One model in one configuration. What is left out is not asked about."""
 
-    model: Text = Field(description="The model, by its name under models.", json_schema_extra={"reload": "hot"})
+    model: Text = needed("hot", "The model, by its name under models.")
     digest: Text | None = setting(None, "hot", "SHA-256 of the weights, in hexadecimal.", pattern="^[0-9a-f]{64}$")
     quantisation: Text | None = setting(None, "hot", "Quantisation of the weights, such as Q4_K_M.")
     device: Literal["gpu", "cpu"] | None = setting(None, "hot", "Kind of device that computes.")
@@ -212,83 +196,19 @@ class ProfileSettings(Section):
 class BoundSettings(Section):
     """An agent or a tool, and what it is bound to."""
 
-    profile: Text = Field(description="The profile, by its name.", json_schema_extra={"reload": "hot"})
+    profile: Text = needed("hot", "The profile, by its name.")
 
 
 class ProviderSettings(Section):
     """A rented cloud. Without both caps it is not used: nobody knows yet what a call costs."""
 
     dialect: Literal["openai", "anthropic"] = setting("openai", "drain", "What it speaks.")
-    url: CloudUrl = Field(
-        description="Its address, such as https://api.openai.com/v1.", json_schema_extra={"reload": "drain"}
+    url: CloudUrl = needed("drain", "Its address, such as https://api.openai.com/v1.")
+    api_key: SecretRef = needed(
+        "drain", "Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME."
     )
-    api_key: SecretRef = Field(
-        description="Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME.",
-        json_schema_extra={"reload": "drain"},
-    )
-    calls_per_day: Whole = Field(
-        description="Calls that may leave in one day (UTC).", json_schema_extra={"reload": "drain"}, ge=1, le=10_000_000
-    )
-    max_tokens: Whole = Field(
-        description="Output tokens that one call may ask for.", json_schema_extra={"reload": "drain"}, ge=1
-    )
-
-
-class ModelSettings(Section):
-    """One model: weights to serve (`source`), an engine that already runs (`url`), or one of a rented cloud
-    (`provider`)."""
-
-    source: Source | None = setting(
-        None, "drain", "What to serve: 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]."
-    )
-    url: Url | None = setting(None, "drain", "An engine that already runs: http://ADDRESS:PORT[/prefix].")
-    provider: Text | None = setting(None, "drain", "A rented cloud, by its name under providers.")
-    provider_model: Text | None = setting(
-        None, "drain", "The model's name at the provider, with provider only; null: the same name."
-    )
-    engine: Text | None = setting(
-        None, "drain", "Kind of the engine, such as llamacpp; null: llama.cpp for a source, found out for a url."
-    )
-    engine_model: Text | None = setting(
-        None, "drain", "The model's name at the engine, with url only; null: the same name."
-    )
-    api_key: SecretRef | None = setting(
-        None, "drain", "Key that the engine asks for, with url only: env:NAME, file:/path or credential:NAME."
-    )
-    window: Whole | None = setting(
-        None, "drain", "Tokens of one request, in and out together; null: what the engine or the weights say.", ge=256
-    )
-    tokenizer: Text | None = setting(None, "hot", "Its tokenizer.json, to count with; needs the extra tokenizers.")
-    image_tokens: Whole | None = setting(None, "hot", "Tokens of an image at most; null: by its family's rule.", ge=1)
-    parallel: Whole = setting(4, "drain", "Requests worked on at a time.", ge=1, le=4096)
-    embeddings: Flag | None = setting(None, "drain", "Whether it makes embeddings; null: found out.")
-    threads: Whole | None = setting(None, "drain", "Threads, with source only; null: one per core.", ge=1, le=4096)
-    aliases: tuple[ModelName, ...] = setting((), "hot", "Other names that callers may use.")
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> ModelSettings:
-        origins = [name for name in GOES_WITH if getattr(self, name) is not None]
-        if len(origins) != 1:
-            found = f"{' and '.join(origins)} are here" if origins else "none is here"
-            raise refused(f"a model has exactly one of {', '.join(GOES_WITH)}; {found}")
-        for origin, names in GOES_WITH.items():
-            for name in names if origin not in origins else ():
-                if getattr(self, name) is not None and name not in GOES_WITH[origins[0]]:
-                    raise refused(f"goes with {origin} only", at=name)
-        return self
-
-    @property
-    def address(self) -> EngineUrl | None:
-        """The parts of `url`; None for a model that is served from a source."""
-        return split_url(self.url) if self.url is not None else None
-
-
-GOES_WITH: dict[str, tuple[str, ...]] = {
-    "source": ("threads", "engine", "embeddings"),
-    "url": ("engine_model", "api_key", "engine", "embeddings"),
-    "provider": ("provider_model",),
-}
-"""Where a model comes from, and the settings that only make sense there."""
+    calls_per_day: Whole = needed("drain", "Calls that may leave in one day (UTC).", ge=1, le=10_000_000)
+    max_tokens: Whole = needed("drain", "Output tokens that one call may ask for.", ge=1)
 
 
 class PresidioSettings(Section):
@@ -362,36 +282,11 @@ class LoggingSettings(Section):
     requests: Flag = setting(True, "hot", "One line per request, without any of its content.")
 
 
-def name_clashes(models: Mapping[str, Iterable[str]]) -> list[tuple[str, int, str]]:
-    """Aliases that are also another model's name or alias, as (model, position in its aliases, what clashes)."""
-    taken = {name: f"the model '{name}'" for name in models}
-    found: list[tuple[str, int, str]] = []
-    for model, aliases in models.items():
-        for position, alias in enumerate(aliases):
-            if not alias:
-                continue
-            if alias in taken:
-                found.append((model, position, f"the alias '{alias}' is already {taken[alias]}"))
-            else:
-                taken[alias] = f"an alias of '{model}'"
-    return found
-
-
 def _with_default_profile(profiles: dict[str, ProfileSettings]) -> dict[str, ProfileSettings]:
     return profiles if "default" in profiles else {"default": ProfileSettings(boundary="host"), **profiles}
 
 
-def _or_demo(models: Any) -> Any:
-    return demo_model() if models == {} else models
-
-
-def demo_model() -> dict[str, ModelSettings]:
-    """What is served when no model is configured."""
-    return {"demo": ModelSettings(source="demo", aliases=("local/fast", "auto"))}
-
-
 Profiles = Annotated[dict[Text, ProfileSettings], AfterValidator(_with_default_profile)]
-Models = Annotated[dict[ModelName, ModelSettings], BeforeValidator(_or_demo)]
 
 
 class Config(Section):
@@ -427,6 +322,23 @@ class Config(Section):
         default_factory=dict, description="Rented clouds, by name; models name them."
     )
     models: Models = Field(default_factory=demo_model, description="Models by the name callers use; none: the demo.")
+    slots: dict[Text, SlotSettings] = Field(
+        default_factory=dict, description="Swap slots, by name; the slot 'swap' always exists."
+    )
+    devices: dict[DeviceName, DeviceSettings] = Field(
+        default_factory=dict,
+        description="Rules for devices, by name: gpu0 for the first GPU, ram, an id that `ringfence devices --json` "
+        "tells, or any name for one that is simulated.",
+    )
+    tenants: dict[Text, TenantSettings] = Field(
+        default_factory=dict, description="Other programs that want memory of devices, by name."
+    )
+    modes: dict[Text, ModeSettings] = Field(
+        default_factory=dict, description="Exclusive uses of devices, by name; `ringfence mode NAME` switches."
+    )
+    placement: PlacementSettings = Field(
+        default_factory=PlacementSettings, description="When models come and go, and how patiently."
+    )
     sensitivity: SensitivitySettings = Field(
         default_factory=SensitivitySettings, description="What keeps a request from leaving this machine."
     )
@@ -445,8 +357,8 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _stays_within_its_boundaries(self) -> Config:
-        if found := list(breaches(self)):
+    def _names_what_there_is(self) -> Config:
+        if found := [*breaches(self), *misplaced(self)]:
             (at, message), *more = found
             raise refused(message, at=at, more=more)
         return self

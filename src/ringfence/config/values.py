@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ringfence.config.hours import daily
 from ringfence.core.boundary import PRIVATE, Boundary, Network, boundary_of
 
 _UNITS = {"": 1, "B": 1} | {
@@ -24,6 +25,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)")
 _SIZE_PATTERN = r"^\d+(\.\d+)?\s*([KkMmGgTt][Ii]?)?[Bb]?$"
 _NAME = re.compile(r"[A-Za-z0-9._:-](?:[A-Za-z0-9._:/-]{0,126}[A-Za-z0-9._:-])?")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _REPOSITORY = re.compile(r"hf:[\w.-]+/[\w.-]+(?::[\w.-]+(?:/[\w.-]+)*)?", re.ASCII)
 
 
@@ -110,13 +112,30 @@ def _model_name(given: str) -> str:
 
 
 def _source(given: str) -> str:
-    if given == "demo" or _REPOSITORY.fullmatch(given):
-        return given
-    if given.startswith("hf:"):
+    if given.startswith("hf:") and not _REPOSITORY.fullmatch(given):
         raise refused("expected hf:owner/repo, hf:owner/repo:QUANT or hf:owner/repo:FILE.gguf")
-    if not given.endswith(".gguf") or "\0" in given:
+    if "\0" in given:
         raise refused("expected 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]")
     return given
+
+
+def _device_name(given: str) -> str:
+    if not _DEVICE.fullmatch(given):
+        raise refused("a device is named by 1 to 128 of A-Z a-z 0-9 . _ : -, such as gpu0 or ram")
+    return given
+
+
+def _not_empty(given: tuple[str, ...]) -> tuple[str, ...]:
+    if not given:
+        raise refused("needs at least one entry")
+    return given
+
+
+def _hours(given: str) -> str:
+    try:
+        return str(daily(given))
+    except ValueError as error:
+        raise refused(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +219,7 @@ Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), Field(min_length=1, max_length=4096)]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400)]
+Pause = Annotated[float, Strict(), Field(ge=0, le=86_400)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
 Size = Annotated[
     int,
@@ -209,10 +229,23 @@ Size = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": _SIZE_PATTERN}]}),
 ]
 """Bytes: a whole number, or text with a unit (kB, MB, GB of 1000; KiB, MiB, GiB of 1024)."""
+Room = Annotated[
+    int,
+    Strict(),
+    Field(ge=0, le=2**60),
+    BeforeValidator(_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SIZE_PATTERN}]}),
+]
+"""As a size, and may be nothing."""
 MeshNetwork = Annotated[Text, AfterValidator(_network)]
 ListenHost = Annotated[Text, AfterValidator(_listening)]
 HostName = Annotated[Text, AfterValidator(_host_name)]
 ModelName = Annotated[str, Strict(), AfterValidator(_model_name)]
+DeviceName = Annotated[Text, AfterValidator(_device_name)]
+DeviceNames = Annotated[tuple[DeviceName, ...], AfterValidator(_not_empty)]
+Program = Annotated[tuple[Text, ...], AfterValidator(_not_empty)]
+"""A program and its arguments."""
+HoursText = Annotated[Text, AfterValidator(_hours), Field(examples=["02:00-08:00 Pacific/Auckland"])]
 Source = Annotated[Text, AfterValidator(_source)]
 CloudUrl = Annotated[Text, AfterValidator(_cloud_url), Field(examples=["https://api.openai.com/v1"])]
 FarEndpoint = Annotated[Text, AfterValidator(_far_endpoint), Field(examples=["192.0.2.7:443"])]

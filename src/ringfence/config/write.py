@@ -41,7 +41,7 @@ def init(path: Path, found: Sequence[FoundModel] = (), schema_path: Path | None 
         raise ConfigError(f"{path} exists and is not overwritten; --merge adds what is missing in it")
     schema_path = (schema_path or path.with_name(SCHEMA_NAME)).absolute()
     text = f"# yaml-language-server: $schema={schema_path.as_uri()}\n{template()}"
-    text = text.replace("\n# What is written down;", f"{_entries(found)}\n# What is written down;")
+    text = text.replace("\n# Swap slots:", f"{_entries(found)}\n# Swap slots:")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The console's pages, on the application of the control API: the way in, the three pages, and their files.
+"""The console's pages, on the application of the control API: the way in, the four pages, and their files.
 
 Nothing is loaded from anywhere else, no script or style stands in a page, and what is shown is put in as text.
 """
@@ -63,6 +63,7 @@ class Pages:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/", self.root, methods=["GET"], response_class=Response)
         router.add_api_route(CONSOLE, self.console, methods=["GET"], response_class=Response)
+        router.add_api_route(f"{CONSOLE}/memory", self.memory, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/waiting", self.waiting, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/egress", self.egress, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/sign-in", self.sign_in, methods=["POST"], response_class=Response)
@@ -82,6 +83,9 @@ class Pages:
             is_back = answer.status_code != 303 and self._find(request) is not None  # an old link, by someone who is in
             return RedirectResponse(CONSOLE, status_code=303, headers=PAGE_HEADERS) if is_back else answer
         return self._page_of("console.html", request)
+
+    async def memory(self, request: Request) -> Response:
+        return self._page_of("memory.html", request)
 
     async def waiting(self, request: Request) -> Response:
         return self._page_of("waiting.html", request)

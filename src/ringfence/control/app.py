@@ -16,8 +16,11 @@ from ringfence.control import (
     explain,
     instances,
     keys,
+    leases,
     models,
+    modes,
     parked,
+    plan,
     profiles,
     requests,
     status,
@@ -29,7 +32,8 @@ from ringfence.control.view import View
 
 PREFIX = "/control/v1"
 RESOURCES = (
-    status, models, instances, devices, requests, parked, keys, profiles, explain, egress, config, console, events,
+    status, models, instances, devices, plan, modes, leases, requests, parked, keys, profiles, explain, egress, config,
+    console, events,
 )  # fmt: skip
 
 

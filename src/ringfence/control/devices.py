@@ -1,4 +1,4 @@
-"""GET /control/v1/devices: memory, and who holds it."""
+"""/control/v1/devices: memory, who holds it, and how that was in the last hour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ def routes(view: View) -> APIRouter:
 
     @router.get("/devices")
     async def devices() -> dict[str, Any]:
-        """Every memory pool, in bytes."""
-        return {"devices": view.status()["devices"]}
+        """Every memory pool, who holds what of it, and what cannot be read; in bytes."""
+        return await view.devices()
+
+    @router.get("/devices/timeline")
+    async def timeline() -> dict[str, Any]:
+        """The last hour of each device: when, held by us, by others, and leased but not taken yet; in bytes."""
+        return await view.timeline()
 
     return router

@@ -51,6 +51,63 @@ class View(Protocol):
         whole; and for each profile since when nothing has left."""
         ...
 
+    async def devices(self) -> dict[str, Any]:
+        """Read now: `devices`, as in the status, each with its `holders`; and `unread`: title and reason.
+
+        Each device has besides: expected_free_bytes, what is left once each instance holds as much as is reckoned with;
+        headroom_bytes, which stay free after every load, and threshold_bytes, below which the lowest leave;
+        leased_bytes, what tenants may still take beside what they hold.
+
+        Of each holder: kind (instance, program, unnamed), name, pid, held_bytes (None where it is not told), and of an
+        instance its footprint, where one is known: predicted_bytes, observed_bytes, loads; bytes, low_bytes, high_bytes
+        and basis of the figure that is reckoned with."""
+        ...
+
+    async def timeline(self) -> dict[str, Any]:
+        """`every_s`, and `devices`: by id, oldest first, [at_s, ours_bytes, others_bytes, leased_bytes] of the last
+        hour; leased_bytes as above."""
+        ...
+
+    async def plan(self) -> dict[str, Any]:
+        """What would be done now: `actions`, in order, each with what (load, wake, drain, unload, sleep, grant,
+        recall), name, devices (bytes by id), cause (may be empty) and reason; `waiting`: name, reason, estimate_s;
+        `refused`: name, reason; `asked_again_in_s`, or None when time alone changes nothing.
+
+        And as it is: `models`, each with name, residency, priority, phase (absent, starting, ready, draining, stopping,
+        sleeping, failed), devices (bytes by id), running, waiting, idle_s (None while it is used) and basis of its
+        bytes (observed, predicted, configured); `mode`, or None; `recent`: what was done last, newest first: at_s,
+        what, name, reason."""
+        ...
+
+    async def modes(self) -> dict[str, Any]:
+        """`modes`: name, devices, models, tenants; `now`, the one that is on, or None; and `switch`, the last one or
+        None: to, from (None: no mode), since_s, steps (at_s, text) and outcome, which is None while it goes on, then
+        "done" or "rolled back: why"."""
+        ...
+
+    async def switch_mode(self, name: str | None) -> dict[str, Any]:
+        """Begins a switch to a mode, or to none; answers as `modes` at once. The name is one of those."""
+        ...
+
+    async def leases(self) -> dict[str, Any]:
+        """Memory of devices that other programs have, or ask for: `leases`, oldest first. Of each: id, tenant, device,
+        bytes, used_bytes, priority, phase (asked, held, recalled), age_s, expires_s (what is left without a sign of
+        life), pid (or None), reason (what was last said about it, or empty) and estimate_s (or None)."""
+        ...
+
+    async def lease(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A new one: tenant, device (or None), memory (bytes), priority (or None), ttl_s, pid (or None); it is waited
+        for at most wait_s until it is held."""
+        ...
+
+    async def keep_lease(self, lease_id: str) -> dict[str, Any]:
+        """Its tenant lives. NotFound once it ended."""
+        ...
+
+    async def end_lease(self, lease_id: str) -> dict[str, Any]:
+        """That lease, as it was last."""
+        ...
+
     async def parked(self) -> dict[str, Any]:
         """What waits until a target within its boundary is free: `parked`, in the order in which it is served; how
         many there may be (`most`); and `sealed`, which is "ok" or says why texts that were parked cannot be read.

@@ -4,11 +4,12 @@ a provider adapter one that fills `Provider`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from ringfence.core.catalog import Ability, Endpoint
+from ringfence.core.device import Device, Ours
 from ringfence.core.errors import Failure
 
 
@@ -102,6 +103,44 @@ class Wire(Translator, Protocol):
         ...
 
 
+@runtime_checkable
+class Sleeps(Protocol):
+    """An engine that gives its device's memory back while its process stays, and takes it again sooner than it starts.
+
+    `ask` must have more time than for a question: tens of GiB are copied. Nothing may be running on the engine: what
+    is, it breaks off.
+    """
+
+    async def sleep(self, ask: Ask, level: int = 1) -> bool:
+        """Level 1 keeps the weights in RAM, level 2 nothing. True when it sleeps."""
+        ...
+
+    async def wake(self, ask: Ask) -> bool:
+        """True when it serves again."""
+        ...
+
+    async def is_asleep(self, fetch: Fetch) -> bool | None:
+        """None where it does not tell: it is away, or was started without the routes for this."""
+        ...
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """An engine that has several models and takes them into memory, and out of it, when told."""
+
+    async def load(self, ask: Ask, model: str) -> bool:
+        """True when it is loaded, and stays until it is told otherwise. `ask` must have the time that it takes."""
+        ...
+
+    async def unload(self, ask: Ask, model: str) -> bool:
+        """True when it has been told; the memory is free a moment later."""
+        ...
+
+    async def loaded(self, fetch: Fetch) -> Mapping[str, int] | None:
+        """By model: bytes that it holds on GPUs, 0 on the processor alone. None when nobody answers."""
+        ...
+
+
 class Engine(Protocol):
     """One inference server software. Adapters hold no state; each is a file in `engines/` with an `ADAPTER`."""
 
@@ -152,6 +191,17 @@ class Engine(Protocol):
         """The models of the engine that answers, or None when it is not one of this kind."""
         ...
 
+    @property
+    def controls(self) -> Sleeps | Loads | None:
+        """How its memory is managed while it runs; None where only its start and its end do that."""
+        ...
+
+    @property
+    def salt_field(self) -> str:
+        """Body field whose value keeps the cached prompts of one caller apart from those of others; it is set for every
+        call, whatever the caller has there. Empty for an engine without one."""
+        ...
+
     async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
         """Tokens of the prompt in `body`, which is as it would be sent, in the engine's own words: the template and the
         tools included. Of several prompts, the longest. None where this engine cannot tell, or does not."""
@@ -159,6 +209,55 @@ class Engine(Protocol):
 
     def failure(self, status: int, body: Any) -> Failure:
         """An error answer of this engine as one of ours. `body` is parsed JSON, or None."""
+        ...
+
+
+class Accelerator(Protocol):
+    """One kind of device. Each is a file in `accelerators/` with an `ADAPTER`."""
+
+    @property
+    def kind(self) -> str:
+        """Such as 'nvidia'."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """As people write it, such as 'NVIDIA'."""
+        ...
+
+    def read(self, ours: Sequence[Ours] = ()) -> list[Device]:
+        """Every device of the kind as it is now; empty where the machine has none. `ours` are the engines that we
+        started. Raises NotRead. A driver may keep it waiting for ever, so it is called in a thread of its own, never
+        twice at a time."""
+        ...
+
+
+class TenantKind(Protocol):
+    """One kind of program that shares a device with us. Adapters hold no state; each is a file in `tenants/` with an
+    `ADAPTER`. Nothing of what it works on is asked for."""
+
+    @property
+    def kind(self) -> str:
+        """As in the configuration, such as 'comfyui'."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """As people write it, such as 'ComfyUI'."""
+        ...
+
+    async def busy(self, fetch: Fetch) -> bool | None:
+        """Whether it works or is about to; None where it does not answer as one of this kind."""
+        ...
+
+    async def memory(self, fetch: Fetch) -> int | None:
+        """Bytes of its devices that it keeps, without the little that any program on them takes; None where it does
+        not tell."""
+        ...
+
+    async def release(self, ask: Ask) -> bool:
+        """Asks it to give back what it keeps, as soon as it can without breaking off what it does. True where it took
+        note."""
         ...
 
 

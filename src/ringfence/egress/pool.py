@@ -341,7 +341,7 @@ class Pool:
     # -- control requests ---------------------------------------------------------------------------------------
 
     async def fetch(
-        self, endpoint: Endpoint, path: str, timeout_s: float = 2.0, *, about: dict[str, str] | None = None
+        self, endpoint: Endpoint, path: str, timeout_s: float = 2.0, *, about: dict[str, Any] | None = None
     ) -> Fetched:
         """One JSON document of an engine, for probing: GET, or POST of `about`, which names a model. Carries no text of
         any call, so it needs no permit."""

@@ -81,6 +81,15 @@ def read_facts(path: Path) -> GgufFacts:
     return GgufFacts(pairs, tuple(tensors))
 
 
+def facts_in(file: BinaryIO) -> tuple[GgufFacts, int]:
+    """The same of an open file, which need not lie on this machine, and where its header ends. Raises NotAModel."""
+    try:
+        pairs, tensors = _header(file, whole=True)
+    except (struct.error, EOFError, UnicodeDecodeError, OverflowError):
+        raise NotAModel(f"{file.name} is damaged or incomplete: its header ends too early") from None
+    return GgufFacts(pairs, tuple(tensors)), file.tell()
+
+
 def _read(path: Path, whole: bool) -> tuple[dict[str, Any], list[GgufTensor]]:
     try:
         with path.open("rb", buffering=1 << 20) as file:

@@ -70,6 +70,8 @@ class LlamaCpp:
     wires: ClassVar[Mapping[Ability, Wire]] = NO_WIRES
     may_cut: bool = False
     alive_path: str = "/props"
+    controls: None = None
+    salt_field: str = ""
 
     def mark(self, body: Any) -> Any:
         """The window of a slot, how many there are, and of which model."""

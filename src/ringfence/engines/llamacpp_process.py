@@ -41,7 +41,8 @@ ASSERTION = re.compile(r"^(?:[\w.~-]*/)*([\w-]+\.(?:c|cc|cpp|cu|cuh|h|hpp):\d+):
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What to serve. `window` is tokens per request, in and out; 0 is the trained one, at most 8192. `kv_type` is that
-    of keys and values, such as q8_0; empty for llama.cpp's own, f16."""
+    of keys and values, such as q8_0; empty for llama.cpp's own, f16. `gpu_layers` are those of its layers that lie on
+    GPUs; None for as many as fit. `split` are their shares, in the order in which the GPUs are seen."""
 
     model_path: str
     alias: str
@@ -51,6 +52,8 @@ class Spec:
     threads: int = 0
     embeddings: bool = True
     kv_type: str = ""
+    gpu_layers: int | None = None
+    split: Sequence[int] = ()
     parent_pid: int = 0
 
     def __repr__(self) -> str:
@@ -75,18 +78,28 @@ def lacking_cpu_flags(cpuinfo: str) -> list[str]:
     return sorted(NEEDED_CPU_FLAGS - set(flags)) if flags else []
 
 
-def window_of(spec: Spec, header: GgufHeader) -> int:
+def window_of(asked: int, header: GgufHeader) -> int:
     """Tokens per request: what was asked, else what the model was trained for, within reach of a small machine."""
-    if spec.window > 0:
-        return spec.window
+    if asked > 0:
+        return asked
     return min(header.trained_window or 4096, USUAL_WINDOW_CAP)
 
 
 def batch_of(window: int, header: GgufHeader) -> int:
     """Tokens computed in one step. An embedding must fit in one; a wide vocabulary makes a large one costly."""
-    if not header.is_causal:
-        return window
-    affordable = LOGITS_BUDGET_BYTES // (4 * max(header.vocabulary, 1))
+    return step_of(window, header.vocabulary) if header.is_causal else window
+
+
+def whole_batch(batch: int, parallel: int) -> int:
+    """The next multiple of the requests at a time. With embeddings llama.cpp reserves a graph that pools the tokens of
+    as many sequences, and rounds their number up only in one of the two matrices that it multiplies
+    (llama-context.cpp, `graph_reserve`): with any other batch it stops itself before it serves."""
+    return -(-batch // parallel) * parallel
+
+
+def step_of(window: int, vocabulary: int) -> int:
+    """The batch of a model that generates."""
+    affordable = LOGITS_BUDGET_BYTES // (4 * max(vocabulary, 1))
     return max(min(window, SMALL_BATCH), min(window, LARGE_BATCH, affordable))
 
 
@@ -119,7 +132,7 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
         )  # not at the top: on a processor that lacks AVX2 loading it ends in SIGILL
     except ImportError as error:
         _fail(f"the package xllamacpp cannot be loaded: {error}")
-    window = window_of(spec, header)
+    window = window_of(spec.window, header)
     batch = batch_of(window, header)
     params = xllamacpp.CommonParams()
     params.model.path = spec.model_path
@@ -131,17 +144,22 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
     params.offline = True
     params.endpoint_metrics = params.endpoint_slots = True
     params.n_parallel, params.n_ctx = spec.parallel, window * spec.parallel
-    params.n_batch = params.n_ubatch = batch
+    params.n_batch = params.n_ubatch = whole_batch(batch, spec.parallel) if spec.embeddings else batch
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads or _usable_cores()
     if spec.kv_type:
         params.cache_type_k = params.cache_type_v = _kv_type(xllamacpp, spec.kv_type)
+    if spec.gpu_layers is not None:
+        params.n_gpu_layers = spec.gpu_layers
+    if spec.split:
+        places = len(params.tensor_split)
+        params.tensor_split = [share / sum(spec.split) for share in spec.split] + [0.0] * (places - len(spec.split))
     params.verbosity = ERRORS_ONLY
     if spec.embeddings:
         params.embedding = True
         if header.pooling is None:
             params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     try:
-        return xllamacpp.Server(params), window, _device(xllamacpp)
+        return xllamacpp.Server(params), window, _device(xllamacpp) if spec.gpu_layers != 0 else "cpu"
     except RuntimeError:
         _fail(
             f"llama.cpp cannot load {spec.model_path}: it is damaged, of an unknown kind, or too large for the memory"

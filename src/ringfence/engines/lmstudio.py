@@ -37,6 +37,8 @@ class LmStudio:
 
     may_cut: bool = True
     alive_path: str = "/api/v0/models"
+    controls: None = None
+    salt_field: str = ""
 
     def mark(self, body: Any) -> Any:
         """It loads and unloads models as they are asked for."""

@@ -33,6 +33,7 @@ from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
 from ringfence.core.ports import Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
+from ringfence.engines.ollama_load import LOADS, OllamaLoad
 from ringfence.engines.ollama_wires import WIRES, failure
 
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
@@ -61,6 +62,8 @@ class Ollama:
     wires: ClassVar[Mapping[Ability, Wire]] = WIRES
     may_cut: bool = False
     alive_path: str = "/api/ps"
+    controls: OllamaLoad = LOADS
+    salt_field: str = ""
 
     def mark(self, body: Any) -> Any:
         """Which models are loaded, and with which window."""

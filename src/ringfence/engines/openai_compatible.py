@@ -61,6 +61,8 @@ class OpenAICompatible:
 
     may_cut: bool = True
     alive_path: str = "/v1/models"
+    controls: None = None
+    salt_field: str = ""
 
     def mark(self, body: Any) -> Any:
         return [(entry.get("id"), _window(entry)) for entry in dialect.entries(body) or ()]

@@ -12,6 +12,7 @@ from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
 from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
+from ringfence.engines.vllm_sleep import SLEEPS, VllmSleep
 
 ROUTES = {
     "/v1/chat/completions": Ability.CHAT,
@@ -73,6 +74,8 @@ class Vllm:
 
     may_cut: bool = False
     alive_path: str = "/v1/models"
+    controls: VllmSleep = SLEEPS
+    salt_field: str = "cache_salt"
 
     def mark(self, body: Any) -> Any:
         """Each model with its window. The times and ids in that list are new in each answer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -32,15 +33,17 @@ class Turn(Waiter[bool]):
 
 class Lane:
     """The places and the queue of one target. `room` is the context that all share, in tokens; None where each place
-    has its own, as far as is known. `used` is what those in places weigh."""
+    has its own, as far as is known. `used` is what those in places weigh. `share` is of the places: below 1 while the
+    target is slowed."""
 
-    __slots__ = ("_is_admitting", "free", "places", "room", "used", "waiting")
+    __slots__ = ("_is_admitting", "free", "places", "room", "share", "used", "waiting")
 
     def __init__(self, places: int) -> None:
         self.places = places
         self.free = places
         self.room: int | None = None
         self.used = 0
+        self.share = 1.0
         self.waiting: deque[Turn] = deque()
         self._is_admitting = False
 
@@ -53,8 +56,15 @@ class Lane:
         self.places = places
         self._admit()
 
+    def slow(self, share: float) -> None:
+        """One place is always left."""
+        self.share = share
+        self._admit()
+
     def has_room(self, tokens: int) -> bool:
         """One alone is always let in: there is nothing that it could wait for."""
+        if self.share != 1.0 and self.running >= max(1, int(self.places * self.share)):
+            return False
         return self.free > 0 and (self.room is None or self.running == 0 or self.used + tokens <= self.room)
 
     def enter(self, tokens: int) -> None:
@@ -96,6 +106,15 @@ class Admission:
         self.queue = queue
         self.wait_s = wait_s
         self.lanes: dict[str, Lane] = {}
+        self.slowed: dict[str, float] = {}
+        """By target, the share of its places that it has while its device is too hot or too busy."""
+
+    def slow(self, shares: Mapping[str, float]) -> None:
+        """From now on these targets have so much of their places, and all others all. Nobody in a place is sent away,
+        and requests in the background are not begun there."""
+        self.slowed = dict(shares)
+        for name, lane in self.lanes.items():
+            lane.slow(self.slowed.get(name, 1.0))
 
     def crowded(self, target: Target) -> None:
         """Its engine says that what it works on does not fit its context together."""
@@ -106,9 +125,10 @@ class Admission:
     def shared(self, target: Target, body: dict[str, Any]) -> tuple[Target, int]:
         """The target as one of the answers to this call finds it, and how many share its context at a time."""
         lane = self.lanes.get(target.name)
-        if lane is not None and lane.room is not None and lane.room != target.window:  # started anew
-            lane.room = None
-        if target.window is None or not (target.shares_window or (lane is not None and lane.room is not None)):
+        room = lane.room if lane is not None else None
+        if lane is not None and room is not None and room != target.window:  # started anew
+            room = lane.room = None
+        if target.window is None or (room is None and not target.shares_window):
             return target, 1
         parts = max(1, min(answers(body), target.slots, target.window // 2))
         return (target, 1) if parts == 1 else (replace(target, window=target.window // parts), parts)
@@ -120,9 +140,10 @@ class Admission:
             return None
         if target.shares_window and lane.room is None:
             lane.room = target.window
-        if not lane.has_room(tokens):
+        if lane.free <= 0 or ((lane.room is not None or lane.share != 1.0) and not lane.has_room(tokens)):
             return None
-        lane.enter(tokens)
+        lane.free -= 1
+        lane.used += tokens
         return lane
 
     async def place(self, target: Target, tokens: int = 0) -> Lane:
@@ -133,6 +154,7 @@ class Admission:
         lane = self.lanes.get(target.name)
         if lane is None:
             lane = self.lanes[target.name] = Lane(target.slots)
+            lane.share = self.slowed.get(target.name, 1.0)
             lane.room = target.window if target.shares_window else None
         elif lane.places != target.slots:
             lane.resize(target.slots)

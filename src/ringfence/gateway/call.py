@@ -10,6 +10,7 @@ from ringfence.core.identity import Key
 from ringfence.core.route import Decision
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.reported import Counted
+from ringfence.gateway.request import Request
 from ringfence.telemetry.events import Fitting
 
 
@@ -40,6 +41,14 @@ class Call:
     """Of the images, sounds and files in it."""
     fitting: Fitting | None = None
     """What was done for the target that it was sent to; None before."""
+    is_bare: bool = False
+    """Its messages are roles and texts, and nothing else, as `Dialect.check` saw."""
+    is_rough: bool = False
+    """`counted` is a rough bound, which was enough to see that it fits."""
+    failed_at: tuple[str, ...] = ()
+    """Targets that could not answer it."""
+    request: Request | None = field(default=None, repr=False)
+    """Where it is answered; None for one that was taken from the disk."""
     output: int | None = None
     """The most tokens that it wants in answer; None when it does not say."""
 

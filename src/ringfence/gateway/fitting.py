@@ -20,19 +20,25 @@ from ringfence.core.errors import ContextLengthExceeded
 from ringfence.engines.openai_dialect import without_media
 from ringfence.gateway.call import Call
 from ringfence.gateway.compress import Question, Span, compress
-from ringfence.gateway.count import Count, Meter, Template, byte_length
+from ringfence.gateway.count import UNMEASURED, WEIGHTY, Count, Meter, Template, byte_length
 from ringfence.gateway.dialects.dialect import refuse_fields
 from ringfence.gateway.image_rules import Size, tiles
 from ringfence.gateway.meters import Ask, Body, Meters, counted, media_bytes, media_tokens
-from ringfence.gateway.reported import By, Counted
+from ringfence.gateway.reported import BOUND, By, Counted
+from ringfence.gateway.reported import counted as counted_by
 from ringfence.gateway.shrink import SHAPES, Fitted, fit_request
 from ringfence.gateway.shrink.ends import Shorten
 from ringfence.gateway.shrink.fit import fits_surely
 from ringfence.gateway.step import in_task
-from ringfence.gateway.window import COMPRESSED, FIT, TRUNCATED, clamp, set_output
+from ringfence.gateway.window import CLAMPED, COMPRESSED, FIT, RESERVE, TRUNCATED, budget, clamp, set_output
 from ringfence.telemetry.events import FITS, Fitting
 
 T = TypeVar("T")
+CHAT = Ability.CHAT
+"""Looked up once: members of an enumeration are slow to find."""
+NONE: dict[str, int] = {}
+"""One for all: of what was not shortened."""
+BASE, EACH = UNMEASURED.base, UNMEASURED.message
 OFF_LOOP_BYTES = 32 * 1024
 """Whether a larger request surely fits is not looked at on the loop, where its length tells that it hardly does."""
 QUICK_BYTES = 4 * 1024
@@ -57,16 +63,28 @@ PLAIN = Template(base=32, message=8, part=4, call=24, tools=64, tool=12)
 
 def surely(call: Call, target: Target, meters: Meters, *, refuses: bool) -> Fitted | None:
     """The call as it goes on where that needs no closer look, as with a window that is unknown; None where it does."""
-    if target.window is None:
+    window = target.window
+    if window is None:
         return Fitted(call.body, call.output, FIT, 0, 0, is_bound=True)
-    call.counted = None
-    if call.text_bytes > OFF_LOOP_BYTES + MOST_ESCAPED * target.window:
+    body, dialect = call.body, call.dialect
+    if call.is_bare and not target.shares_window and WEIGHTY.isdisjoint(body):
+        asked = call.output
+        shares = budget(window, asked, 0 if refuses else RESERVE)
+        bound = BASE + EACH * len(body["messages"]) + call.body_bytes
+        if bound <= shares.surely:  # texts are never longer than the JSON that they came in
+            call.counted, call.is_rough, output = counted_by((bound, BOUND)), True, shares.output
+            state = FIT if asked is None or asked <= output else CLAMPED
+            return Fitted(body, output, state, bound, bound, True, 0, NONE)
+    call.counted, call.is_rough = None, False
+    most_bytes = OFF_LOOP_BYTES + MOST_ESCAPED * window
+    if call.body_bytes > most_bytes and call.text_bytes > most_bytes:
         return None  # it may still fit: what is said of that is said off the loop
-    body, shape, is_chat = call.body, SHAPES[call.dialect.name], call.dialect.ability is Ability.CHAT
-    fitted = fits_surely(body, shape, target.window, call.output, meters.of(target), refuses=refuses)
+    shape, is_chat = SHAPES[dialect.name], dialect.ability is CHAT
+    fitted = fits_surely(body, shape, window, call.output, meters.of(target), refuses=refuses)
     if fitted is None and is_chat and (measured := meters.measured(target, body)) is not None:
-        fitted = fits_surely(body, shape, target.window, call.output, measured, refuses=refuses)
-    call.counted = Counted(fitted.before, By.BOUND) if fitted is not None and is_chat else None
+        fitted = fits_surely(body, shape, window, call.output, measured, refuses=refuses)
+    if fitted is not None and is_chat:
+        call.counted = counted_by((fitted.before, BOUND))
     return fitted
 
 
@@ -197,7 +215,7 @@ async def refit(
         raise refused from None
     if found.body is sent.body and found.output == sent.output:
         raise refused
-    call.counted = None
+    call.counted, call.is_rough = None, False
     return _after(sent, found)
 
 
@@ -259,8 +277,10 @@ def prepared(call: Call, target: Target, fitted: Fitted) -> Body:
     """The body for this target: what fits its window, its name for the model, usage always asked for."""
     dialect = call.dialect
     call.fitting = FITS if fitted.state == FIT else _told(call, fitted)
-    body = fitted.body.copy() if fitted.body is call.body else fitted.body
-    if call.media_bytes and body is fitted.body:  # some of it may be gone
+    body = fitted.body
+    if body is call.body:
+        body = body.copy()
+    elif call.media_bytes:  # some of it may be gone
         call.media_bytes = media_bytes(body)
     body["model"] = target.engine_model
     if dialect.generates:

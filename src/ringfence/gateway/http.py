@@ -203,7 +203,10 @@ class Connection(asyncio.Protocol):
         if not draft.discard and self._received_bytes > draft.reserved_bytes:
             self._reserve(draft, self._received_bytes - draft.reserved_bytes)
         if not draft.discard:
-            self._gather(data)
+            if self._received_bytes <= LARGE_BYTES:
+                self._parts.append(data)
+            else:
+                self._gather(data)
             return
         self._parts.clear()
         if self._received_bytes > MAX_DRAIN_BYTES:
@@ -212,9 +215,6 @@ class Connection(asyncio.Protocol):
 
     def _gather(self, data: bytes) -> None:
         """A large body grows in one place: to join its pieces at its end would hold everybody up."""
-        if self._received_bytes <= LARGE_BYTES:
-            self._parts.append(data)
-            return
         if not isinstance(self._parts[0], bytearray):
             self._parts[:] = [bytearray().join(self._parts)]
         self._parts[0] += data

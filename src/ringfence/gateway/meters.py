@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, cast
 
 from ringfence.core.catalog import Target
@@ -28,6 +29,7 @@ HOLDS_S = 60.0
 MOST_TARGETS = 4096
 OTHER_FIELDS = WEIGHTY - {"tools"}
 """Fields for which a template may have words that no probe calls forth."""
+CONTENT = itemgetter("content")
 PROBED_ROLES = frozenset(("system", "user", "assistant", "tool"))
 
 
@@ -137,12 +139,12 @@ async def _counts(target: Target, ask: Ask) -> dict[str, int]:
 
 def media_bytes(body: Body) -> int:
     """Size of the images, sounds and files in a body."""
-    messages = body.get("messages")
-    for message in cast("list[Any]", messages) if type(messages) is list else ():
-        if type(message) is dict and type(cast(Body, message).get("content")) is list:
-            break
-    else:
-        return 0  # as it is with most
+    messages: Any = body.get("messages")
+    try:
+        if list not in map(type, map(CONTENT, messages)):
+            return 0  # as it is with most
+    except (KeyError, TypeError):  # a message without content, or no messages: look closely
+        pass
     _bare, parts = without_media(body)
     return sum(len(data_of(cast(Body, part))) for part in parts if isinstance(part, dict))
 

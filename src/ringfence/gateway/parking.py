@@ -210,6 +210,8 @@ class Parking:
         if self._limited.get(kept.row.key_id, float("-inf")) > self._now():
             return False
         kept.target = self._target(kept.call)
+        if place.urgency is Urgency.BACKGROUND and kept.target and kept.target.name in self._pipeline.admission.slowed:
+            kept.target = None  # its device is too hot or too busy
         if kept.target is not None:
             self._in_flight[kept.target.name] += 1
             kept.goes_to(self._pipeline.health.of(kept.target))
@@ -229,10 +231,10 @@ class Parking:
     def _is_there(self, target: Target) -> bool:
         if not self._pipeline.health.is_usable(target):
             return False
-        lease = self._pipeline.placement.take(target)
-        if lease is not None:
-            lease.release()
-        return lease is not None
+        if self._pipeline.placement.is_here(target):
+            return True
+        self._pipeline.placement.missed(target)
+        return False
 
     def _go(self, kept: Pending) -> None:
         if kept.row.ticketed:
@@ -269,6 +271,7 @@ class Parking:
                 kept.turn = Waiter()
                 began_s = self._now()
                 try:
+                    call.failed_at = ()
                     reply, head = await self._pipeline.complete(call)
                 except NOT_NOW as failure:
                     self._not_now(kept, failure)
@@ -276,9 +279,6 @@ class Parking:
                     continue
                 self._count(kept, began_s)
                 self._over(kept, DONE, 200)
-                if request.is_answered and type(reply) is Answer:  # its head says that events come
-                    reply.held.finish(200, "malformed", reply.usage, 0.0)
-                    raise EngineFailed("The engine was asked for a stream, and answered in one piece.")
                 return reply, head
         except asyncio.CancelledError:
             self._over(kept, CANCELLED)

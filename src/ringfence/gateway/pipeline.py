@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, time
 from typing import Any
-
-import orjson
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Endpoint, Target
 from ringfence.core.errors import (
     BadRequest,
     ContextLengthExceeded,
+    EngineFailed,
     Failure,
     NothingNow,
     TargetFailed,
@@ -25,18 +24,21 @@ from ringfence.core.errors import (
 from ringfence.core.identity import Key
 from ringfence.core.isolation import NO_WALL, Isolation
 from ringfence.core.ports import Emit, Leased
-from ringfence.core.route import Chain, Decision, Ending, House, Kept, Overlong, Profile, Signals
+from ringfence.core.route import Chain, Decision, Ending, House, Kept, Overlong, Profile
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit, issue
-from ringfence.gateway.admission import Admission, Lane
+from ringfence.gateway.admission import Admission
 from ringfence.gateway.call import Call
 from ringfence.gateway.depth import MOST_DEEP, is_deep
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.fitting import USUAL_TOKENS_A_BYTE, prepared, refit, refuse_steering, surely, weigh
+from ringfence.gateway.held import Held
 from ringfence.gateway.ids import CallIds
-from ringfence.gateway.limits import Hold, RateLimits
+from ringfence.gateway.limits import RateLimits
+from ringfence.gateway.loading import told_meanwhile
 from ringfence.gateway.meters import Meters, media_bytes
 from ringfence.gateway.ports import Parks, Placing, Reader
+from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call, read_signals
 from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.reply_head import reply_head
 from ringfence.gateway.reported import Reported
@@ -44,7 +46,7 @@ from ringfence.gateway.request import Request
 from ringfence.gateway.shrink import Fitted
 from ringfence.gateway.step import Run, in_task
 from ringfence.gateway.tools import tool_names
-from ringfence.gateway.window import clamp, output_asked
+from ringfence.gateway.window import hard_cap, output_asked
 from ringfence.routing.chain import roomiest_first, walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import PARK_RETRY_S, RULES, Rule, decide
@@ -55,16 +57,18 @@ from ringfence.telemetry.events import Kind, Refused, Retried, answered
 log = logging.getLogger("ringfence.pipeline")
 BYTES_A_TOKEN = 4
 """About; with the output asked for, that is how many tokens a call can use."""
-BIG_BODY_BYTES = 256 * 1024
-SLICE_BYTES = 4 * 1024 * 1024
 LONG_TEXT_BYTES = 16 * 1024
 """Longer ones are read in steps, with turns for others in between: a step takes about as long as this much."""
-MAX_JSON_ITEMS = 1_000_000
 MAX_KINDS = 4096
+MAX_DECISIONS = 4096
 PARKED_LEASE_S = 1.0
-AWAY = frozenset(("connect", "loading"))
+AWAY = frozenset(("connect", "loading", "elsewhere"))
+SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere"))
+"""Reasons that are none of the target's."""
 FULL = frozenset((429, 503))
 """Reasons and statuses that say nothing of the request: the engine is not there, or busy."""
+REFUSE, ROUTE = Overlong.REFUSE, Overlong.ROUTE
+"""Looked up once: members of an enumeration are slow to find."""
 TURNS_BETWEEN = 4
 """A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
 
@@ -137,33 +141,42 @@ class Pipeline:
         decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
         call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
-        call.media_bytes = media_bytes(call.body)
-        self.limits.hold(call.key, self.needed(call, decision) if call.key.tokens_per_minute is not None else 0, held)
+        if not call.is_bare:
+            call.media_bytes = media_bytes(call.body)
+        needed = self.needed(call, decision) if call.key.tokens_per_minute is not None else 0
+        self.limits.hold(call.key, needed, held)
+        refuses = decision.overlong is REFUSE
         relay = self.relay
         settings = self.settings  # that chose the targets: a reload may come before the answer
         failure: Failure | None = None
         broke: Failure | None = None
+        absent: tuple[str, ...] = ()
         try:
             for target in walk(chain_of(call, decision), decision.allowed, self.health.is_usable, settings.retries):
+                if target.name in absent:
+                    continue
                 refuse_steering(call, relay.forbidden(target))
                 share, parts = self.admission.shared(target, call.body)
-                fitted = surely(call, share, self.meters, refuses=refuses(call))
+                fitted = surely(call, share, self.meters, refuses=refuses)
                 held.weight = weight = parts * ((share.window or 0) if fitted is None else fitted.weight)
                 try:
-                    held.place = self.admission.take(target, weight) or await self.admission.place(target, weight)
-                    lease = held.lease = self.placement.take(target) or await self.leased(call, target)
-                    permits = partial(self.permit, call, decision.allowed, settings, lease.endpoint)
+                    lease = held.lease = self.placement.take(target)
+                    held.place = self.admission.take(target, weight) if lease is not None else None
+                    if lease is None or held.place is None:
+                        lease = await self.placed(call, target, held)
                     if fitted is None:
-                        fitted = await self.weighed(call, share, lease.endpoint, permits)
+                        fitted = await self.weighed(call, share, lease.endpoint, settings)
                         held.lighten(parts * fitted.weight)
                     body = prepared(call, target, fitted)
                     try:
-                        reply = await relay.open(call, target, lease.endpoint, body, permits())
+                        permit = self.permit(call, settings, lease.endpoint)
+                        reply = await relay.open(call, target, lease.endpoint, body, permit)
                     except ContextLengthExceeded as refused:
-                        reply, fitted = await self.asked_again(call, share, lease.endpoint, permits, fitted, refused)
+                        reply, fitted = await self.asked_again(call, share, lease.endpoint, settings, fitted, refused)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
                     failure = failed.failure
                     broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
+                    absent += (target.name,) if failed.reason == "loading" else ()  # it was waited for
                     held.let_go()
                     self.gave_up(call, target, failed.reason)
                 else:
@@ -174,15 +187,19 @@ class Pipeline:
         except BaseException:
             held.release(None)
             raise
+        raise self.nothing(decision, held, failure, broke)
+
+    def nothing(self, decision: Decision, held: Held, failure: Failure | None, broke: Failure | None) -> Failure:
+        """What its caller is told when no target answered: `failure` is that of the last one, `broke` that of the last
+        one that was there. What is to be parked counts as if it had not been asked yet."""
+        text = f"No target of '{decision.model}' can serve this now."
         if decision.chain.ending is Ending.PARK:  # whatever failed: it is not given up
             held.withdraw()
-            nothing = NothingNow(f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S)
+            nothing = NothingNow(text, retry_after_s=PARK_RETRY_S)
             nothing.broke = broke
-            raise nothing
+            return nothing
         held.release(None)
-        raise failure or TargetUnavailable(
-            f"No target of '{decision.model}' can serve this now.", retry_after_s=PARK_RETRY_S
-        )
+        return failure or TargetUnavailable(text, retry_after_s=PARK_RETRY_S)
 
     def decided(self, call: Call) -> Decision | None:
         """Which chain, and why. What the text says is only looked at where it could leave this machine; None where it
@@ -233,45 +250,88 @@ class Pipeline:
             signals = read_signals(call, Kept(at_most, why))
             decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
             decision.allowed = min(decision.allowed, max(target.boundary for target in decision.chain.targets))
+            if len(settings.decisions) >= MAX_DECISIONS:  # names that callers say are part of what is asked
+                settings.decisions.clear()
             settings.decisions[asked] = decision
         return decision
 
     def needed(self, call: Call, decision: Decision) -> int:
         """About how many tokens it will use, in and out; of output, too, never more than there is room for."""
-        output = clamp(call.output, decision.chain.targets[0].window)[0] if call.output is not None else None
-        return self.prompt_tokens(call, decision) + (output or 0)
+        tokens, output = self.prompt_tokens(call, decision), call.output
+        if output is None:
+            return tokens
+        window = decision.chain.targets[0].window
+        if window is not None and 2 * output > window:  # less is below any cap
+            output = min(output, hard_cap(window))
+        return tokens + output
 
     def prompt_tokens(self, call: Call, decision: Decision) -> int:
         """About how many it will use: as its engine reported of others, and never more than go into its window."""
-        first = decision.chain.targets[0]
-        estimate = self.reported.ratios.estimate(first.name, call.text_bytes) or call.text_bytes // BYTES_A_TOKEN
-        return min(estimate, first.window or estimate)
+        first, size = decision.chain.targets[0], (call.sent_bytes or call.body_bytes) - call.media_bytes
+        estimate = self.reported.ratios.estimate(first.name, size) or (size // BYTES_A_TOKEN if size > 0 else 0)
+        window = first.window
+        return estimate if not window or estimate <= window else window
+
+    async def placed(self, call: Call, target: Target, held: Held) -> Leased:
+        """The model first and then a place: who waits for a load takes nobody's place, and who waits for a place does
+        not keep the model from making room for another. Raises TargetFailed."""
+        while True:
+            lease = held.lease = held.lease or self.placement.take(target) or await self.leased(call, target)
+            held.place = self.admission.take(target, held.weight)
+            if held.place is not None:
+                return lease
+            held.lease = lease.release()
+            held.place = await self.admission.place(target, held.weight)
+            lease = held.lease = self.placement.take(target)
+            if lease is not None:
+                return lease
+            held.let_go()  # the model has left meanwhile
 
     async def leased(self, call: Call, target: Target) -> Leased:
-        """A lease as soon as the instance is ready, within the time that the settings give it. What can be parked waits
-        there instead, where its caller is told of it."""
+        """A lease as soon as the instance is ready, within the time that the settings give it; at once or not at all
+        where another target can serve. What can be parked waits there instead, where its caller is told of it."""
+        if self.is_elsewhere(call, target):
+            self.placement.missed(target)
+            raise TargetFailed(target.name, "elsewhere", TargetUnavailable("The model is not loaded."))
         parks = self.parking is not None and call.decision is not None and call.decision.chain.ending is Ending.PARK
         wait_s = min(PARKED_LEASE_S, self.settings.lease_wait_s) if parks else self.settings.lease_wait_s
-        return await in_task(self.placement.lease(target, wait_s), give_back)
+        lease = self.placement.lease(target, wait_s)
+        if call.stream and call.request is not None and not parks:
+            lease = told_meanwhile(call.request, call.id, lease, partial(self.placement.estimate_s, target))
+        return await in_task(lease, give_back)
 
-    def permit(self, call: Call, allowed: Boundary, settings: Settings, endpoint: Endpoint) -> Permit:
+    def is_elsewhere(self, call: Call, target: Target) -> bool:
+        """Whether another target of the chain, within the boundary, is there to serve the call."""
+        decision = call.decision
+        return decision is not None and any(
+            other.name != target.name
+            and other.name not in call.failed_at
+            and other.boundary <= decision.allowed
+            and self.health.is_usable(other)
+            and self.placement.is_here(other)
+            for other in decision.chain.targets
+        )
+
+    def permit(self, call: Call, settings: Settings, endpoint: Endpoint) -> Permit:
         """For what is sent next. A reload since `settings` tightens what is under way, and widens nothing."""
+        assert call.decision is not None
+        allowed = call.decision.allowed
         if self.settings is not settings:
             allowed = min(allowed, self.settings.profile_of(call).boundary)
         return issue(call.id, allowed, endpoint)
 
-    async def weighed(self, call: Call, target: Target, endpoint: Endpoint, permits: Callable[[], Permit]) -> Fitted:
+    async def weighed(self, call: Call, target: Target, endpoint: Endpoint, settings: Settings) -> Fitted:
         """What may not fit, by the count of the engine that it goes to anyway. Raises ContextLengthExceeded."""
 
         def ask(body: dict[str, Any]) -> Coroutine[Any, Any, int | None]:
-            return self.relay.count(call, target, endpoint, body, permits())
+            return self.relay.count(call, target, endpoint, body, self.permit(call, settings, endpoint))
 
         size, cuts = call.text_bytes, self.relay.cuts(target)
         guess = (self.reported.ratios.estimate(target.name, size) or size * USUAL_TOKENS_A_BYTE) / size
         return await weigh(call, target, ask, guess, self.meters, refuses=refuses(call), is_cut=cuts)
 
     async def asked_again(
-        self, call: Call, target: Target, endpoint: Endpoint, permits: Callable[[], Permit], sent: Fitted,
+        self, call: Call, target: Target, endpoint: Endpoint, settings: Settings, sent: Fitted,
         refused: ContextLengthExceeded,
     ) -> tuple[Answer | Stream, Fitted]:  # fmt: skip
         """An engine that says that it is too long is believed, and gets less. Raises ContextLengthExceeded."""
@@ -281,7 +341,7 @@ class Pipeline:
             sent = await refit(call, target, sent, refused, self.meters, is_last=is_last)
             body = prepared(call, target, sent)
             try:
-                return await self.relay.open(call, target, endpoint, body, permits()), sent
+                return await self.relay.open(call, target, endpoint, body, self.permit(call, settings, endpoint)), sent
             except ContextLengthExceeded as again:
                 refused = again
         raise refused
@@ -294,7 +354,8 @@ class Pipeline:
 
     def gave_up(self, call: Call, target: Target, reason: str) -> None:
         """One target could not answer: remember it, and have its instance looked at."""
-        if reason != "crowded":  # that says nothing of the target
+        if reason not in SAY_NOTHING:
+            call.failed_at += (target.name,)
             self.health.record(target, reason)
             self.placement.failed(target, reason)
         self.emit(Retried(call.id, target.name, reason))
@@ -316,6 +377,7 @@ class Pipeline:
             if len(request.body) > BIG_BODY_BYTES:
                 await check_size(request.body)
             call = read_call(request, dialect, call_id)
+            call.request = request
             self.running[call_id] = call
             try:
                 reply, head = await self.complete(call)
@@ -325,6 +387,9 @@ class Pipeline:
                     self.record(call, None, 202, "parked", None, 0.0)
                     return
                 reply, head = answered
+            if request.is_answered and type(reply) is Answer:  # its head says that events come
+                reply.held.finish(200, "malformed", reply.usage, 0.0)
+                raise EngineFailed("The engine was asked for a stream, and answered in one piece.")
             reply.send(request, head)
         except Failure as failure:
             self._failed(request, call, dialect, call_id, failure)
@@ -370,54 +435,6 @@ class Pipeline:
         return model.name if model is not None else "unknown"
 
 
-class Held(Hold):
-    """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
-
-    __slots__ = ("_call", "_pipeline", "lease", "place", "target", "weight")
-
-    def __init__(self, pipeline: Pipeline, call: Call) -> None:
-        self._pipeline = pipeline
-        self._call = call
-        self.allowance = None
-        self.tokens = 0
-        self.place: Lane | None = None
-        self.weight = 0
-        """Tokens, in and out, of the call in its place; at most so many."""
-        self.lease: Leased | None = None
-        self.target: Target | None = None
-
-    def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
-        """The reply has ended: settle, give back, write down."""
-        self.let_go()
-        self.settle(usage)
-        if usage is not None and self.target is not None and outcome == "ok":
-            call = self._call
-            size = 0 if call.media_bytes else call.text_bytes  # what images weigh teaches nothing about texts
-            self._pipeline.reported.take((call.id, self.target.name, size, call.counted, usage))
-        self._pipeline.record(self._call, self.target, status, outcome, usage, first_at)
-
-    def release(self, usage: Usage | None) -> None:
-        """Give everything back. `usage` None: nothing was generated."""
-        self.let_go()
-        self.settle(usage)
-
-    def lighten(self, weight: int) -> None:
-        """The call was weighed."""
-        if self.place is not None and weight < self.weight:
-            self.place.lighten(self.weight - weight)
-            self.weight = weight
-
-    def let_go(self) -> None:
-        """Give back what belongs to one target: last taken, first given back."""
-        lease, place = self.lease, self.place
-        if lease is not None:
-            self.lease = None
-            lease.release()
-        if place is not None:
-            self.place = None
-            place.leave(self.weight)
-
-
 def fault(call: Call | None, call_id: str) -> Failure:
     """What is said of an exception that nobody foresaw. What is nested too deep can be read and not be written again;
     it is looked for here, so that others need not pay for it."""
@@ -425,42 +442,6 @@ def fault(call: Call | None, call_id: str) -> Failure:
         return BadRequest(f"The body is nested deeper than {MOST_DEEP} levels.", code="nested_too_deep")
     log.exception("call %s failed inside the gateway", call_id)
     return Failure("The gateway failed on this request; its log says why.")
-
-
-async def check_size(raw: bytes | bytearray) -> None:
-    """BadRequest for a body that would be too many objects. Others have turns while it is looked through."""
-    values = 0
-    for start in range(0, len(raw), SLICE_BYTES):
-        values += raw.count(b",", start, start + SLICE_BYTES)
-        if values > MAX_JSON_ITEMS:
-            raise BadRequest(f"The body has more than {MAX_JSON_ITEMS} JSON values.", code="too_many_values")
-        await asyncio.sleep(0)
-
-
-def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
-    """Parse and check the body; BadRequest names what is wrong with it."""
-    raw = request.body
-    try:
-        body: dict[str, Any] = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
-    if type(body) is not dict:
-        raise BadRequest("The body must be a JSON object.", code="invalid_json")
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
-    dialect.check(body)
-    request.body = b""
-    return Call(
-        call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
-        request.head.agent, request.head.profile, request.head.labels,
-    )  # fmt: skip
-
-
-def read_signals(call: Call, kept: Kept) -> Signals:
-    """What the request looks like."""
-    has_tools = bool(call.body.get("tools"))
-    return Signals(call.dialect.ability, call.body_bytes, call.stream, has_tools, kept.reach, kept.why)
 
 
 def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
@@ -484,12 +465,12 @@ def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
 
 def refuses(call: Call) -> bool:
     """Whether it is to be refused rather than shortened."""
-    return call.decision is not None and call.decision.overlong is Overlong.REFUSE
+    return call.decision is not None and call.decision.overlong is REFUSE
 
 
 def chain_of(call: Call, decision: Decision) -> Chain:
     """The targets in order: those first whose windows have room for the call, where the profile says so."""
-    if decision.overlong is Overlong.ROUTE:
+    if decision.overlong is ROUTE:
         return roomiest_first(decision.chain, call.body_bytes // BYTES_A_TOKEN + (call.output or 0))
     return decision.chain
 

@@ -24,6 +24,18 @@ class Placing(Protocol):
         """A lease as soon as it is ready; TargetFailed (loading) when that takes too long."""
         ...
 
+    def estimate_s(self, target: Target) -> float | None:
+        """In about how many seconds its model should be here; None where nobody knows."""
+        ...
+
+    def is_here(self, target: Target) -> bool:
+        """Whether an instance of it is ready now."""
+        ...
+
+    def missed(self, target: Target) -> None:
+        """A caller of the target goes elsewhere, or waits where placement does not see it: it is wanted."""
+        ...
+
     def failed(self, target: Target, reason: str) -> None: ...
 
 

@@ -6,7 +6,9 @@ its size is bounded, the newest prompts weigh most, and a quantile is off by one
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
+from itertools import accumulate
 from math import ceil, log2
 
 STEPS = 12
@@ -29,42 +31,30 @@ MAX_MODELS = 512
 class Ratio:
     """The sketch of one model."""
 
-    __slots__ = ("_counts", "_edges", "_total")
+    __slots__ = ("_counts", "_total", "edges")
 
     def __init__(self) -> None:
         self._counts = [0] * BINS
         self._total = 0
-        self._edges: tuple[float, float] | None = None
+        self.edges: tuple[float, float] | None = None
+        """Tokens per byte: not fewer than the first and not more than the second in 98 of 100 prompts. None before
+        enough is known."""
 
     def learn(self, size_bytes: int, tokens: int) -> None:
         """One prompt and what the engine counted."""
         place = int((log2(tokens / size_bytes) - LEAST) * STEPS)
-        self._counts[min(max(place, 0), BINS - 1)] += 1
-        self._total += 1
-        if self._total % EVERY == 0:
-            self._edges = None
-        if self._total >= FULL:
+        self._counts[place if 0 <= place < BINS else 0 if place < 0 else BINS - 1] += 1
+        total = self._total = self._total + 1
+        if total == ENOUGH or (total > ENOUGH and total % EVERY == 0):
+            self._look()
+        if total >= FULL:
             self._counts = [count // 2 for count in self._counts]
             self._total = sum(self._counts)
 
-    def edges(self) -> tuple[float, float] | None:
-        """Tokens per byte: not fewer than the first and not more than the second in 98 of 100 prompts. None before
-        enough is known."""
-        if self._total < ENOUGH:
-            return None
-        if self._edges is None:
-            low, high = self._place(LOW), self._place(HIGH)
-            self._edges = 2.0 ** (low / STEPS + LEAST), 2.0 ** ((high + 1) / STEPS + LEAST)
-        return self._edges
-
-    def _place(self, share: float) -> int:
-        """The bin up to which this share of the prompts lies."""
-        left = share * self._total
-        for place, count in enumerate(self._counts):
-            left -= count
-            if left <= 0 and count:
-                return place
-        return BINS - 1
+    def _look(self) -> None:
+        up_to = list(accumulate(self._counts))
+        low, high = (min(bisect_left(up_to, share * self._total), BINS - 1) for share in (LOW, HIGH))
+        self.edges = 2.0 ** (low / STEPS + LEAST), 2.0 ** ((high + 1) / STEPS + LEAST)
 
 
 class Ratios:
@@ -82,20 +72,20 @@ class Ratios:
             ratio = self._by_model[model] = Ratio()
             if len(self._by_model) > MAX_MODELS:
                 self._by_model.popitem(last=False)
-        else:
+        elif len(self._by_model) > 1:
             self._by_model.move_to_end(model)
         ratio.learn(size_bytes, tokens)
 
     def estimate(self, model: str, size_bytes: int) -> int | None:
         """Tokens that a prompt of this size hardly exceeds. None before enough is known, and for a short prompt."""
-        edges = self._edges(model, size_bytes)
-        return ceil(size_bytes * edges[1]) if edges is not None else None
+        ratio = self._by_model.get(model) if size_bytes >= LEAST_BYTES else None
+        if ratio is None or ratio.edges is None:
+            return None
+        return ceil(size_bytes * ratio.edges[1])
 
     def least(self, model: str, size_bytes: int) -> int | None:
         """Tokens that a prompt of this size hardly falls short of."""
-        edges = self._edges(model, size_bytes)
-        return int(size_bytes * edges[0]) if edges is not None else None
-
-    def _edges(self, model: str, size_bytes: int) -> tuple[float, float] | None:
         ratio = self._by_model.get(model) if size_bytes >= LEAST_BYTES else None
-        return ratio.edges() if ratio is not None else None
+        if ratio is None or ratio.edges is None:
+            return None
+        return int(size_bytes * ratio.edges[0])

@@ -36,6 +36,7 @@ from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
 from ringfence.gateway.refusal import JSON_HEAD, told_midway
 from ringfence.gateway.request import CHUNK, Request
+from ringfence.gateway.salts import SALT_BYTES, Salts
 from ringfence.gateway.sse import EventStream, MalformedStream, usage_event
 from ringfence.gateway.step import Waiter, in_task
 
@@ -260,6 +261,7 @@ class Relay:
         self.engines = engines
         self.clouds: dict[str, Cloud] = {}
         """By the name of the provider."""
+        self.salts = Salts()
         self.correct: Callable[[Target, int], object] = lambda _target, _window: None
         """Told where an engine, in refusing a request, names another window than is known."""
         self.crowded: Callable[[Target], object] = lambda _target: None
@@ -293,15 +295,20 @@ class Relay:
     async def open(
         self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
     ) -> Answer | Stream:
-        """Returns with the first byte. TargetFailed: another may try. Failure: the request itself is at fault."""
+        """Returns with the first byte. TargetFailed: another may try. Failure: the request itself is at fault. What is
+        for the engine alone is added to `body`, which was made for this target."""
         timeouts, stream = self.timeouts, call.stream
         first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
         cloud = self.clouds[target.provider] if target.provider else None
         wire: Wire | None = None
+        salt_bytes = 0
         if cloud is None:
             engine, path = self.engines[target.engine], call.dialect.engine_path
             if engine.wires and (wire := engine.wires.get(call.dialect.ability)) is not None:
                 path, body = wire.path, wire.request(body)
+            if engine.salt_field:
+                body[engine.salt_field] = self.salts.of(call.key.id)
+                salt_bytes = SALT_BYTES + len(engine.salt_field)
             keep = not stream or engine.keeps_alive_after_stream
             asked = (endpoint.head, endpoint.prefix, path, keep)
             start = self._heads.get(asked) or self._head(*asked)
@@ -311,7 +318,7 @@ class Relay:
             keep = True
             head, data = cloud_request(cloud, call, target, endpoint, body, permit)
         translator = wire if cloud is None else cloud.adapter
-        call.sent_bytes = len(data)
+        call.sent_bytes = len(data) - salt_bytes  # it is no part of the prompt
         line = self.pool.take(endpoint)
         while True:
             if line is None:

@@ -18,11 +18,13 @@ def reply_head(
     allowance: Allowance | None,
 ) -> bytes:
     """Header lines that say what was decided, and what the key may still use. `heads` are those of the settings."""
-    decided = heads.get((target.name, rule, fitted.state)) if fitted.is_whole else _decision_head(target, rule, fitted)
+    decided = heads.get((target.name, rule, fitted.state))
     if decided is None:
-        if len(heads) >= MAX_DECISION_HEADS:
-            heads.clear()
-        decided = heads[target.name, rule, fitted.state] = _decision_head(target, rule, fitted)
+        decided = _decision_head(target, rule, fitted)
+        if fitted.is_whole:  # else each has numbers of its own
+            if len(heads) >= MAX_DECISION_HEADS:
+                heads.clear()
+            heads[target.name, rule, fitted.state] = decided
     limits = allowance.head() if allowance is not None else b""
     return b"x-request-id: %b%b%b" % (call_id.encode(), decided, limits)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from ringfence.core.ports import Emit
 from ringfence.core.usage import Usage
@@ -35,10 +36,18 @@ class Counted(NamedTuple):
     by: By
 
 
+_tuple: Any = tuple
+counted: Callable[[tuple[int, By]], Counted] = partial(_tuple.__new__, Counted)
+"""As `Counted(...)`, but for the Python function that a named tuple puts in between."""
+BOUND, ENGINE, RATIO = By.BOUND, By.ENGINE, By.RATIO
+"""Looked up once: members of an enumeration are slow to find."""
+
 Report = tuple[str, str, int, Counted | None, Usage]
 """Call, target, size of the prompt as it was sent (measured as for `Ratios.estimate`), what was counted, what is
 reported."""
 MOST_WAITING = 4096
+MANY = 64
+"""Of so many at once some are enough to learn from."""
 
 
 class Reported:
@@ -54,20 +63,21 @@ class Reported:
     def settle(self) -> None:
         """Look at what was reported since."""
         waiting = self._waiting
+        ratios = self.ratios
+        every = 1 + len(waiting) // MANY
         while waiting:
-            self._look(*waiting.popleft())
+            call_id, target, size_bytes, known, (tokens, _, _, is_estimated) = waiting.popleft()
+            if is_estimated or tokens <= 0:  # what the gateway estimated itself is no report
+                continue
+            side = gap(known, tokens, ratios.least(target, size_bytes))
+            if side:
+                self._tell(call_id, target, known, tokens, side)
+            if side != "below" and (every == 1 or len(waiting) % every == 0):  # nothing is learned from what was cut
+                ratios.learn(target, size_bytes, tokens)
 
-    def _look(self, call_id: str, target: str, size_bytes: int, counted: Counted | None, usage: Usage) -> None:
-        """What the gateway estimated itself is no report."""
-        tokens = usage.prompt_tokens
-        if usage.estimated or tokens <= 0:
-            return
-        side = gap(counted, tokens, self.ratios.least(target, size_bytes))
-        if side:
-            by = counted.by.value if counted is not None else By.RATIO.value
-            self._emit(CountGap(call_id, target, counted.tokens if counted is not None else 0, tokens, by, side))
-        if side != "below":  # of a prompt that was cut, there is nothing to learn
-            self.ratios.learn(target, size_bytes, tokens)
+    def _tell(self, call_id: str, target: str, known: Counted | None, reported: int, side: str) -> None:
+        tokens, by = known if known is not None else (0, By.RATIO)
+        self._emit(CountGap(call_id, target, tokens, reported, by.value, side))
 
 
 def gap(counted: Counted | None, reported: int, least: int | None) -> str:
@@ -76,8 +86,8 @@ def gap(counted: Counted | None, reported: int, least: int | None) -> str:
     """
     if counted is not None:
         tokens, by = counted
-        if reported > tokens and (by is not By.RATIO or reported > tokens * (1 + ESTIMATE_SHARE)):
+        if reported > tokens and (by is not RATIO or reported > tokens * (1 + ESTIMATE_SHARE)):
             return "above"
-        if tokens - reported > FAR_TOKENS and by is By.ENGINE and tokens - reported > tokens * FAR_SHARE:
+        if tokens - reported > FAR_TOKENS and by is ENGINE and tokens - reported > tokens * FAR_SHARE:
             return "below"
     return "below" if least is not None and reported < least / 2 else ""

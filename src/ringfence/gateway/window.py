@@ -5,7 +5,7 @@ Usable alone; `ringfence.gateway.shrink` makes a request fit its share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
@@ -24,12 +24,16 @@ ENDLESS_NAMES = ("num_predict", "n_predict")
 """Names of Ollama and llama.cpp, where less than nothing (-1, -2) asks for as much as there is room."""
 ALL_OUTPUT_NAMES = OUTPUT_NAMES + ENDLESS_NAMES
 EVERY_OUTPUT_NAME = frozenset(ALL_OUTPUT_NAMES)
+USUAL_NAME = "max_tokens"
+"""The one name that every engine knows, and that most callers use."""
 LEAST_NAMES = ("min_tokens", "min_new_tokens")
 """Names for the least tokens of one answer."""
 NESTED = frozenset(("options", "extra_body", "parameters", "sampling_params", "generation_config"))
 """Objects within a body from which some engine or proxy takes such names as well."""
 WITHIN_NESTED = EVERY_OUTPUT_NAME.union(LEAST_NAMES, ("num_ctx",))
 """What is taken out of them: `num_ctx` would have Ollama load the model with another window."""
+UNUSUAL = NESTED.union(EVERY_OUTPUT_NAME, LEAST_NAMES) - {USUAL_NAME}
+"""Fields besides the usual one that have to do with the output."""
 
 
 @lru_cache(1024)
@@ -66,6 +70,11 @@ class Budget:
     output: int
     least: int
     reserve: int
+    surely: int = field(init=False)
+    """Input up to here leaves the output whole, and the reserve."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "surely", self.window - self.output - self.reserve)
 
     @property
     def most_input(self) -> int:
@@ -77,11 +86,6 @@ class Budget:
     def utmost_input(self) -> int:
         """Without the reserve: only for a last message that would have to be shortened otherwise."""
         return max(self.most_input, self.window - self.least)
-
-    @property
-    def surely(self) -> int:
-        """Input up to here leaves the output whole, and the reserve."""
-        return self.window - self.output - self.reserve
 
     def output_beside(self, tokens: int) -> int:
         """Output beside so much input, which is not above `utmost_input`: both are never more than the window."""
@@ -107,8 +111,10 @@ def output_asked(body: dict[str, Any]) -> int | None:
     It is a whole number of at least 1, as the official APIs want it: a string, a decimal number, even 16.0, true or
     less than 1 is BadRequest. `n` answers share the prompt, and each has the window for itself.
     """
-    if EVERY_OUTPUT_NAME.isdisjoint(body) and NESTED.isdisjoint(body):
-        return None
+    if UNUSUAL.isdisjoint(body):
+        usual = body.get(USUAL_NAME)
+        if usual is None or (type(usual) is int and usual >= 1):
+            return usual
     tightest = _tightest(body, "")
     for name in NESTED.intersection(body):
         if type(body[name]) is dict and (asked := _tightest(body[name], f"{name}.")) is not None:
@@ -129,7 +135,7 @@ def _tightest(body: dict[str, Any], within: str) -> int | None:
             if asked < 0 and name in ENDLESS_NAMES:
                 continue
             # the older name stands for both
-            blamed = within + ("max_tokens" if name == "max_completion_tokens" else name)
+            blamed = within + (USUAL_NAME if name == "max_completion_tokens" else name)
             raise BadRequest(f"'{blamed}' must be at least 1.", param=blamed, code="invalid_value")
         if tightest is None or asked < tightest:
             tightest = asked
@@ -141,6 +147,9 @@ def set_output(body: dict[str, Any], output: int | None) -> None:
 
     `body` is a copy made for one target. A least output above it would be refused by the engine, and is lowered.
     """
+    if output is not None and UNUSUAL.isdisjoint(body):
+        body[USUAL_NAME] = output
+        return
     for name in EVERY_OUTPUT_NAME.intersection(body):
         del body[name]
     for name in NESTED.intersection(body):
@@ -150,7 +159,7 @@ def set_output(body: dict[str, Any], output: int | None) -> None:
             body[name] = {name: value for name, value in kept if name not in WITHIN_NESTED}
     if output is None:
         return
-    body["max_tokens"] = output
+    body[USUAL_NAME] = output
     for name in LEAST_NAMES:
         least = body.get(name)
         if type(least) is int and least > output:

@@ -10,14 +10,16 @@ from typing import Any
 
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import TargetFailed, TargetUnavailable
-from ringfence.core.ports import Clock, Emit, Engine, Fetch, Fetched, Offer
-from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
+from ringfence.core.ports import Ask, Clock, Emit, Engine, Fetch, Fetched, Offer
+from ringfence.placement.events import InstanceFailed, InstanceQuarantined, InstanceReady, OffersChanged
 from ringfence.placement.examine import examine
 from ringfence.placement.lifecycle import State
+from ringfence.placement.watch import one_token
 from ringfence.placement.windows import Windows
 
 FetchAt = Callable[[Endpoint], Fetch]
 ALIVE_TIMEOUT_S = 2.0
+TOKEN_TIMEOUT_S = 8.0
 
 
 class Adopted:
@@ -25,7 +27,9 @@ class Adopted:
 
     It is asked for life every `probe_every_s`, and for its models every `examine_every_s`, when it comes back and when
     its sign of life is another than before; with `others`, also as they would ask.
-    `absent` is what to say when nothing answers.
+    `absent` is what to say when nothing answers. With `ask`, one that has a single model is to make a token where its
+    answers are doubted, and serves nobody before. Of several models one may be broken alone, and asking for a token of
+    another could have it loaded.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Adopted:
         offers: tuple[Offer, ...] = (),
         others: Sequence[Engine] = (),
         absent: str = "",
+        ask: Ask | None = None,
         probe_every_s: float = 5.0,
         examine_every_s: float = 60.0,
         clock: Clock = time.monotonic,
@@ -54,6 +59,8 @@ class Adopted:
         self._others = others
         self._absent = absent or f"nothing answers as {adapter.title} at {at.url}"
         self._fetch = fetch_at(at)
+        self._ask = ask
+        self._is_doubted = False
         self._emit = emit
         self._probe_every_s = probe_every_s
         self._examine_every_s = examine_every_s
@@ -109,6 +116,19 @@ class Adopted:
         self._windows = Windows()
         self._look.set()
 
+    def doubt(self) -> None:
+        """Several answers in a row could not be used. No new request until it has made a token, where it can be asked
+        for one; else it is examined anew."""
+        if self._ask is None or len(self.offers) != 1:
+            self._examined = None
+            self._look.set()
+            return
+        if self.endpoint is not None:
+            self.reason = "its answers cannot be used"
+            self._emit(InstanceQuarantined(self.name, self.reason))
+        self._is_doubted = True
+        self.suspect()
+
     def drain(self) -> None:
         """No new request; the engine itself is not ours to stop."""
         self.endpoint = None
@@ -132,31 +152,54 @@ class Adopted:
             looked, self._looked = self._looked, asyncio.Event()
             looked.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), self._probe_every_s)
+                # Not `wait_for`: in Python 3.11 it takes no notice of a cancellation that comes with what it waits for.
+                async with asyncio.timeout(self._probe_every_s):
+                    await self._look.wait()
             self._look.clear()
 
     async def _probe(self) -> None:
         now = self._clock()
         is_due = self._examined is None or now - self._examined >= self._examine_every_s
         if self.state is not State.READY or is_due or await self._is_another(now):
-            self._found(await examine(self._adapter, self._fetch, self.at, self._others), now)
+            offers = await examine(self._adapter, self._fetch, self.at, self._others)
+            wrong = await self._is_wrong(offers)
+            if wrong:
+                self._away(wrong)
+            else:
+                self._found(offers, now)
+
+    async def _is_wrong(self, offers: tuple[Offer, ...] | None) -> str:
+        """What is wrong with the answers of one that is doubted; empty when nothing is. Silence is no proof: it may be
+        busy for others."""
+        if self._is_doubted and self._ask is not None and offers:
+            wrong = await one_token(self._ask, offers[0], TOKEN_TIMEOUT_S)
+            if wrong is not None and not wrong.is_silent:
+                return wrong.reason
+        if offers is not None:
+            self._is_doubted = False
+        return ""
 
     def _found(self, offers: tuple[Offer, ...] | None, now: float) -> None:
         if self.state is State.DRAINING or self._is_suspect:
             return
         if offers is None:
-            self._examined, self.endpoint, self._mark = None, None, None
-            self._windows = Windows()
-            if self.state is not State.FAILED:
-                self.reason = self._absent
-                self._enter(State.FAILED)
-                self._emit(InstanceFailed(self.name, self.reason, self._probe_every_s))
+            self._away(self._absent)
             return
         self._examined, self.endpoint, self.reason = now, self.at, ""
         if self.state is not State.READY:
             self._enter(State.READY)
             self._emit(InstanceReady(self.name, None, self.at.port, 0.0))
         self._offer(self._windows.settled(offers))
+
+    def _away(self, reason: str) -> None:
+        if self.state is State.DRAINING or self._is_suspect:
+            return
+        self._examined, self.endpoint, self._mark = None, None, None
+        self._windows = Windows()
+        if self.state is not State.FAILED:
+            self.reason = reason
+            self._enter(State.FAILED)
+            self._emit(InstanceFailed(self.name, reason, self._probe_every_s))
 
     def _offer(self, offers: tuple[Offer, ...]) -> None:
         if offers != self.offers:

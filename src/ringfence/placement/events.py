@@ -35,6 +35,14 @@ class InstanceFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceQuarantined:
+    """It gets no new request until a look at it is good; it is restarted when none is."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceDrained:
     """No request is on it any more, or the time to wait for them ended with `left` still running."""
 
@@ -55,3 +63,13 @@ class OffersChanged:
 
     name: str
     models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The reconciler did something: `what` is the planner's word, such as load or drain, `name` a model or a lease."""
+
+    what: str
+    name: str
+    reason: str
+    cause: str = ""

@@ -16,13 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-from ringfence.placement.hub_pick import HubError, RemoteFile, parse_source, pick
+from ringfence.placement.hub_pick import HubError, RemoteFile, parse_source, pick, pick_folder
 
 Progress = Callable[[int, int], None]
 """(bytes done, bytes in all), of all files of the model together."""
@@ -33,6 +34,9 @@ PAUSE_S = 0.5
 STALL_S = 30.0
 SPARE_BYTES = 64 * 1024 * 1024
 RECORD = "verified.json"
+WHOLE = "*"
+"""The choice of a whole repository: no file has such a name."""
+Choose = Callable[[str, tuple[RemoteFile, ...]], list[RemoteFile]]
 
 
 def resolve(source: str, cache_dir: Path, token: str | None, on_progress: Progress) -> Path:
@@ -41,44 +45,115 @@ def resolve(source: str, cache_dir: Path, token: str | None, on_progress: Progre
     Every file is checked against the hub's SHA-256. When the hub cannot be reached, a copy that was verified before
     is used. HF_ENDPOINT names another hub; `token` is sent to that hub only, not to where it redirects.
     """
-    constants.HF_HUB_DISABLE_TELEMETRY = True
     repo, wanted = parse_source(source)
+
+    def choose(repo: str, files: tuple[RemoteFile, ...]) -> list[RemoteFile]:
+        return pick(repo, files, wanted)
+
+    return _resolved(repo, wanted or "", cache_dir, token, on_progress, choose)
+
+
+def resolve_folder(source: str, cache_dir: Path, token: str | None, on_progress: Progress) -> Path:
+    """The local folder of 'hf:owner/repo', for an engine that reads all of it; as `resolve` otherwise."""
+    repo, wanted = parse_source(source)
+
+    def choose(repo: str, files: tuple[RemoteFile, ...]) -> list[RemoteFile]:
+        return pick_folder(repo, files, wanted)
+
+    return _resolved(repo, WHOLE, cache_dir, token, on_progress, choose).parent
+
+
+def _resolved(
+    repo: str, choice: str, cache_dir: Path, token: str | None, on_progress: Progress, choose: Choose
+) -> Path:
+    """The first of the files that `choose` takes; `choice` is what they are remembered by."""
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     folder = cache_dir / repo.replace("/", "--")
     try:
-        commit, files = _listed(repo, token)
+        there = _listed(repo, token)
     except _Unreachable as error:
-        return _verified_copy(folder, wanted, repo, str(error))
-    chosen = pick(repo, files, wanted)
+        return _verified_copy(folder, choice, repo, str(error))
+    chosen = choose(repo, there.files)
     _check_room(folder, chosen)
     sizes = sum(file.size_bytes for file in chosen)
     done = 0
     for file in chosen:
         before = done
-        url = hf_hub_url(repo, file.path, revision=commit, endpoint=_endpoint())
-        _have(folder, file, url, token, lambda got, before=before: on_progress(before + got, sizes))
+        _have(folder, file, _url(there, file.path), token, lambda got, before=before: on_progress(before + got, sizes))
         done += file.size_bytes
-    _remember(folder, wanted, chosen)
+    _remember(folder, choice, chosen)
     return folder / chosen[0].path
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One commit of a repository, and its files."""
+
+    name: str
+    commit: str
+    files: tuple[RemoteFile, ...]
+
+
+def listed(repo: str, token: str | None) -> Repository:
+    """What a repository has now. Raises HubError, also where the hub cannot be reached."""
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        return _listed(repo, token)
+    except _Unreachable as error:
+        raise HubError(
+            f"cannot reach {endpoint()} ({error}); give a file or a folder of this machine instead"
+        ) from None
+
+
+def ranged(there: Repository, path: str, token: str | None, start: int, length: int) -> bytes:
+    """So many bytes of a file, and no others. Raises HubError, also where the hub would send the whole file."""
+    reason = ""
+    for number in range(TRIES):
+        if number:
+            time.sleep(PAUSE_S)
+        try:
+            with _asked(_url(there, path), token, f"bytes={start}-{start + length - 1}") as answer:
+                if answer.status != 206:
+                    raise HubError(f"{endpoint()} sends no parts of files; fetch {path} and size that")
+                found = answer.read(length)
+        except urllib.error.HTTPError as error:
+            reason = f"status {error.code}"
+            if error.code in (401, 403):
+                raise HubError(_gated(there.name)) from None
+            if error.code < 500 and error.code not in (408, 429):
+                break
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+        else:
+            if len(found) == length:
+                return found
+            reason = "the connection ended early"
+    raise HubError(f"cannot read the header of {path}: {reason}")
 
 
 class _Unreachable(Exception):
     """The hub did not answer."""
 
 
-def _endpoint() -> str:
+def endpoint() -> str:
+    """The hub that is asked."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
 
 
-def _listed(repo: str, token: str | None) -> tuple[str, list[RemoteFile]]:
-    """(commit, its files). Raises HubError and _Unreachable."""
+def _url(there: Repository, path: str) -> str:
+    return hf_hub_url(there.name, path, revision=there.commit, endpoint=endpoint())
+
+
+def _listed(repo: str, token: str | None) -> Repository:
+    """Raises HubError and _Unreachable."""
     try:
-        api = HfApi(endpoint=_endpoint(), token=token or False)
+        api = HfApi(endpoint=endpoint(), token=token or False)
         info = api.model_info(repo, files_metadata=True, timeout=15)
     except GatedRepoError:
         raise HubError(_gated(repo)) from None
     except RepositoryNotFoundError:
         raise HubError(
-            f"there is no model {repo} at {_endpoint()}, or it is private: check the name, or set HF_TOKEN"
+            f"there is no model {repo} at {endpoint()}, or it is private: check the name, or set HF_TOKEN"
         ) from None
     except OfflineModeIsEnabled:
         raise _Unreachable("HF_HUB_OFFLINE is set") from None
@@ -86,17 +161,17 @@ def _listed(repo: str, token: str | None) -> tuple[str, list[RemoteFile]]:
         raise _Unreachable(f"it answered with status {error.response.status_code}") from None
     except Exception as error:  # the client under huggingface_hub differs by version, and so do its network errors
         raise _Unreachable(type(error).__name__) from None
-    files = [
+    files = tuple(
         RemoteFile(
             entry.rfilename, (entry.lfs.size if entry.lfs else entry.size) or 0, entry.lfs.sha256 if entry.lfs else None
         )
         for entry in info.siblings or ()
-    ]
-    return info.sha or "main", files
+    )
+    return Repository(repo, info.sha or "main", files)
 
 
 def _gated(repo: str) -> str:
-    return f"{repo} is gated: accept its terms at {_endpoint()}/{repo} and set HF_TOKEN to a token that may read it"
+    return f"{repo} is gated: accept its terms at {endpoint()}/{repo} and set HF_TOKEN to a token that may read it"
 
 
 def _check_room(folder: Path, files: list[RemoteFile]) -> None:
@@ -165,12 +240,7 @@ def _fetch(url: str, partial: Path, file: RemoteFile, token: str | None, on_byte
 
 
 def _append(url: str, partial: Path, have: int, token: str | None, on_bytes: Callable[[int], None]) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "ringfence", "Accept-Encoding": "identity"})  # noqa: S310
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=STALL_S) as answer:  # noqa: S310 - the endpoint is the owner's choice
+    with _asked(url, token, f"bytes={have}-" if have else None) as answer:
         resumes = answer.status == 206
         got = have if resumes else 0
         with partial.open("ab" if resumes else "wb") as out:
@@ -179,6 +249,15 @@ def _append(url: str, partial: Path, have: int, token: str | None, on_bytes: Cal
                 out.write(piece)
                 got += len(piece)
                 on_bytes(got)
+
+
+def _asked(url: str, token: str | None, wanted: str | None) -> Any:
+    request = urllib.request.Request(url, headers={"User-Agent": "ringfence", "Accept-Encoding": "identity"})  # noqa: S310
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    if wanted:
+        request.add_header("Range", wanted)
+    return urllib.request.urlopen(request, timeout=STALL_S)  # noqa: S310 - the endpoint is the owner's choice
 
 
 def _sha256(path: Path) -> str:
@@ -220,23 +299,23 @@ def _is_verified(folder: Path, path: Path, file: RemoteFile) -> bool:
     return path.is_file() and known == [*_stamp(path), file.sha256] and _size(path) == file.size_bytes
 
 
-def _remember(folder: Path, wanted: str | None, files: list[RemoteFile]) -> None:
+def _remember(folder: Path, choice: str, files: list[RemoteFile]) -> None:
     records = _records(folder)
     verified = {file.path: [*_stamp(folder / file.path), file.sha256] for file in files}
     records["files"] = {**records.get("files", {}), **verified}
-    records["choices"] = {**records.get("choices", {}), wanted or "": [file.path for file in files]}
+    records["choices"] = {**records.get("choices", {}), choice: [file.path for file in files]}
     fresh = folder / (RECORD + ".new")
     fresh.write_text(json.dumps(records), encoding="utf-8")
     fresh.replace(folder / RECORD)
 
 
-def _verified_copy(folder: Path, wanted: str | None, repo: str, reason: str) -> Path:
+def _verified_copy(folder: Path, choice: str, repo: str, reason: str) -> Path:
     records = _records(folder)
-    paths = records.get("choices", {}).get(wanted or "", [])
+    paths = records.get("choices", {}).get(choice, [])
     with suppress(OSError):
         if paths and all(records["files"][name][:2] == _stamp(folder / name) for name in paths):
             return folder / paths[0]
     raise HubError(
-        f"cannot reach {_endpoint()} ({reason}) and there is no verified copy of {repo}; "
-        "check the network, or give the path of a GGUF file instead"
+        f"cannot reach {endpoint()} ({reason}) and there is no verified copy of {repo}; "
+        "check the network, or give a path of this machine instead"
     )

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0")
 SPLIT = re.compile(r"^(?P<stem>.+)-(?P<part>\d{5})-of-(?P<whole>\d{5})\.gguf$", re.I)
 SOURCE = re.compile(r"^hf:(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<wanted>[\w./ -]+))?$")
+WEIGHTS = re.compile(r"^(?!consolidated).+\.safetensors$", re.I)
+"""Consolidated ones are the same weights a second time, for another program."""
+BESIDE_WEIGHTS = re.compile(r"\.(?:json|jinja|model|tiktoken)$|^(?:merges|vocab)\.txt$", re.I)
+PAGE = re.compile(r"^/(?P<repo>[\w.-]+/[\w.-]+)(?:/(?:blob|resolve|tree)/[^/?]+(?:/(?P<file>[^?]+))?)?/?(?:\?.*)?$")
 
 
 class HubError(Exception):
@@ -32,6 +36,16 @@ def parse_source(source: str) -> tuple[str, str | None]:
     return found["repo"], found["wanted"]
 
 
+def from_url(source: str, endpoint: str) -> str:
+    """'hf:owner/repo[:file]' of the address of a page on this hub, or of 'owner/repo'. Raises HubError."""
+    if not source.startswith(("http://", "https://")):
+        return source if source.startswith("hf:") else f"hf:{source}"
+    found = PAGE.match(source.removeprefix(endpoint)) if source.startswith(f"{endpoint}/") else None
+    if found is None:
+        raise HubError(f"{source} is not a model's page on {endpoint}; for another hub set HF_ENDPOINT")
+    return f"hf:{found['repo']}:{found['file']}" if found["file"] else f"hf:{found['repo']}"
+
+
 def pick(repo: str, files: Sequence[RemoteFile], wanted: str | None) -> list[RemoteFile]:
     """The files of one model, the first to be opened first. Raises HubError when none or several match."""
     models = _models([file for file in files if _is_model(file.path)])
@@ -46,6 +60,20 @@ def pick(repo: str, files: Sequence[RemoteFile], wanted: str | None) -> list[Rem
         if matching:
             return models[_only(repo, quant, matching, list(models))]
     return min(models.values(), key=lambda parts: sum(part.size_bytes for part in parts))
+
+
+def pick_folder(repo: str, files: Sequence[RemoteFile], wanted: str | None) -> list[RemoteFile]:
+    """What an engine needs that reads a whole repository: weights as safetensors, configuration and tokenizer. Never
+    code, and no pickled weights, which are code as well. Raises HubError."""
+    if wanted is not None:
+        raise HubError(f"a folder of a hub is taken whole: write hf:{repo}")
+    weights = [file for file in files if "/" not in file.path and WEIGHTS.search(file.path)]
+    if not weights:
+        raise HubError(f"{repo} has no weights as safetensors; vLLM is given no others")
+    if not any(file.path == "config.json" for file in files):
+        raise HubError(f"{repo} has no config.json, so that it is no model that vLLM serves")
+    beside = [file for file in files if "/" not in file.path and BESIDE_WEIGHTS.search(file.path) and file.size_bytes]
+    return [*weights, *beside]
 
 
 def _is_model(path: str) -> bool:

@@ -10,12 +10,14 @@ MIB = 1024 * 1024
 
 
 class State(StrEnum):
-    """Where an instance is; FAILED still tries again, but seldom."""
+    """Where an instance is; FAILED still tries again, but seldom. STOPPING is on its way to be stopped or asleep."""
 
     STOPPED = "stopped"
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
+    STOPPING = "stopping"
+    SLEEPING = "sleeping"
     BACKING_OFF = "backing_off"
     FAILED = "failed"
 
@@ -28,6 +30,11 @@ class Cause(StrEnum):
     BROKE = "broke"
     GAVE_UP = "gave_up"
     DRAIN = "drain"
+    SLEEP = "sleep"
+    ASLEEP = "asleep"
+    WAKE = "wake"
+    FAILED = "failed"
+    STOP = "stop"
     STOPPED = "stopped"
 
 
@@ -45,8 +52,16 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
     (State.BACKING_OFF, Cause.DRAIN): State.DRAINING,
     (State.FAILED, Cause.DRAIN): State.DRAINING,
     (State.STOPPED, Cause.DRAIN): State.DRAINING,
+    (State.SLEEPING, Cause.DRAIN): State.DRAINING,
     (State.DRAINING, Cause.DRAIN): State.DRAINING,
-} | {(state, Cause.STOPPED): State.STOPPED for state in State}
+    (State.READY, Cause.SLEEP): State.STOPPING,
+    (State.DRAINING, Cause.SLEEP): State.STOPPING,
+    (State.STOPPING, Cause.ASLEEP): State.SLEEPING,
+    (State.SLEEPING, Cause.WAKE): State.STARTING,
+    **{(state, Cause.FAILED): State.FAILED for state in State if state is not State.STOPPED},
+    **{(state, Cause.STOP): State.STOPPING for state in State if state is not State.STOPPED},
+    **{(state, Cause.STOPPED): State.STOPPED for state in State},
+}
 
 
 class ImpossibleMove(RuntimeError):
@@ -66,6 +81,8 @@ class Pace:
     """How patient a supervisor is, in seconds. `same_error_limit` equal failures to start in a row are final.
 
     One that was ready is started again within `longest_served_delay_s`, however often it dies: callers wait for it.
+    A hang is seen after `health_every_s` + `health_timeout_s`, or after the latter once a connection broke, and the
+    engine is ended `health_misses` looks later; `busy_misses` as long as it uses a processor. All of it within 30 s.
     """
 
     first_delay_s: float = 0.1
@@ -74,11 +91,16 @@ class Pace:
     healthy_after_s: float = 60.0
     given_up_delay_s: float = 300.0
     same_error_limit: int = 3
-    health_every_s: float = 5.0
-    health_timeout_s: float = 2.0
-    health_misses: int = 3
-    suspect_every_s: float = 0.2
+    health_every_s: float = 2.0
+    health_timeout_s: float = 1.0
+    health_misses: int = 6
+    busy_misses: int = 20
+    suspect_every_s: float = 1.0
+    token_timeout_s: float = 8.0
+    bad_tokens: int = 2
     stop_grace_s: float = 2.0
+    sleep_timeout_s: float = 60.0
+    killed_after_s: float = 10.0
     start_base_s: float = 30.0
     start_bytes_per_s: int = 200 * MIB
 

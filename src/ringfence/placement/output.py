@@ -20,14 +20,22 @@ class Output:
         self._file_bytes = file_bytes
         self._written_bytes = 0
         self._lines: deque[str] = deque(maxlen=kept_lines)
+        self.count = 0
+        """Of all lines so far."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The last lines, oldest first."""
         return tuple(self._lines)
 
+    def since(self, count: int) -> tuple[str, ...]:
+        """Those that came after the first `count`, as far as they are kept."""
+        new = self.count - count
+        return self.lines[-new:] if new > 0 else ()
+
     def add(self, line: str) -> None:
         """Keep one line. A disk that is full costs the file, never the engine."""
+        self.count += 1
         text = line.rstrip()[:LINE_CHARS]
         self._lines.append(text)
         if self._path is None:

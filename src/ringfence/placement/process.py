@@ -8,9 +8,9 @@ import json
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ringfence.core.boundary import Boundary, boundary_of
@@ -24,6 +24,42 @@ PF_EXITING = 0x4  # linux/sched.h
 
 class NotStarted(Exception):
     """It ended, or said why it cannot serve, before it was ready. The text is for people."""
+
+
+class Life(Protocol):
+    """What a supervisor needs of a process, and what a simulated one has to be."""
+
+    device: str
+    """What it says that it computes on; known once it listens."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def is_ending(self) -> bool:
+        """True from the moment that it begins to end, which may be before its end is told."""
+        ...
+
+    @property
+    def cpu_s(self) -> float | None:
+        """Processor seconds of it and all that it started; None where that cannot be read."""
+        ...
+
+    async def listening(self) -> Endpoint:
+        """Where it answers, once it does. Raises NotStarted."""
+        ...
+
+    async def ended(self) -> str:
+        """Waits for the end and tells how it was."""
+        ...
+
+    async def end(self, grace_s: float) -> None:
+        """Returns when nothing of it remains; zero grace kills at once. May be called again."""
+        ...
+
+
+StartProcess = Callable[[Launch, str, Output], Awaitable[Life]]
+"""Given how, the key that the engine is to ask for, and where its output goes. Raises NotStarted."""
 
 
 class EngineProcess:
@@ -53,7 +89,7 @@ class EngineProcess:
                 stdout=PIPE,
                 stderr=PIPE,
                 start_new_session=True,
-                env=environment(),
+                env={**environment(), **launch.environment},
             )
         except OSError as error:
             raise NotStarted(f"cannot run {launch.command[0]}: {error.strerror or error}") from None
@@ -76,6 +112,17 @@ class EngineProcess:
             return self._process.returncode is not None
         state, flags = after_name.split()[0], int(after_name.split()[6])
         return state in ("Z", "X") or bool(flags & PF_EXITING)
+
+    @property
+    def cpu_s(self) -> float | None:
+        """Of its whole session: some engines compute in a child. Takes a few milliseconds."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+                if int(fields[3]) == self.pid:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     async def listening(self) -> Endpoint:
         """Where it answers, once it says so. Raises NotStarted with its own reason."""

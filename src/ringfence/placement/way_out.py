@@ -24,6 +24,8 @@ class WayOut:
     wires: ClassVar[Mapping[Ability, Wire]] = NO_WIRES
     may_cut: bool = False
     alive_path: str = HEALTH_PATH
+    controls: None = None
+    salt_field: str = ""
 
     async def examine(self, fetch: Fetch) -> list[Offer] | None:
         """One offer for each provider that it holds a key for."""

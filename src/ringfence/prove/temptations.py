@@ -13,7 +13,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
-from ringfence.config.schema import Config, ModelSettings
+from ringfence.config.models import ModelSettings
+from ringfence.config.schema import Config
 
 CLOUD_MODEL, MESH_MODEL, LOCAL_MODEL = "prove-cloud", "prove-mesh", "prove-local"
 EMBEDDING_MODEL, NAMED_MODEL, ROVING_MODEL = "prove-embeddings", "prove-by-name", "prove-roving"

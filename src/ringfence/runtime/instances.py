@@ -16,11 +16,12 @@ from typing import Any
 
 from ringfence import engines, providers
 from ringfence.config.compile import too_far
-from ringfence.config.schema import Config, ModelSettings
+from ringfence.config.models import ModelSettings
+from ringfence.config.schema import Config
 from ringfence.core.boundary import Boundary, boundary_of
 from ringfence.core.catalog import Ability, Endpoint, Model, Target
 from ringfence.core.errors import BoundaryRefused
-from ringfence.core.ports import Emit, Engine, Fetch, Provider
+from ringfence.core.ports import Ask, Emit, Engine, Fetch, Fetched, Provider, Sleeps
 from ringfence.core.registry import adapters
 from ringfence.egress.client import egress_endpoint
 from ringfence.egress.pool import Pool
@@ -28,12 +29,15 @@ from ringfence.egress.resolve import NameNotResolved, resolve
 from ringfence.placement.adopted import Adopted
 from ringfence.placement.discover import discover
 from ringfence.placement.examine import examine
-from ringfence.placement.instance import Placement
-from ringfence.placement.launch import llamacpp
+from ringfence.placement.instance import Outlook, Placement
+from ringfence.placement.launch import NotLaunched
 from ringfence.placement.lifecycle import State
 from ringfence.placement.offered import REACHES_CLOUD, LeftOut, Source, catalog_of
 from ringfence.placement.supervisor import Supervisor
 from ringfence.placement.way_out import WayOut
+from ringfence.runtime.desired import Desired
+from ringfence.runtime.starts import NOWHERE, entry_of, started
+from ringfence.runtime.turning import LOOK_EVERY_S, Turned, Turning, can_turn
 
 CLOUDS: dict[str, Provider] = adapters(providers)
 WAY_OUT = "way out"
@@ -44,7 +48,15 @@ log = logging.getLogger("ringfence.instances")
 GONE_AFTER_S = 60.0
 DEMO = "demo"  # so small that a second thread only waits for the first, and on a busy machine for long
 DRAIN_S = 30.0
-BESIDE_THE_ENGINE: dict[str, Any] = {"aliases": (), "tokenizer": None, "image_tokens": None}
+BESIDE_THE_ENGINE: dict[str, Any] = {
+    "aliases": (), "tokenizer": None, "image_tokens": None, "residency": "always", "priority": "P1", "slot": None,
+    "idle_s": None, "devices": (), "hours": None,
+}  # fmt: skip
+"""Settings whose change needs no other engine."""
+ASK_S = 120.0
+"""Tens of GiB are moved when an engine goes to sleep or wakes up; who asks for less waits for less."""
+MAKE_A_TOKEN = ("llamacpp", "vllm")
+"""Engines of which one may be asked for, to see whether they work: others might load a model for it."""
 CALLABLE = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 
 
@@ -72,8 +84,8 @@ class Instances:
     """Keeps `placement` in line with the configuration and with what is found; knows which models there are."""
 
     def __init__(
-        self, placement: Placement, pool: Pool, emit: Emit, state_dir: Path, changed: Callable[[], None], *,
-        has_parent: bool = False,
+        self, placement: Placement, desired: Desired, pool: Pool, emit: Emit, state_dir: Path,
+        changed: Callable[[], None], *, has_parent: bool = False,
     ) -> None:  # fmt: skip
         self.on_progress: Callable[[str, int, int], None] = lambda _model, _done, _all: None
         self.placement = placement
@@ -88,38 +100,39 @@ class Instances:
         self._configured: dict[str, Configured] = {}
         self._found: dict[str, Adopted] = {}
         self._found_s = int(time())
+        self._desired = desired
+        self._turning = Turning(placement, desired)
 
     # -- what is configured ---------------------------------------------------------------------------------------
 
     async def bring_up(self, config: Config, ready_s: float = 0.0) -> None:
         """Serve what `config` says: start the new, and once that stands, drain and stop what is gone or was changed.
+        A changed model that is not always loaded, or for which there is no room beside the old one, takes its place.
 
         With `ready_s`, new engines must be ready within that time. Raises NotServable, and then nothing has changed.
         """
         fresh: dict[str, Configured] = {}
+        turned: dict[str, Turned] = {}
         try:
-            for name, settings in config.models.items():
-                if settings.provider is not None:
-                    continue
-                old = self._configured.get(name)
-                if (
-                    old is None
-                    or _restarts(old.settings, settings)
-                    or _has_moved(old.endpoint, config)
-                    or _has_other_key(old.endpoint, settings)
-                ):
-                    fresh[name] = await self._start(name, settings, config)
+            await self._begin(config, fresh, turned)
             adopted = [one.instance for one in fresh.values() if one.endpoint is not None]
             await asyncio.gather(*(self.placement.is_ready(instance, FIRST_LOOK_S) for instance in adopted))
             if ready_s:
-                await asyncio.gather(*(self._wait_ready(one, ready_s) for one in fresh.values()))
+                stays = [one for one in fresh.values() if one.settings.residency == "always"]
+                await asyncio.gather(*(self._brought(one, config, ready_s, fresh, turned) for one in stays))
         except BaseException:
+            for turn in turned.values():
+                self._turning.back(turn)
             for one in fresh.values():
-                await self.placement.remove(one.instance, 0)
+                await self._remove(one.instance, 0)
             raise
+        for name, turn in turned.items():
+            self._configured[name].path, self._configured[name].digest = turn.entry.path, ""
         kept = {name: one for name, one in self._configured.items() if name in config.models and name not in fresh}
         for name, one in kept.items():
             one.settings = config.models[name]
+            if one.instance in self._desired.entries:
+                self._desired.entries[one.instance].settings = one.settings
         gone = [one for name, one in self._configured.items() if name not in kept]
         self._configured = {
             name: fresh.get(name) or kept[name] for name in config.models if name in fresh or name in kept
@@ -130,9 +143,51 @@ class Instances:
                 one.digest = await asyncio.to_thread(_sha256, one.path)
         await self._look_for_egress(config)
         self._changed()
+        for one in fresh.values():
+            self.placement.get(one.instance).expect(None)  # what was said of it was said while the others were there
         for one in gone:
-            task = asyncio.create_task(self.placement.remove(one.instance, DRAIN_S), name=f"drain {one.instance}")
+            task = asyncio.create_task(self._remove(one.instance, DRAIN_S), name=f"drain {one.instance}")
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _begin(self, config: Config, fresh: dict[str, Configured], turned: dict[str, Turned]) -> None:
+        """Whatever is new or was changed: started, or set up otherwise where it is. Raises NotServable."""
+        for name, settings in config.models.items():
+            if settings.provider is not None:
+                continue
+            old = self._configured.get(name)
+            if old is not None and not (
+                _restarts(old.settings, settings)
+                or _has_moved(old.endpoint, config)
+                or _has_other_key(old.endpoint, settings)
+            ):
+                continue
+            if old is not None and settings.residency != "always" and can_turn(old.settings, settings):
+                turned[name] = await self._turn(old, settings)
+            else:
+                fresh[name] = await self._start(name, settings, config)
+
+    async def _brought(
+        self, one: Configured, config: Config, ready_s: float, fresh: dict[str, Configured], turned: dict[str, Turned]
+    ) -> None:
+        """Ready beside the old one, or else in its place. Raises NotServable."""
+        old, instance = self._configured.get(one.name), one.instance
+        if await self.placement.is_ready(instance, ready_s):
+            return
+        is_refused = self.placement.is_refused(instance) and self._desired.fits_alone(instance)
+        if old is None or not is_refused or not can_turn(old.settings, one.settings):
+            raise self._not_ready(one, ready_s)
+        await self._remove(fresh.pop(one.name).instance, 0)
+        turned[one.name] = await self._turn(old, one.settings)
+        if not await self._turning.loaded(turned[one.name], ready_s, config.placement.drain_s):
+            raise self._not_ready(old, ready_s)
+
+    async def _turn(self, old: Configured, settings: ModelSettings) -> Turned:
+        """The same instance, set up otherwise. Raises NotServable."""
+        path = await asyncio.to_thread(self._weights, old.name, settings)
+        try:
+            return await self._turning.turn(old.name, old.instance, settings, path)
+        except NotLaunched as error:
+            raise NotServable(f"models.{old.name}.{error}") from None
 
     def renewed(self, config: Config) -> list[str]:
         """Models whose engine is asked with another key than stands behind the same reference now. ConfigError."""
@@ -154,7 +209,7 @@ class Instances:
             starts = "`ringfence up` starts it again" if self._has_parent else "start `ringfence egress` beside this"
             self.placement.add(
                 Adopted(
-                    WAY_OUT, way_out, at, self._fetch_at, self._emit,
+                    WAY_OUT, way_out, at, self.fetch_at, self._emit,
                     absent=f"no egress process answers, so no provider is reached; {starts}",
                 )
             )  # fmt: skip
@@ -166,47 +221,70 @@ class Instances:
         return next(status.reason for status in self.placement.status() if status.name == WAY_OUT)
 
     async def _start(self, name: str, settings: ModelSettings, config: Config) -> Configured:
-        instance, path = name, None
+        instance = name
         while self.placement.has(instance):
             instance += "+"  # the old one of this name is still being drained
         if settings.source is not None:
-            kind = settings.engine or "llamacpp"
-            if kind != "llamacpp":
-                raise NotServable(f"models.{name}: a source is served by llamacpp; give the url of a running {kind}")
-            path = await asyncio.to_thread(self._weights, name, settings.source)
-            launch = llamacpp(
-                path, name, window=settings.window or 0, parallel=settings.parallel,
-                threads=settings.threads or (1 if settings.source == DEMO else 0),
-                embeddings=settings.embeddings is not False,
-            )  # fmt: skip
-            keeper: Supervisor | Adopted = Supervisor(
-                instance, launch, self.adapters[kind], self._fetch_at, self._emit, log_dir=self._state_dir / "logs"
-            )
-            endpoint = None
-        else:
-            endpoint = await self._address(name, settings, config)
-            kind = settings.engine or await self._identify(endpoint)
-            if kind not in self.adapters:
-                raise NotServable(f"models.{name}.engine: there is no engine kind '{kind}'")
+            kind = settings.source_engine
+            path = await asyncio.to_thread(self._weights, name, settings)
+            entry = await asyncio.to_thread(entry_of, instance, name, settings, path)
+            try:
+                launch = started(entry, settings, NOWHERE, [])
+            except NotLaunched as error:
+                raise NotServable(f"models.{name}.{error}") from None
             adapter = self.adapters[kind]
-            others = () if adapter.usual_ports else self._tellers()
-            keeper = Adopted(instance, adapter, endpoint, self._fetch_at, self._emit, others=others)
+            controls = adapter.controls if settings.sleep is not False and kind == "vllm" else None
+            keeper: Supervisor | Adopted = Supervisor(
+                instance, launch, adapter, self.fetch_at, self._emit, log_dir=self._state_dir / "logs",
+                controls=controls if isinstance(controls, Sleeps) else None, ask_at=self.ask_at,
+            )  # fmt: skip
+            self._desired.entries[instance] = entry
+            self.placement.add(keeper, is_planned=True)
+            self.placement.demands.nudge()
+            return Configured(name, settings, instance, kind, None, int(time()), path)
+        endpoint = await self._address(name, settings, config)
+        kind = settings.engine or await self._identify(endpoint)
+        if kind not in self.adapters:
+            raise NotServable(f"models.{name}.engine: there is no engine kind '{kind}'")
+        adapter = self.adapters[kind]
+        others = () if adapter.usual_ports else self._tellers()
+        ask = self.ask_at(endpoint) if kind in MAKE_A_TOKEN else None
+        keeper = Adopted(instance, adapter, endpoint, self.fetch_at, self._emit, others=others, ask=ask)
         self.placement.add(keeper)
-        return Configured(name, settings, instance, kind, endpoint, int(time()), path)
+        return Configured(name, settings, instance, kind, endpoint, int(time()))
 
-    def _weights(self, name: str, source: str) -> Path:
+    async def _remove(self, instance: str, drain_s: float) -> None:
+        """The reconciler ends one that it has loaded: until then nobody else is to be given its room."""
+        self._desired.entries.pop(instance, None)
+        one, until_s = self.placement.get(instance), asyncio.get_running_loop().time() + drain_s
+        if one.is_planned:
+            self.placement.bind(instance, ())
+            self.placement.demands.nudge()
+            while one.keeper.state is not State.STOPPED:
+                if asyncio.get_running_loop().time() >= until_s:
+                    break
+                await asyncio.sleep(LOOK_EVERY_S)
+            drain_s = 0
+        await self.placement.remove(instance, drain_s)
+        one.expect(Outlook("it is not configured any more", None))
+
+    def _weights(self, name: str, settings: ModelSettings) -> Path:
+        source = settings.source or ""
         if source == DEMO:
             return Path(str(resources.files("ringfence.models") / "demo.gguf"))
         if source.startswith("hf:"):
             hub = import_module("ringfence.placement.hub")  # only who serves a model of a hub pays for its library
             try:
-                return hub.resolve(
+                fetch = hub.resolve_folder if settings.source_engine == "vllm" else hub.resolve
+                return fetch(
                     source, self._state_dir / "models", os.environ.get("HF_TOKEN"), partial(self.on_progress, name)
                 )
             except hub.HubError as error:
                 raise NotServable(f"models.{name}: {error}") from None
         path = Path(source).expanduser()
-        if not path.is_file():
+        if settings.source_engine == "vllm" and not path.is_dir():
+            raise NotServable(f"models.{name}: there is no folder {path}")
+        if settings.source_engine != "vllm" and not path.is_file():
             raise NotServable(f"models.{name}: there is no file {path}")
         return path
 
@@ -223,7 +301,7 @@ class Instances:
         return Endpoint(at.address, url.port, at.boundary, url.prefix, _engine_key(settings))
 
     async def _identify(self, endpoint: Endpoint) -> str:
-        fetch = self._fetch_at(endpoint)
+        fetch = self.fetch_at(endpoint)
         for adapter in self._tellers():
             if await examine(adapter, fetch):
                 return adapter.kind
@@ -233,10 +311,9 @@ class Instances:
         """The adapters whose engines can be told from others."""
         return tuple(adapter for adapter in self.adapters.values() if adapter.usual_ports)
 
-    async def _wait_ready(self, one: Configured, ready_s: float) -> None:
-        if not await self.placement.is_ready(one.instance, ready_s):
-            reason = next((s.reason for s in self.placement.status() if s.name == one.instance), "")
-            raise NotServable(f"models.{one.name}: not ready within {ready_s:g} s. {reason}".rstrip())
+    def _not_ready(self, one: Configured, ready_s: float) -> NotServable:
+        reason = next((s.reason for s in self.placement.status() if s.name == one.instance), "")
+        return NotServable(f"models.{one.name}: not ready within {ready_s:g} s. {reason}".rstrip())
 
     # -- what is found --------------------------------------------------------------------------------------------
 
@@ -254,7 +331,7 @@ class Instances:
         taken |= {(adopted.at.address, adopted.at.port) for adopted in self._found.values()}
         taken |= {(one.endpoint.address, one.endpoint.port) for one in self._configured.values() if one.endpoint}
         every = list(dict.fromkeys(port for listed in ports.values() for port in listed))
-        for found in await discover(self.adapters, self._fetch_at, every, taken):
+        for found in await discover(self.adapters, self.fetch_at, every, taken):
             name = f"{found.kind}-{found.endpoint.port}"
             if self.placement.has(name):
                 continue
@@ -262,9 +339,10 @@ class Instances:
                 name,
                 self.adapters[found.kind],
                 found.endpoint,
-                self._fetch_at,
+                self.fetch_at,
                 self._emit,
                 offers=found.offers,
+                ask=self.ask_at(found.endpoint) if found.kind in MAKE_A_TOKEN else None,
                 examine_every_s=15.0,
             )
             self._found[name] = adopted
@@ -279,6 +357,8 @@ class Instances:
         configured: list[Model] = []
         left_out: list[LeftOut] = []
         for one in self._configured.values():
+            if not self.placement.has(one.instance):  # everything is ending
+                continue
             target = self._target(one, left_out)
             configured.append(Model(one.name, (target,) if target else (), one.settings.aliases, one.created_s))
             self.placement.bind(one.instance, (target.name,) if target else ())
@@ -296,7 +376,7 @@ class Instances:
         return list(offered.models)
 
     def _target(self, one: Configured, left_out: list[LeftOut]) -> Target | None:
-        settings, offers = one.settings, self.placement.offers(one.instance)
+        settings, offers = self._settings_now(one), self.placement.offers(one.instance)
         engine_model = settings.engine_model or one.name
         if settings.source is not None:
             offer = offers[0] if offers else None
@@ -323,7 +403,7 @@ class Instances:
         abilities = offer.abilities if offer is not None else self._expected(one)
         if settings.embeddings is False:
             abilities -= {Ability.EMBEDDINGS}
-        window = offer.window if offer is not None else settings.window
+        window = offer.window if offer is not None else settings.window or self._window_of(one)
         if settings.window is not None and window is not None:
             window = min(window, settings.window)
         boundary = one.endpoint.boundary if one.endpoint is not None else Boundary.HOST
@@ -346,12 +426,31 @@ class Instances:
             shares_window=offer is not None and offer.shares_window,
         )
 
+    def _settings_now(self, one: Configured) -> ModelSettings:
+        """As they are in the mode that is on."""
+        entry = self._desired.entries.get(one.instance)
+        return self._desired.settings_of(entry) if entry is not None else one.settings
+
+    def _window_of(self, one: Configured) -> int | None:
+        """Of an engine of ours that has not been loaded yet."""
+        entry = self._desired.entries.get(one.instance)
+        return entry.window if entry is not None else None
+
     def _expected(self, one: Configured) -> frozenset[Ability]:
         """Abilities of an engine that has not said anything yet: those of its file, else everything."""
         return self.placement.expected(one.instance) or CALLABLE | {Ability.EMBEDDINGS}
 
-    def _fetch_at(self, endpoint: Endpoint) -> Fetch:
+    def fetch_at(self, endpoint: Endpoint) -> Fetch:
+        """Control requests to what answers there."""
         return partial(self._pool.fetch, endpoint)
+
+    def ask_at(self, endpoint: Endpoint) -> Ask:
+        """For what holds no text of a call: a token to see whether it works, and going to sleep."""
+
+        async def ask(path: str, body: dict[str, Any]) -> Fetched:
+            return await self._pool.fetch(endpoint, path, ASK_S, about=body)
+
+        return ask
 
 
 def _rented(name: str, settings: ModelSettings, config: Config) -> Model:

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import orjson
 
 from ringfence import __version__
-from ringfence.accelerators.cpu import ADAPTER as CPU
 from ringfence.config.bound_keys import keys_by_profile, reach_of_key
 from ringfence.config.changes import show
 from ringfence.config.cloud_keys import handed_to_egress, not_used
@@ -28,7 +27,8 @@ from ringfence.core.identity import Key
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.pipeline import chain_of, read_signals
+from ringfence.gateway.pipeline import chain_of
+from ringfence.gateway.read_call import read_signals
 from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.rules import decide
@@ -38,7 +38,10 @@ from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_fits import WhatFits
+from ringfence.runtime.what_holds import WhatHolds
+from ringfence.runtime.what_is_lent import WhatIsLent
 from ringfence.runtime.what_left import WhatLeft
+from ringfence.runtime.what_moves import WhatMoves
 from ringfence.runtime.what_waits import WhatWaits
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
@@ -56,6 +59,9 @@ class Overview:
         self._what_left = WhatLeft(runtime.folder / "journal")
         self._fits = WhatFits(runtime.pipeline.relay, runtime.pipeline.reported.ratios, runtime.pipeline.meters)
         self._waits = WhatWaits(runtime.parking, runtime.db)
+        self._moves = WhatMoves(runtime.placing)
+        self._lent = WhatIsLent(runtime.placing.tenants, opens=runtime.placing.desired.opens_for)
+        self._holds = WhatHolds(runtime.placement, runtime.placing.memory, self._moves.reserved)
         self._cpu_before: dict[str, tuple[float, float]] = {}
 
     # -- what runs ------------------------------------------------------------------------------------------------
@@ -64,7 +70,6 @@ class Overview:
         runtime = self._runtime
         runtime.events.flush()
         statuses = runtime.placement.status()
-        ours_bytes = sum(status.rss_bytes or 0 for status in statuses if status.is_ours)
         return {
             "version": __version__,
             "base_url": f"{runtime.base_url}/v1",
@@ -78,14 +83,7 @@ class Overview:
                 {"name": one.engine_model, "engine": one.instance, "reason": one.reason}
                 for one in runtime.instances.left_out
             ],
-            "devices": [
-                {
-                    "name": device.name, "kind": device.kind.value, "total_bytes": device.total_bytes,
-                    "free_bytes": device.available_bytes, "others_bytes": device.used_by_others_bytes,
-                    "load_percent": None if device.load is None else round(min(1.0, device.load) * 100),
-                }
-                for device in CPU.read(ours_bytes)
-            ],
+            "devices": self._holds.shown(statuses),
             "requests": self._requests(),
             "parking": self._waits.count(),
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
@@ -255,6 +253,33 @@ class Overview:
         settings = self._runtime.pipeline.settings
         bound = keys_by_profile(self._runtime.config, self._runtime.keyring.valid())
         return [row | {"keys": bound.get(row["name"], [])} for row in reaches(settings.house, settings.catalog)]
+
+    async def devices(self) -> dict[str, Any]:
+        return await self._holds.all()
+
+    async def timeline(self) -> dict[str, Any]:
+        return self._runtime.placing.timeline.shown()
+
+    async def plan(self) -> dict[str, Any]:
+        return await self._moves.plan()
+
+    async def modes(self) -> dict[str, Any]:
+        return self._runtime.placing.modes.shown()
+
+    async def switch_mode(self, name: str | None) -> dict[str, Any]:
+        return self._moves.switch_mode(name)
+
+    async def leases(self) -> dict[str, Any]:
+        return self._lent.all()
+
+    async def lease(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return await self._lent.ask(fields)
+
+    async def keep_lease(self, lease_id: str) -> dict[str, Any]:
+        return self._lent.keep(lease_id)
+
+    async def end_lease(self, lease_id: str) -> dict[str, Any]:
+        return self._lent.end(lease_id)
 
     async def parked(self) -> dict[str, Any]:
         return await self._waits.all()

@@ -23,28 +23,28 @@ from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Catalog
 from ringfence.core.identity import Key
 from ringfence.core.registry import adapters
-from ringfence.core.route import House
 from ringfence.egress.pool import Pool
 from ringfence.gateway import dialects
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.cloud import Cloud
-from ringfence.gateway.http import HttpServer, Limits
+from ringfence.gateway.http import HttpServer
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
 from ringfence.gateway.parked_wishes import ParkingSettings
 from ringfence.gateway.parking import Parking
 from ringfence.gateway.pipeline import Pipeline, Settings
-from ringfence.gateway.relay import Relay, Timeouts
+from ringfence.gateway.relay import Relay
 from ringfence.gateway.site import OPEN_KEY, Front
 from ringfence.gateway.tickets import Tickets
-from ringfence.placement.events import InstanceFailed, InstanceReady, OffersChanged
+from ringfence.placement.events import InstanceFailed, InstanceQuarantined, InstanceReady, Moved, OffersChanged
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
-from ringfence.runtime import tokenizers
+from ringfence.runtime import gauges, settings, tokenizers
 from ringfence.runtime.instances import CLOUDS, Instances, NotServable
 from ringfence.runtime.isolation import Fenced
 from ringfence.runtime.parent import Parent
+from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, presidio
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
@@ -99,7 +99,7 @@ class Runtime:
         self.started_s = time()
         self.base_url = ""
         self.port = 0
-        log_stream = configure(config.logging.level, origin.log_file or _log_file(config))
+        log_stream = configure(config.logging.level, origin.log_file or settings.log_file(config))
         self.request_log = RequestLog(log_stream)
         self.metrics = Metrics()
         self.db = Database(self.folder / "ringfence.db")
@@ -112,13 +112,17 @@ class Runtime:
         self.pid = os.getpid()
         self.pool = Pool(config.timeouts.connect_s, config.mesh_networks)
         self.placement = Placement()
-        self.instances = Instances(self.placement, self.pool, emit, self.folder, self._refresh, has_parent=bool(parent))
-        self.health = Health(monotonic)
+        self.placing = Placing(self.placement, self.db, config, self.folder, self.events)
+        self.instances = Instances(
+            self.placement, self.placing.desired, self.pool, emit, self.folder, self._refresh, has_parent=bool(parent)
+        )
+        self.health = Health(monotonic, self.placement)
         self.admission = Admission(config.admission.queue, config.admission.wait_s)
-        self.relay = Relay(self.pool, _timeouts(config), self.instances.adapters)
+        self.placing.slow = self.admission.slow
+        self.relay = Relay(self.pool, settings.timeouts(config), self.instances.adapters)
         self.relay.correct = self.placement.correct
         self.pipeline = Pipeline(
-            Settings(Catalog.of([]), _house(config), config.timeouts.retries),
+            Settings(Catalog.of([]), settings.house(config), config.timeouts.retries),
             limits=RateLimits(monotonic),
             admission=self.admission,
             placement=self.placement,
@@ -138,7 +142,7 @@ class Runtime:
         )
         self.parking = Parking(self.pipeline, ParkedRows(self.db, self.folder), dialects_by_name(), self._key_by_id)
         self.pipeline.parking, self.front.tickets = self.parking, Tickets(self.parking)
-        self.server = HttpServer(self.front, _limits(config))
+        self.server = HttpServer(self.front, settings.limits(config))
         self.admin, self._pepper = "", b""
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
@@ -157,8 +161,10 @@ class Runtime:
                 ParkedEnded: (self.metrics.call_unparked,),
                 CountGap: (self.metrics.gap, GapLog(monotonic).tell, self._distrust),
                 Refused: (lambda event: self.metrics.refused(event.status, event.code),),
+                Moved: (self._moved,),
                 InstanceReady: (self._follow,),
                 InstanceFailed: (self._follow,),
+                InstanceQuarantined: (self._follow,),
                 OffersChanged: (self._follow,),
             },
         )
@@ -171,6 +177,7 @@ class Runtime:
         self.db.migrate()
         self._pepper, rows = await self.db.run(lambda c: (keystore.find_pepper(c, self.folder), keystore.rows(c)))
         self.keyring = self.sessions.keyring = KeyRing(self._pepper, rows)
+        self.relay.salts.use(self._pepper)
         self.admin = admin_token(self.folder)
         credentials = await self._first_key()
         step(f"State in {self.folder}")
@@ -182,11 +189,14 @@ class Runtime:
         await self.parking.restore()
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
-        self.base_url = f"http://{_shown(config.server.host)}:{self.port}"
+        self.base_url = f"http://{settings.shown(config.server.host)}:{self.port}"
         step(f"Listening on {self.base_url}")
+        await self.placing.start()
+        await self._place(config)
         await asyncio.gather(self.instances.bring_up(config), self._try_wall())
+        self.placing.modes.resume()
         await self.instances.look_around(config)
-        self._describe_gauges()
+        gauges.describe(self)
         self._tasks = [
             asyncio.create_task(self._every(KEYS_EVERY_S, self._watch_keys), name="watch keys"),
             asyncio.create_task(self._every(FLUSH_EVERY_S, self.ledger.flush), name="flush ledger"),
@@ -229,7 +239,7 @@ class Runtime:
                 fresh = await asyncio.to_thread(self._read_again)
                 renewed = _renewed("models", self.instances.renewed(fresh))
                 changes = (*difference(self.config, fresh), *renewed)
-                fresh = until_restart(fresh, self.config)
+                fresh = settings.until_restart(fresh, self.config)
                 told = self.parent if fresh.providers or self.config.providers else None  # a key may be another one now
                 if told is not None:
                     await told.check()
@@ -247,6 +257,7 @@ class Runtime:
             self.config = fresh
             self._apply(fresh)
             self._reopen_log(fresh)
+            await self._place(fresh)
             problems += await tokenizers.put_into(self.pipeline.meters, fresh)
             await self.fenced.look(fresh)
             self._refresh()
@@ -289,7 +300,7 @@ class Runtime:
         """Another file may be named now, or the old one may have been moved away to be packed."""
         old = self.request_log.stream
         try:
-            self.request_log.stream = configure(config.logging.level, self.origin.log_file or _log_file(config))
+            self.request_log.stream = configure(config.logging.level, self.origin.log_file or settings.log_file(config))
         except OSError as error:
             log.error("logging.file cannot be opened, the old one is kept: %s", error.strerror)
             return
@@ -304,8 +315,8 @@ class Runtime:
     def _apply(self, config: Config) -> None:
         """Everything that takes effect at once."""
         server = config.server
-        self.server.limits = _limits(config)
-        self.relay.timeouts = _timeouts(config)
+        self.server.limits = settings.limits(config)
+        self.relay.timeouts = settings.timeouts(config)
         self.pool.connect_s, self.pool.mesh = config.timeouts.connect_s, config.mesh_networks
         self.admission.queue, self.admission.wait_s = config.admission.queue, config.admission.wait_s
         self.front.keys = self.keyring if server.keys == "required" else None
@@ -318,6 +329,9 @@ class Runtime:
         )
         logging.getLogger().setLevel(config.logging.level.upper())
 
+    async def _place(self, config: Config) -> None:
+        await self.placing.follow(config, self.instances.fetch_at, self.instances.ask_at)
+
     def _refresh(self) -> None:
         """Models, windows or profiles may have changed: swap the settings of the path whole."""
         config = self.config
@@ -327,8 +341,8 @@ class Runtime:
             for name, provider in config.providers.items()
         }
         self.pipeline.settings = Settings(
-            catalog, _house(config), config.timeouts.retries, sensitivity=sensitivity(config), reader=self.reader,
-            isolation=self.fenced.standing,
+            catalog, settings.house(config), config.timeouts.retries, config.placement.wait_s,
+            sensitivity=sensitivity(config), reader=self.reader, isolation=self.fenced.standing,
         )  # fmt: skip
 
     async def _try_wall(self) -> None:
@@ -346,6 +360,7 @@ class Runtime:
         await self.server.drain(drain_s)
         if self.reader is not None:
             await self.reader.close()
+        await self.placing.close()
         await self.placement.close(0)
         self.pool.close()
         self.events.flush()
@@ -359,8 +374,9 @@ class Runtime:
     # -- while it runs ----------------------------------------------------------------------------------------------
 
     def is_ready(self) -> bool:
-        """True when at least one instance answers."""
-        return any(status.state == "ready" for status in self.placement.status())
+        """True when at least one instance answers, or would once it is asked for."""
+        comes = any(one.settings.residency != "always" for one in self.placing.desired.entries.values())
+        return comes or any(status.state == "ready" for status in self.placement.status())
 
     def _settle(self) -> None:
         self.pipeline.reported.settle()
@@ -374,11 +390,16 @@ class Runtime:
         if usage is not None:
             self.ledger.record(kind.key.id, kind.model, kind.target, kind.outcome, usage)
 
-    def _follow(self, event: InstanceReady | InstanceFailed | OffersChanged) -> None:
-        if isinstance(event, InstanceFailed):
-            log.warning("instance %s failed: %s", event.name, event.reason)
+    def _follow(self, event: InstanceReady | InstanceFailed | InstanceQuarantined | OffersChanged) -> None:
+        if isinstance(event, InstanceFailed | InstanceQuarantined):
+            log.warning("%s: %s: %s", type(event).__name__, event.name, event.reason)
+        if isinstance(event, InstanceReady):
+            self.placing.desired.loaded(event.name, event.took_s)
         self._refresh()
         self.parking.look_soon()
+
+    def _moved(self, event: Moved) -> None:
+        self.placing.moved(event)
 
     def _key_by_id(self, key_id: str) -> Key | None:
         """As long as it is valid."""
@@ -415,23 +436,6 @@ class Runtime:
         exposition = import_module("ringfence.telemetry.exposition")
         return exposition.CONTENT_TYPE, exposition.render(self.metrics)
 
-    def _describe_gauges(self) -> None:
-        gauge = self.metrics.gauge
-        lanes = self.admission.lanes
-        gauge("ringfence_running", "Requests that a target works on.", ("target",),
-              lambda: (((name,), float(lane.running)) for name, lane in lanes.items()))  # fmt: skip
-        gauge("ringfence_waiting", "Requests that wait for a place.", ("target",),
-              lambda: (((name,), float(len(lane.waiting))) for name, lane in lanes.items()))  # fmt: skip
-        gauge("ringfence_parked", "Requests that are parked.", (), lambda: [((), float(len(self.parking.waiting)))])
-        gauge(
-            "ringfence_connections", "Open client connections.", (), lambda: [((), float(len(self.server.connections)))]
-        )
-        gauge(
-            "ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(self.server.body_bytes))]
-        )
-        gauge("ringfence_instance_ready", "1 when the instance answers.", ("instance", "engine"),
-              lambda: (((s.name, s.engine), float(s.state == "ready")) for s in self.placement.status()))  # fmt: skip
-
     def _apps(self) -> AsgiApp:
         """Control API and console, loaded when somebody first asks: they cost 30 MB."""
         overview = import_module("ringfence.runtime.overview")
@@ -441,15 +445,6 @@ class Runtime:
 def dialects_by_name() -> dict[str, Any]:
     """Every dialect, by name: a file in gateway/dialects with a `DIALECT`."""
     return adapters(dialects, constant="DIALECT", by="name")
-
-
-def until_restart(fresh: Config, running: Config) -> Config:
-    """`fresh`, with what takes a restart left as it is. Raises ConfigError where the two do not go together."""
-    host = running.server.host
-    if fresh.server.keys == "off" and not is_loopback(host):
-        raise ConfigError(f"server.keys: off is refused while the gateway still listens on {host}; restart it")
-    server = fresh.server.model_copy(update={"host": host, "port": running.server.port})
-    return fresh.model_copy(update={"server": server, "state_dir": running.state_dir})
 
 
 def _renewed(section: str, names: Iterable[str]) -> tuple[Change, ...]:
@@ -463,35 +458,3 @@ async def _reader(config: Config) -> Presidio | None:
     if reader is not None:
         await reader.start()
     return reader
-
-
-def _house(config: Config) -> House:
-    return House(
-        {name: settings.profile(name) for name, settings in config.profiles.items()},
-        {name: bound.profile for name, bound in config.agents.items()},
-        {name: bound.profile for name, bound in config.tools.items()},
-    )
-
-
-def _timeouts(config: Config) -> Timeouts:
-    timeouts = config.timeouts
-    return Timeouts(timeouts.first_byte_s, timeouts.between_bytes_s, timeouts.answer_s)
-
-
-def _limits(config: Config) -> Limits:
-    server = config.server
-    return Limits(
-        server.header_timeout_s, server.body_timeout_s, server.idle_timeout_s, server.write_timeout_s,
-        server.max_body_bytes, server.body_memory_bytes, server.max_connections,
-    )  # fmt: skip
-
-
-def _log_file(config: Config) -> Path | None:
-    return Path(config.logging.file) if config.logging.file else None
-
-
-def _shown(host: str) -> str:
-    """The address to tell people: one they can reach from this machine."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

@@ -164,7 +164,16 @@ class _Progress:
 
 async def _until_ready(runtime: Runtime, tell: Tell) -> None:
     """Tell of each configured model as it becomes ready, or why it does not; the gateway serves meanwhile."""
+    desired = runtime.placing.desired
+    defaults = {slot.default for slot in desired.config.slots.values()}
+    stays = {
+        one.instance for one in desired.entries.values() if one.settings.residency == "always" or one.name in defaults
+    }
     ours = {status.name for status in runtime.placement.status() if status.is_ours}
+    for one in desired.entries.values():
+        if one.instance in ours - stays:
+            tell({"step": f"{one.name} is loaded when it is asked for ({one.settings.residency})"})
+    ours &= stays
     deadline = monotonic() + FIRST_READY_S
     while ours and monotonic() < deadline:
         for status in runtime.placement.status():
@@ -178,7 +187,7 @@ async def _until_ready(runtime: Runtime, tell: Tell) -> None:
                         f"x {status.slots or '?'}"
                     }
                 )
-            elif status.state == "failed":
+            elif status.state == "failed" or runtime.placement.is_refused(status.name):
                 ours.discard(status.name)
                 tell({"warning": f"{status.model} cannot be served: {status.reason}"})
         await asyncio.sleep(0.02)

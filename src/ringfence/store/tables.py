@@ -60,3 +60,37 @@ parked = Table(
     Column("body", LargeBinary),
     Column("result", LargeBinary),
 )
+
+footprints = Table(
+    "footprints",
+    metadata,
+    Column("engine", String(32), primary_key=True),
+    Column("build", String(100), primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("window", Integer, primary_key=True),
+    Column("parallel", Integer, primary_key=True),
+    Column("quantisation", String(64), primary_key=True),
+    Column("kv_type", String(64), primary_key=True),
+    Column("device", String(200), primary_key=True),
+    Column("architecture", String(100), nullable=False),
+    Column("predicted_bytes", BigInteger),
+    Column("peak_bytes", BigInteger, nullable=False),
+    Column("before_bytes", BigInteger, nullable=False),
+    Column("loads", Integer, nullable=False),
+    Column("seen_s", Float, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(100), nullable=False),
+    Column("device", String(200), nullable=False),
+    Column("leased_bytes", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("is_recalled", Boolean, nullable=False),
+    Column("ttl_s", Float, nullable=False),
+    Column("pid", Integer),
+    Column("started", String(64), nullable=False),
+    Column("is_watched", Boolean, nullable=False),
+)

@@ -161,7 +161,7 @@ class Events:
     def flush(self) -> None:
         """Tell the listeners everything now: before a scrape, a status page, the end."""
         while self._pending:
-            self._pass_on(self._pending.popleft())
+            self._pass_on(len(self._pending))
         self._settle()
 
     def _settle(self) -> None:
@@ -173,20 +173,22 @@ class Events:
                 log.exception("%r failed after a slice of events", settle)
 
     def _flush(self) -> None:
-        for _ in range(min(SLICE, len(self._pending))):
-            self._pass_on(self._pending.popleft())
+        self._pass_on(min(SLICE, len(self._pending)))
         self._settle()
         more = bool(self._pending)
         self._timer = asyncio.get_running_loop().call_later(0 if more else FLUSH_S, self._flush) if more else None
 
-    def _pass_on(self, event: object) -> None:
-        self.recent.append(event)
-        for listener in self._listeners.get(type(event), self._to_all):
-            try:
-                listener(event)
-            except Exception:  # one that fails must not keep the others, or the next events, from being told
-                log.exception("a listener failed on %s", type(event).__name__)
-        if self._watchers:
+    def _pass_on(self, count: int) -> None:
+        """So many of those that are pending: all in one function, as there is one for every call."""
+        take, keep, listeners, to_all = self._pending.popleft, self.recent.append, self._listeners.get, self._to_all
+        for _ in range(count):
+            event = take()
+            keep(event)
+            for listener in listeners(type(event), to_all):
+                try:
+                    listener(event)
+                except Exception:  # one that fails must not keep the others, or the next events, from being told
+                    log.exception("a listener failed on %s", type(event).__name__)
             for watcher in self._watchers:
                 if not watcher.full():
                     watcher.put_nowait(event)

@@ -88,7 +88,7 @@ class RequestLog:
             f'{self._start}{int((at_s - second) * 1000):03d}+00:00","level":"info","logger":"ringfence.requests",'
             f'"message":"answered","call":"{call_id}",{shown},"first_byte_s":{first_byte_s:.6f},"total_s":{total_s:.6f},'
             f'"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens}'
-            f"{_window(fitting) if fitting is not None else ''}}}"
+            f"{_window(fitting) if fitting is not FITS and fitting is not None else ''}}}"
         )
 
     def write(self) -> None:

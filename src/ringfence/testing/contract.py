@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint
 from ringfence.core.errors import ContextLengthExceeded, EngineFailed, Failure, ModelNotFound, Overloaded
-from ringfence.core.ports import Ask, Engine, Fetch, Fetched, Wire
+from ringfence.core.ports import Ask, Engine, Fetch, Fetched, Loads, Sleeps, Wire
 from ringfence.egress.permit import issue
 from ringfence.egress.pool import Pool
 
@@ -128,6 +128,22 @@ class EngineContract:
             for body in ODD_BODIES:
                 if isinstance(body, dict):
                     _assert_answer_or_failure(wire, body)
+
+    def test_its_salt_is_no_field_that_callers_need(self) -> None:
+        assert self.adapter.salt_field not in NEEDED_FIELDS
+        assert self.adapter.salt_field not in self.adapter.forbidden_fields, "it is set, whatever a caller says"
+
+    async def test_its_controls_tell_when_nobody_answers(self) -> None:
+        controls = self.adapter.controls
+        away, nobody = _answering(Fetched(0)), _always(Fetched(0))
+        if isinstance(controls, Sleeps):
+            assert await controls.is_asleep(nobody) is None
+            assert not await controls.sleep(away)
+            assert not await controls.wake(away)
+        if isinstance(controls, Loads):
+            assert await controls.loaded(nobody) is None
+            assert not await controls.load(away, "m")
+            assert not await controls.unload(away, "m")
 
     # -- examining ------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ DIMENSIONS = 8
 @dataclass(frozen=True, slots=True)
 class FakeModel:
     """One model of a fake engine. `window` is tokens; a fake counts words. `num_ctx` is what an Ollama's Modelfile
-    says, `trained` what its model was trained for."""
+    says, `trained` what its model was trained for, `vram_bytes` what it holds on a GPU while it is loaded."""
 
     name: str = "fake-model"
     window: int = 4096
@@ -26,6 +26,7 @@ class FakeModel:
     embeds: bool = False
     remote_host: str | None = None
     is_loaded: bool = True
+    vram_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Dialect:
                 tag |= {"remote_host": model.remote_host, "remote_model": model.name}
             tags.append(tag)
         running = [
-            {"name": m.name, "model": m.name, "size_vram": 0, "context_length": m.window}
+            {"name": m.name, "model": m.name, "size_vram": m.vram_bytes, "context_length": m.window}
             for m in self.models
             if m.is_loaded and not m.remote_host
         ]

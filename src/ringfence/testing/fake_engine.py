@@ -24,6 +24,7 @@ from typing import Any
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
 from ringfence.testing import fake_ollama
+from ringfence.testing.fake_controls import Controls
 from ringfence.testing.fake_dialects import Dialect, FakeModel, words_in
 
 INFERENCE = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", *fake_ollama.ROUTES))
@@ -106,7 +107,7 @@ class FakeEngine:
         words: tuple[str, ...] = WORDS,
     ) -> None:
         self.kind = kind
-        self.dialect = Dialect(kind, models, slots, words)
+        self.controls = Controls(Dialect(kind, models, slots, words))
         self.api_key = api_key
         self.lacks: frozenset[str] = frozenset()
         """Paths that this version does not have."""
@@ -147,6 +148,15 @@ class FakeEngine:
         """Break the open ones; new ones are taken."""
         for writer in list(self._writers):
             writer.transport.abort()
+
+    @property
+    def dialect(self) -> Dialect:
+        """What it says; of an Ollama, the models that are loaded change with what it is told."""
+        return self.controls.dialect
+
+    @dialect.setter
+    def dialect(self, dialect: Dialect) -> None:
+        self.controls.dialect = dialect
 
     @property
     def port(self) -> int:
@@ -210,6 +220,8 @@ class FakeEngine:
         if self.api_key is not None and request.headers.get("authorization") != f"Bearer {self.api_key}":
             said = {"message": "Invalid API Key", "type": "authentication_error", "code": 401}
             return await wire.json(401, {"error": said})
+        if (told := self.controls.told(request.method, request.path, request.body)) is not None:
+            return await wire.json(*told)
         if request.method == "GET":
             page = self.dialect.description(request.path)
             if self.always.fault is Fault.HANG:
@@ -228,6 +240,8 @@ class FakeEngine:
         return await self._infer(request, wire, behaviour)
 
     async def _infer(self, request: Recorded, wire: _Wire, behaviour: Behaviour) -> None:
+        while self.controls.asleep:  # whatever comes in waits until it is woken
+            await wire.pause(LOOK_EVERY_S)
         await _before_answer(wire, behaviour)
         if behaviour.fault is Fault.REDIRECT:
             return await wire.redirect(behaviour.location)

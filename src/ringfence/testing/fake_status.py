@@ -1,4 +1,4 @@
-"""A made-up status of a busy gateway: two models, three engines, two devices, forty requests."""
+"""A made-up status of a busy gateway: two models, three engines, four devices, forty requests."""
 
 from __future__ import annotations
 
@@ -122,10 +122,44 @@ def _instances() -> list[dict[str, Any]]:
 def _devices() -> list[dict[str, Any]]:
     ram = {"total_bytes": 64 * GIB, "free_bytes": 41 * GIB, "load_percent": 31.0, "others_bytes": 16 * GIB}
     gpu = {"total_bytes": 24 * GIB, "free_bytes": 5 * GIB, "load_percent": 88.0, "others_bytes": 900 * MIB}
+    second = {"total_bytes": 12 * GIB, "free_bytes": 3 * GIB + 512 * MIB, "load_percent": 12.0, "others_bytes": 2 * GIB}
+    said = {"total_bytes": 16 * GIB, "free_bytes": 15 * GIB, "load_percent": None, "others_bytes": 0}
+    well = {"temperature_c": None, "out_of_service": ""}
     return [
-        {"name": "AMD Ryzen 9 7950X", "kind": "ram", **ram},
-        {"name": "NVIDIA GeForce RTX 4090", "kind": "gpu", **gpu},
+        {"id": "cpu", "name": "AMD Ryzen 9 7950X", "kind": "ram", **ram, **well},
+        {"id": "GPU-4090", "name": "NVIDIA GeForce RTX 4090", "kind": "gpu", **gpu, **well, "temperature_c": 71},
+        {"id": "GPU-3060", "name": "NVIDIA GeForce RTX 3060", "kind": "gpu", **second, **well, "temperature_c": 54},
+        {"id": "sim0", "name": "Simulated 16 GiB", "kind": "gpu", **said, **well},
     ]
+
+
+def sample_holders() -> dict[str, list[dict[str, Any]]]:
+    """Who holds what, by device: it adds up to what `sample_status` says."""
+    expected = {"predicted_bytes": 17 * GIB, "observed_bytes": 18 * GIB + 124 * MIB, "loads": 3, "basis": "observed"}
+    bars = {"bytes": 18 * GIB + 124 * MIB, "low_bytes": 18 * GIB, "high_bytes": 18 * GIB + 124 * MIB}
+    swapped = {"predicted_bytes": 7 * GIB, "observed_bytes": 6 * GIB + 512 * MIB, "loads": 12, "basis": "observed"}
+    swapped |= {"bytes": 6 * GIB + 512 * MIB, "low_bytes": 6 * GIB, "high_bytes": 6 * GIB + 512 * MIB}
+    untried = {"predicted_bytes": 3 * GIB, "observed_bytes": None, "loads": 0, "basis": "predicted"}
+    untried |= {"bytes": 3 * GIB, "low_bytes": 2 * GIB, "high_bytes": 4 * GIB}
+    nobody = {"kind": "unnamed", "name": "", "pid": None, "footprint": None}
+    ours = {"kind": "instance", "name": "qwen3-8b", "pid": None}
+    return {
+        "cpu": [
+            {**ours, "held_bytes": 7 * GIB, "footprint": None},
+            {**nobody, "held_bytes": 16 * GIB},
+        ],
+        "GPU-4090": [
+            {**ours, "held_bytes": 18 * GIB + 124 * MIB, "footprint": expected | bars},
+            {"kind": "program", "name": "ComfyUI", "pid": 812, "held_bytes": 600 * MIB, "footprint": None},
+            {"kind": "program", "name": "Xorg", "pid": 99, "held_bytes": None, "footprint": None},
+            {**nobody, "held_bytes": 300 * MIB},
+        ],
+        "GPU-3060": [
+            {**ours, "name": "qwen3-14b", "held_bytes": 6 * GIB + 512 * MIB, "footprint": swapped},
+            {"kind": "program", "name": "ComfyUI", "pid": 813, "held_bytes": 2 * GIB, "footprint": None},
+        ],
+        "sim0": [{**ours, "name": "coder-80b", "held_bytes": GIB, "footprint": untried}],
+    }
 
 
 def _request(now_s: float, place: int) -> dict[str, Any]:

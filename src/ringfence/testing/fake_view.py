@@ -15,8 +15,10 @@ from copy import deepcopy
 from typing import Any
 
 from ringfence.core.errors import BadRequest, ModelNotFound, NotFound
+from ringfence.testing.fake_leases import FakeLeases
 from ringfence.testing.fake_parking import FakeParking
-from ringfence.testing.fake_status import sample_status
+from ringfence.testing.fake_placement import FakePlacement
+from ringfence.testing.fake_status import sample_holders, sample_status
 from ringfence.testing.fake_what_left import sample_what_left
 
 ADMIN_TOKEN = "rf-admin-for-tests"  # noqa: S105
@@ -30,6 +32,10 @@ class FakeView:
         self.sample: dict[str, Any] = sample_status(time.time())
         self.what_left: dict[str, Any] = sample_what_left(time.time())
         self.parking = FakeParking()
+        self.placement = FakePlacement()
+        self.lent = FakeLeases()
+        self.holders = sample_holders()
+        self.unread: list[dict[str, str]] = []
         self.asked_since: list[float | None] = []
         self.tokens: set[str] = set()
         self.sessions: dict[str, dict[str, Any]] = {}
@@ -115,6 +121,40 @@ class FakeView:
         self.asked_since.append(since_s)
         return deepcopy(self.what_left)
 
+    async def devices(self) -> dict[str, Any]:
+        nothing = dict.fromkeys(("headroom_bytes", "threshold_bytes", "leased_bytes"), 0)
+        found = [
+            device
+            | {"expected_free_bytes": device["free_bytes"], "holders": self.holders.get(device["id"], [])}
+            | self.placement.reserved.get(device["id"], nothing)
+            for device in self.status()["devices"]
+        ]
+        return {"devices": found, "unread": list(self.unread)}
+
+    async def timeline(self) -> dict[str, Any]:
+        return {"every_s": 5, "devices": self.placement.points}
+
+    async def plan(self) -> dict[str, Any]:
+        return deepcopy(self.placement.plan)
+
+    async def modes(self) -> dict[str, Any]:
+        return self.placement.now()
+
+    async def switch_mode(self, name: str | None) -> dict[str, Any]:
+        return self.placement.switch(name)
+
+    async def leases(self) -> dict[str, Any]:
+        return {"leases": self.lent.rows()}
+
+    async def lease(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.lent.ask(fields)
+
+    async def keep_lease(self, lease_id: str) -> dict[str, Any]:
+        return _leased(self.lent.beat(lease_id), lease_id)
+
+    async def end_lease(self, lease_id: str) -> dict[str, Any]:
+        return _leased(self.lent.end(lease_id), lease_id)
+
     async def parked(self) -> dict[str, Any]:
         return {"parked": self.parking.rows(), "most": self.parking.most, "sealed": self.parking.sealed}
 
@@ -177,4 +217,10 @@ class FakeView:
 def _parked(row: dict[str, Any] | None, parked_id: str) -> dict[str, Any]:
     if row is None:
         raise NotFound(f"There is no parked request '{parked_id}'.")
+    return row
+
+
+def _leased(row: dict[str, Any] | None, lease_id: str) -> dict[str, Any]:
+    if row is None:
+        raise NotFound(f"There is no lease '{lease_id}'.")
     return row

@@ -62,21 +62,21 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _weights(vocabulary: int, seed: int) -> Weights:
+def weights(vocabulary: int, seed: int) -> Weights:
     chance = np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> NDArray[np.float32]:
         return (chance.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
 
     ones = np.ones(WIDTH, np.float32)
-    weights: Weights = {
+    made: Weights = {
         "token_embd": matrix(vocabulary, WIDTH),
         "output_norm": ones,
         "output": matrix(vocabulary, WIDTH),
     }
     for layer in range(LAYERS):
         block = f"blk.{layer}."
-        weights |= {
+        made |= {
             block + "attn_norm": ones,
             block + "attn_q": matrix(WIDTH, WIDTH),
             block + "attn_k": matrix(KV_HEADS * HEAD_WIDTH, WIDTH),
@@ -87,7 +87,7 @@ def _weights(vocabulary: int, seed: int) -> Weights:
             block + "ffn_up": matrix(INNER, WIDTH),
             block + "ffn_down": matrix(WIDTH, INNER),
         }
-    return weights
+    return made
 
 
 def _write(path: Path, tokenizer: Tokenizer, seed: int) -> None:
@@ -104,9 +104,9 @@ def _write(path: Path, tokenizer: Tokenizer, seed: int) -> None:
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_file_type(1)
-    _add_vocabulary(writer, tokenizer)
+    add_vocabulary(writer, tokenizer, tokenizer.get_vocab_size())
     writer.add_chat_template(TEMPLATE)
-    for name, values in _weights(tokenizer.get_vocab_size(), seed).items():
+    for name, values in weights(tokenizer.get_vocab_size(), seed).items():
         kept = gguf.GGMLQuantizationType.F32 if values.ndim == 1 else gguf.GGMLQuantizationType.F16
         writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, kept), raw_dtype=kept)
     writer.write_header_to_file()
@@ -115,9 +115,11 @@ def _write(path: Path, tokenizer: Tokenizer, seed: int) -> None:
     writer.close()
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Tokenizer, count: int) -> None:
+    """Its tokens, and unused ones up to `count`."""
     spec = json.loads(tokenizer.to_str())["model"]
     tokens = sorted(spec["vocab"], key=spec["vocab"].__getitem__)
+    tokens += [f"<|unused{number}|>" for number in range(count - len(tokens))]
     special = {PAD, BEGIN, END}
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import threading
-import time
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,58 +13,10 @@ from typer.testing import CliRunner
 
 from ringfence.cli.main import app
 from ringfence.cli.show_parked import parked_page
-from ringfence.control.app import build
-from ringfence.gateway import http
-from ringfence.gateway.asgi import Visit
-from ringfence.store.credentials import admin_token
 from ringfence.testing.fake_parking import FakeParking, kept_row
 from ringfence.testing.fake_view import FakeView
 
 FIRST, TICKET, DONE = (f"parked-{number:020x}" for number in (2, 4, 6))
-
-
-class Site:
-    """The control API alone, as the gateway's own server serves it."""
-
-    def __init__(self, view: FakeView) -> None:
-        self.app = build(view)
-
-    def screen(self, request: http.Request) -> None:
-        return None
-
-    def serve(self, request: http.Request) -> None:
-        Visit(request).start(self.app)
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RINGFENCE_CONFIG", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("RINGFENCE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "state").mkdir(mode=0o700)
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def view(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeView]:
-    """What the running gateway knows; it listens until the end of the test."""
-    view = FakeView()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = http.HttpServer(Site(view), http.Limits())
-    port = asyncio.run_coroutine_threadsafe(server.listen("127.0.0.1", 0), loop).result(5)
-    token = admin_token(state)
-    monkeypatch.setattr(view, "is_admin", lambda given: given == token)
-    note = {"base_url": f"http://127.0.0.1:{port}/v1", "pid": os.getpid(), "started_s": time.time()}
-    (state / "run.json").write_text(json.dumps(note))
-    yield view
-    asyncio.run_coroutine_threadsafe(server.drain(0), loop).result(5)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
 
 
 def run(*arguments: str) -> Any:

@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from ringfence.config.load import load, peek_state_dir
+from ringfence.config.models import ModelSettings
 from ringfence.config.places import find
 from ringfence.config.problems import ConfigInvalid
-from ringfence.config.schema import Config, ModelSettings, ServerSettings, schema_json, state_dir
+from ringfence.config.schema import Config, ServerSettings, schema_json, state_dir
 from ringfence.config.values import EngineUrl
 from ringfence.core.boundary import Boundary
 

@@ -37,7 +37,7 @@ def test_a_stranger_sees_how_to_get_in_and_nothing_else(client: TestClient) -> N
     assert "main.js" not in page.text
 
 
-@pytest.mark.parametrize("name", ["egress", "waiting"])
+@pytest.mark.parametrize("name", ["egress", "waiting", "memory"])
 def test_every_page_is_for_whoever_is_signed_in(client: TestClient, view: FakeView, name: str) -> None:
     page = client.get(f"/console/{name}")
     assert (page.status_code, f"{name}.js" in page.text) == (200, False)
@@ -110,7 +110,7 @@ def test_the_policy_stands_on_every_page(client: TestClient, view: FakeView) -> 
     view.tokens.add("once")
     answers = [client.get("/console"), client.get("/console?token=no"), client.post("/console/sign-in", data={})]
     answers += [client.get("/console?token=once"), client.get("/console")]
-    answers += [client.get("/console/egress"), client.get("/console/waiting")]
+    answers += [client.get(f"/console/{name}") for name in ("egress", "waiting", "memory")]
     for answer in answers:
         said = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
         assert said == POLICY
@@ -135,7 +135,7 @@ def test_pages_load_their_own_files_and_hold_no_script_or_style(client: TestClie
     view.tokens.add("once")
     texts = [client.get("/console").text]
     client.get("/console?token=once")
-    texts += [client.get(path).text for path in ("/console", "/console/egress", "/console/waiting")]
+    texts += [client.get(path).text for path in ("/console", "/console/egress", "/console/waiting", "/console/memory")]
     for text in texts:
         for tag, attributes in Page(text).found:
             assert tag != "style"
@@ -169,12 +169,27 @@ def test_files_have_their_types_are_kept_for_good_and_change_their_address(clien
 
 
 def test_the_files_are_small_and_name_no_other_host() -> None:
-    assert sum(len(file.read_bytes()) for file in SOURCES) < 72_000  # three pages; each loads a part of it, once
+    assert sum(len(file.read_bytes()) for file in SOURCES) < 100_000  # four pages; each loads a part of it, once
     for file in SOURCES:
         text = file.read_text()
         assert len(text.splitlines()) < 500
         hosts = set(re.findall(r"(?:https?:)?//([\w.-]+\.\w+)", text)) - {"www.w3.org"}
         assert not hosts, f"{file.name} names {hosts}"
+
+
+@pytest.mark.parametrize("name", ["", "/memory", "/waiting", "/egress"])
+def test_each_page_loads_little(browser: TestClient, name: str) -> None:
+    sizes = {file.name: len(file.read_bytes()) for file in SOURCES}
+    texts = {file.name: file.read_text() for file in SOURCES if file.name.endswith(".js")}
+    loaded: set[str] = set()
+    wanted = re.findall(r'/([\w-]+\.(?:js|css|svg))"', browser.get(f"/console{name}").text)
+    while wanted:
+        file = wanted.pop()
+        if file not in loaded:
+            loaded.add(file)
+            wanted += re.findall(r'from "\./([\w.-]+)"', texts.get(file, ""))
+    assert len(loaded) > 8
+    assert sum(sizes[file] for file in loaded) < 72_000
 
 
 @pytest.mark.parametrize("name", [file.name for file in SOURCES if file.name.endswith(".js")])

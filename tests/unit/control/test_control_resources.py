@@ -19,7 +19,6 @@ def test_status_is_the_whole_of_what_the_view_says(admin: TestClient, view: Fake
     [
         ("models", {"models": "models"}),
         ("instances", {"instances": "instances", "left_out": "left_out"}),
-        ("devices", {"devices": "devices"}),
         ("requests", {"requests": "requests", "recent": "recent"}),
     ],
 )
@@ -27,6 +26,22 @@ def test_each_resource_is_its_part_of_the_status(
     admin: TestClient, view: FakeView, path: str, parts: dict[str, str]
 ) -> None:
     assert admin.get(f"/control/v1/{path}").json() == {name: view.sample[part] for name, part in parts.items()}
+
+
+def test_devices_are_those_of_the_status_with_who_holds_what(admin: TestClient, view: FakeView) -> None:
+    view.unread = [{"title": "NVIDIA", "reason": "the driver is not loaded"}]
+    found = admin.get("/control/v1/devices").json()
+    assert set(found) == {"devices", "unread"}
+    assert found["unread"] == view.unread
+    kept = ("expected_free_bytes", "headroom_bytes", "threshold_bytes", "leased_bytes")
+    bare = [{name: one[name] for name in one if name not in ("holders", *kept)} for one in found["devices"]]
+    assert all(set(kept) <= set(one) for one in found["devices"])
+    assert bare == view.sample["devices"]
+    for one in found["devices"]:
+        ours = sum(row["held_bytes"] for row in one["holders"] if row["kind"] == "instance")
+        others = sum(row["held_bytes"] or 0 for row in one["holders"] if row["kind"] != "instance")
+        assert others == one["others_bytes"]
+        assert ours + others == one["total_bytes"] - one["free_bytes"]
 
 
 def test_a_key_is_made_shown_once_listed_and_revoked(admin: TestClient) -> None:

@@ -84,6 +84,16 @@ def test_the_type_of_keys_and_values_is_the_one_asked_for(started: Started, mode
     assert first("f16") == first("") != first("q4_0")
 
 
+@pytest.mark.parametrize(("parallel", "window"), [(3, 0), (10, 0), (12, 100)])
+def test_any_number_of_requests_at_a_time_starts_with_embeddings(
+    started: Started, model: Path, parallel: int, window: int
+) -> None:
+    """llama.cpp stops itself where they do not divide the batch."""
+    _process, said = start(started, model, parallel=parallel, window=window)
+    answer = call(said["ready"] + "/v1/embeddings", {"input": ["a gate"] * parallel})[1]
+    assert len(answer["data"]) == parallel
+
+
 def test_a_type_that_llama_cpp_does_not_have_is_refused(started: Started, model: Path) -> None:
     assert "not as fp8" in start(started, model, kv_type="fp8")[1]["error"]
 
@@ -157,9 +167,8 @@ def test_the_window_and_the_batch_follow_the_model() -> None:
     small = GgufHeader("llama", 131072, 400, None, is_causal=True)
     wide = GgufHeader("llama", 131072, 152_000, None, is_causal=True)
     bert = GgufHeader("bert", 8192, 30_000, 1, is_causal=False)
-    asked = Spec("m", "a", "k", window=1000)
-    assert [window_of(Spec("m", "a", "k"), header) for header in (small, bert)] == [8192, 8192]
-    assert window_of(asked, small) == 1000
+    assert [window_of(0, header) for header in (small, bert)] == [8192, 8192]
+    assert window_of(1000, small) == 1000
     assert batch_of(8192, small) == 2048
     assert 512 <= batch_of(8192, wide) < 1024
     assert batch_of(8192, bert) == 8192

@@ -201,3 +201,30 @@ async def test_a_full_lane_never_runs_more_than_its_places(slots: int) -> None:
         assert len(holding) <= slots
         holding[0].leave()
     assert admission.lanes["a"].free == slots
+
+
+class TestSlowed:
+    async def test_half_of_the_places_and_at_least_one(self) -> None:
+        admission, wide, narrow = Admission(10, 5), target(5), target(1, "b")
+        admission.slow({"a": 0.5, "b": 0.5})
+        askers = [Asker(admission, wide) for _ in range(5)]
+        assert sum(asker.lane is not None for asker in askers) == 2
+        assert Asker(admission, narrow).lane is not None
+        askers[0].leave()
+        assert [asker.lane is not None for asker in askers] == [False, True, True, False, False]
+        admission.slow({})
+        assert [asker.lane is not None for asker in askers] == [False, True, True, True, True]
+
+    async def test_who_is_in_stays_and_the_next_waits(self) -> None:
+        admission, at = Admission(10, 5), target(4)
+        askers = [Asker(admission, at) for _ in range(4)]
+        admission.slow({"a": 0.5})
+        late = Asker(admission, at)
+        for asker in askers[:2]:
+            asker.leave()
+            assert late.lane is None
+        askers[2].leave()
+        assert late.lane is not None
+        askers[3].leave()
+        late.leave()
+        assert (admission.lanes["a"].running, admission.lanes["a"].free) == (0, 4)

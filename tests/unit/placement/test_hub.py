@@ -246,3 +246,59 @@ class TestPick:
     def test_what_is_no_source(self, source: str) -> None:
         with pytest.raises(HubError, match="write hf:owner/repo"):
             parse_source(source)
+
+
+# -- a whole repository -----------------------------------------------------------------------------------------------
+
+WHOLE = {
+    "model-00001-of-00002.safetensors": Q8, "model-00002-of-00002.safetensors": Q4[:5000],
+    "model.safetensors.index.json": b"{}", "config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{ }",
+    "tokenizer.model": b"sp", "merges.txt": b"a b", "chat_template.jinja": b"{{ x }}",
+}  # fmt: skip
+LEFT = {
+    "consolidated.safetensors": Q8, "modeling_own.py": b"import os", "pytorch_model.bin": Q8, "README.md": b"r",
+    "original/config.json": b"{}", "m-Q8_0.gguf": Q8, "notes.txt": b"n",
+}  # fmt: skip
+
+
+def test_of_a_whole_repository_weights_and_their_description_are_fetched_and_no_code(
+    server: Hub, tmp_path: Path
+) -> None:
+    server.files = WHOLE | LEFT
+    told: list[tuple[int, int]] = []
+    folder = hub.resolve_folder("hf:owner/repo", tmp_path / "cache", None, lambda *both: told.append(both))
+    found = {path.name: path.read_bytes() for path in folder.rglob("*") if path.name != hub.RECORD}
+    assert found == WHOLE
+    assert told[-1] == (sum(map(len, WHOLE.values())),) * 2
+    server.status = 500
+    server.seen.clear()
+    assert hub.resolve_folder("hf:owner/repo", tmp_path / "cache", None, lambda *_: None) == folder
+    assert not [path for path, *_ in server.seen if path.startswith("/cdn/")], "what is verified is not fetched again"
+
+
+def test_a_whole_repository_that_was_verified_serves_without_the_hub(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files = dict(WHOLE)
+    folder = hub.resolve_folder("hf:owner/repo", tmp_path / "cache", None, lambda *_: None)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    assert hub.resolve_folder("hf:owner/repo", tmp_path / "cache", None, lambda *_: None) == folder
+    (folder / "config.json").write_text("{}  ")
+    with pytest.raises(HubError, match="no verified copy"):
+        hub.resolve_folder("hf:owner/repo", tmp_path / "cache", None, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("without", "source", "told"),
+    [
+        (".safetensors", "hf:owner/repo", "no weights as safetensors"),
+        ("config.json", "hf:owner/repo", r"no config\.json"),
+        ("-", "hf:owner/repo:Q8_0", "taken whole"),
+    ],
+)
+def test_a_repository_that_no_such_engine_serves_is_refused(
+    server: Hub, tmp_path: Path, without: str, source: str, told: str
+) -> None:
+    server.files = {name: data for name, data in (WHOLE | LEFT).items() if not name.endswith(without)}
+    with pytest.raises(HubError, match=told):
+        hub.resolve_folder(source, tmp_path / "cache", None, lambda *_: None)

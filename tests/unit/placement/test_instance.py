@@ -12,10 +12,17 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import TargetFailed
 from ringfence.core.ports import Fetch, Offer
+from ringfence.egress.pool import Pool
 from ringfence.engines import vllm
 from ringfence.placement.adopted import Adopted
-from ringfence.placement.events import InstanceDrained, InstanceFailed, InstanceReady, OffersChanged
-from ringfence.placement.instance import Placement, usage_of
+from ringfence.placement.events import (
+    InstanceDrained,
+    InstanceFailed,
+    InstanceQuarantined,
+    InstanceReady,
+    OffersChanged,
+)
+from ringfence.placement.instance import Outlook, Placement, usage_of
 from ringfence.placement.launch import Launch
 from ringfence.placement.lifecycle import State
 from ringfence.placement.supervisor import Supervisor
@@ -194,3 +201,121 @@ async def test_one_that_comes_back_is_examined_before_it_serves(fetch_at: FetchA
         assert [offer.engine_model for offer in keeper.offers] == ["other"]
         assert not any(isinstance(event, InstanceFailed) for event in events)
         await keeper.stop()
+
+
+class TestDoubted:
+    async def test_it_serves_nobody_until_it_has_made_a_token(self, fetch_at: FetchAt, events: list[object]) -> None:
+        async with FakeEngine("vllm") as engine:
+            pool = Pool()
+            keeper = Adopted(
+                "theirs", vllm.ADAPTER, engine.endpoint, fetch_at, events.append, offers=READY, probe_every_s=0.05,
+                ask=lambda path, body: pool.fetch(engine.endpoint, path, about=body),
+            )  # fmt: skip
+            placement = Placement()
+            placement.add(keeper, ["t"])
+            engine.always = Behaviour(Fault.BAD_JSON)
+            placement.doubt(Target("t", "m", "vllm", "m", Boundary.HOST))
+            assert keeper.endpoint is None
+            await until(lambda: keeper.state is State.FAILED)
+            assert keeper.reason == "what it answers is no answer"
+            assert [type(event) for event in events] == [InstanceQuarantined, InstanceFailed]
+            await asyncio.sleep(0.15)
+            assert keeper.endpoint is None
+            engine.always = Behaviour()
+            await keeper.wait_ready(2)
+            assert isinstance(events[-1], InstanceReady)
+            await placement.close(0)
+
+    async def test_one_of_several_models_does_not_take_the_others_along(
+        self, fetch_at: FetchAt, events: list[object]
+    ) -> None:
+        async with FakeEngine("vllm", (FakeModel("one"), FakeModel("two"))) as engine:
+            keeper = adopt(engine, fetch_at, events, offers=(Offer("one"), Offer("two")))
+            keeper.start()
+            keeper.doubt()
+            assert keeper.endpoint is not None
+            await keeper.stop()
+
+
+class Placeable:
+    """A planned instance that nobody loads: only its outlook is told."""
+
+    def __init__(self, fetch_at: FetchAt) -> None:
+        self.now_s = 50.0
+        self.placement = Placement(lambda: self.now_s)
+        launch = Launch("llamacpp", "tiny", ("engine",), {})
+        self.keeper = Supervisor("tiny", launch, vllm.ADAPTER, fetch_at, lambda _event: None)
+        self.instance = self.placement.add(self.keeper, [TARGET.name], is_planned=True)
+
+
+class TestPlanned:
+    async def test_it_is_not_started_when_it_is_added(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        assert one.keeper.state is State.STOPPED
+        assert one.placement.planned() == [one.instance]
+        assert not one.placement.is_here(TARGET)
+
+    async def test_who_waits_is_a_demand_until_he_gives_up_and_a_miss_afterwards(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        waiter = asyncio.create_task(one.placement.lease(TARGET, 0.05, urgency=1))
+        await asyncio.sleep(0.01)
+        assert [(d.model, d.waiting, d.urgency) for d in one.placement.demands.all()] == [("tiny", 1, 1)]
+        with pytest.raises(TargetFailed) as caught:
+            await waiter
+        assert (caught.value.target, caught.value.reason) == (TARGET.name, "loading")
+        assert one.placement.demands.waiting("tiny") == 0
+        assert [d.model for d in one.placement.demands.all()] == ["tiny"], "it is wanted for a while all the same"
+
+    async def test_one_that_is_cancelled_waits_no_more(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        waiter = asyncio.create_task(one.placement.lease(TARGET, 5))
+        await asyncio.sleep(0)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        assert one.placement.demands.all() == ()
+
+    async def test_who_waits_hears_at_once_that_it_will_not_come(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        waiter = asyncio.create_task(one.placement.lease(TARGET, 5))
+        await asyncio.sleep(0)
+        assert not one.placement.is_refused("tiny")
+        one.instance.expect(Outlook("it needs 30 GiB and gpu0 has 24 GiB", None))
+        with pytest.raises(TargetFailed) as caught:
+            await asyncio.wait_for(waiter, 0.5)
+        assert str(caught.value.failure) == ("The model cannot be loaded now: it needs 30 GiB and gpu0 has 24 GiB.")
+        assert one.placement.is_refused("tiny")
+        assert one.placement.estimate_s(TARGET) is None
+
+    async def test_an_outlook_says_when_to_come_again(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        assert one.placement.estimate_s(TARGET) is None
+        one.instance.expect(Outlook("it waits for its turn", 90.0))
+        assert one.placement.estimate_s(TARGET) == 40.0
+        with pytest.raises(TargetFailed) as caught:
+            await one.placement.lease(TARGET, 0.01)
+        assert "about 40 s" in str(caught.value.failure) and caught.value.failure.retry_after_s == 40.0
+        one.now_s = 200.0
+        assert one.placement.estimate_s(TARGET) == 0.0
+
+    async def test_one_that_failed_is_not_waited_for(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        one.instance.failed = "no such file"
+        with pytest.raises(TargetFailed) as caught:
+            await asyncio.wait_for(one.placement.lease(TARGET, 5), 0.5)
+        assert "does not start" in str(caught.value.failure)
+        status = one.placement.status()[0]
+        assert (status.state, status.reason) == ("failed", "no such file")
+
+    async def test_a_miss_counts_only_where_the_model_is_planned_and_not_here(self, fetch_at: FetchAt) -> None:
+        one = Placeable(fetch_at)
+        one.placement.missed(Target("unknown", "m", "vllm", "m", Boundary.HOST))
+        assert one.placement.demands.all() == ()
+        one.placement.missed(TARGET)
+        assert [d.model for d in one.placement.demands.all()] == ["tiny"]
+        async with FakeEngine("vllm") as engine:
+            one.placement.add(adopt(engine, fetch_at, []), ["t"])
+            adopted = Target("t", "m", "vllm", "m", Boundary.HOST)
+            assert one.placement.is_here(adopted)
+            one.placement.missed(adopted)
+            assert [d.model for d in one.placement.demands.all()] == ["tiny"]
+            await one.placement.close(0)

@@ -24,7 +24,7 @@ def test_a_move_that_cannot_be_is_a_fault_of_ours(state: State, cause: Cause) ->
 
 def test_a_draining_instance_is_never_started_again() -> None:
     leaving = {cause: target for (state, cause), target in TRANSITIONS.items() if state is State.DRAINING}
-    assert set(leaving.values()) == {State.DRAINING, State.STOPPED}
+    assert set(leaving.values()) == {State.DRAINING, State.STOPPING, State.STOPPED, State.FAILED}
 
 
 def test_delays_double_up_to_the_longest() -> None:

@@ -11,18 +11,22 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import Ability, Endpoint
 from ringfence.core.errors import TargetFailed
+from ringfence.core.ports import Ask, Fetched
 from ringfence.egress.pool import Pool
 from ringfence.engines.llamacpp import ADAPTER
 from ringfence.placement import launch as launching
 from ringfence.placement.events import InstanceFailed, InstanceReady, InstanceStarted, InstanceStopped
 from ringfence.placement.launch import Launch
 from ringfence.placement.lifecycle import Pace, State
+from ringfence.placement.output import Output
+from ringfence.placement.process import EngineProcess
 from ringfence.placement.supervisor import Supervisor
 
 Supervise = Callable[..., Supervisor]
@@ -290,3 +294,40 @@ asyncio.run(main())
     while is_running(pid) and time.monotonic() < limit:
         time.sleep(0.01)
     assert not is_running(pid)
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+async def test_one_that_is_quarantined_shows_by_a_token_that_it_works(
+    supervise: Supervise, model: Path, embeddings: bool
+) -> None:
+    pool = Pool()
+    asked: list[str] = []
+
+    def ask_at(at: Endpoint) -> Ask:
+        async def ask(path: str, body: dict[str, Any]) -> Fetched:
+            asked.append(path)
+            return await pool.fetch(at, path, about=body)
+
+        return ask
+
+    launch = launching.llamacpp(model, "tiny", window=256, threads=1, embeddings=embeddings)
+    keeper = supervise(launch, ask_at=ask_at)
+    keeper.start()
+    await keeper.wait_ready(20)
+    pid = keeper.pid
+    keeper.quarantine("its answers looked odd")
+    assert keeper.endpoint is None
+    await keeper.wait_ready(5)
+    assert (keeper.pid, keeper.reason, asked) == (pid, "", ["/v1/completions"])
+
+
+async def test_what_a_child_of_an_engine_computes_is_counted() -> None:
+    burns = "import time\nwhile time.process_time() < 0.8: pass\ntime.sleep(30)"
+    waits = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    process = await EngineProcess.start(
+        Launch("llamacpp", "tiny", (sys.executable, "-c", waits, burns), {}), "key", Output(None)
+    )
+    try:
+        await until(lambda: (process.cpu_s or 0) > 0.6, 20)
+    finally:
+        await process.end(0)

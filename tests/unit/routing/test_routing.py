@@ -135,3 +135,41 @@ def test_a_target_cools_down_after_failures_in_a_row_and_success_forgets_them() 
     assert health.is_usable(target("b"))
     now[0] += COOL_S
     assert health.is_usable(at)
+
+
+class Keeper:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def failed(self, target: Target, reason: str) -> None:
+        self.told.append(reason)
+
+    def doubt(self, target: Target) -> None:
+        self.told.append("doubt")
+
+
+class TestDoubts:
+    def test_three_failures_in_a_row_make_a_target_doubtful(self) -> None:
+        keeper = Keeper()
+        health, at = Health(lambda: 0.0, keeper), target()
+        for _ in range(2):
+            health.record(at, "malformed")
+            health.record(at, "status")
+            health.succeed(at)
+        assert keeper.told == []
+        for _ in range(6):
+            health.record(at, "malformed")
+        assert keeper.told == ["doubt", "doubt"]
+
+    def test_answers_that_begin_well_and_are_never_whole(self) -> None:
+        keeper = Keeper()
+        health, at = Health(lambda: 0.0, keeper), target()
+        for outcome in ("malformed", "malformed", "ok", "malformed", "client_gone", "lost", "engine_error"):
+            health.succeed(at)  # the first byte came
+            health.ended(at, outcome)
+        assert "doubt" not in keeper.told
+        health.ended(at, "malformed")
+        assert keeper.told == ["malformed", "malformed", "malformed", "lost", "malformed", "doubt"]
+        health.ended(None, "lost")

@@ -15,15 +15,16 @@ from ringfence.egress.pool import Pool
 from ringfence.placement.instance import Placement
 from ringfence.placement.lifecycle import State
 from ringfence.runtime import instances as module
+from ringfence.runtime.desired import Desired
 from ringfence.runtime.instances import Instances
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
 
 @pytest.fixture
-async def instances(tmp_path: Path) -> AsyncIterator[Instances]:
+async def instances(tmp_path: Path, desired_of: Callable[..., Desired]) -> AsyncIterator[Instances]:
     placement, pool = Placement(), Pool(1.0, ())
-    yield Instances(placement, pool, lambda _event: None, tmp_path, lambda: None)
+    yield Instances(placement, desired_of(placement, Config()), pool, lambda _event: None, tmp_path, lambda: None)
     await placement.close(0)
     pool.close()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ringfence.config.load import load
-from ringfence.config.schema import Config, ModelSettings
+from ringfence.config.models import ModelSettings
+from ringfence.config.schema import Config
 from ringfence.core.boundary import Boundary, boundary_of
 from ringfence.core.catalog import Endpoint
 from ringfence.core.ports import Fetched
 from ringfence.egress.pool import Pool
 from ringfence.placement.instance import Placement
+from ringfence.runtime.desired import Desired
 from ringfence.runtime.instances import Instances, NotServable
 from ringfence.runtime.parts import Origin, Runtime
 
@@ -27,10 +30,12 @@ class Pretending(Pool):
         return Fetched(200, {"version": "0.11.0"} if path == "/version" else listed)
 
 
-async def test_a_reload_that_takes_the_network_away_is_refused(tmp_path: Path) -> None:
-    placement = Placement()
-    instances = Instances(placement, Pretending(), lambda _event: None, tmp_path, lambda: None)
-    listed = Config(mesh=("10.0.0.0/8",), models=CODER)
+async def test_a_reload_that_takes_the_network_away_is_refused(
+    tmp_path: Path, desired_of: Callable[..., Desired]
+) -> None:
+    placement, listed = Placement(), Config(mesh=("10.0.0.0/8",), models=CODER)
+    wants = desired_of(placement, listed)
+    instances = Instances(placement, wants, Pretending(), lambda _event: None, tmp_path, lambda: None)
     await instances.bring_up(listed)
     assert await placement.is_ready("coder", 2)
     [model] = instances.models(listed)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from ringfence.cli import doctor
-from ringfence.config.schema import Config, ModelSettings
+from ringfence.config.models import ModelSettings
+from ringfence.config.schema import Config
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.errors import ContextLengthExceeded

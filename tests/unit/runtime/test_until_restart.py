@@ -8,7 +8,7 @@ from ringfence.config.changes import difference, settings
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError
 from ringfence.config.schema import Config
-from ringfence.runtime.parts import until_restart
+from ringfence.runtime.settings import until_restart
 
 
 def _config(**overrides: str) -> Config:

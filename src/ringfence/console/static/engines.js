@@ -3,7 +3,7 @@
 import { byId, draw, h, pill, say } from "./dom.js";
 import { bytes, duration, plural, tokens, words } from "./format.js";
 
-const KINDS = { ready: "good", starting: "warn", draining: "warn", backing_off: "warn", failed: "bad", stopped: "quiet" };
+const KINDS = { ready: "good", starting: "warn", draining: "warn", stopping: "warn", sleeping: "quiet", backing_off: "warn", failed: "bad", stopped: "quiet" };
 
 export function drawEngines({ instances, left_out: leftOut }) {
   const count = (kind) => instances.filter((one) => one.kind === kind).length;

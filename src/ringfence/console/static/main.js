@@ -11,8 +11,10 @@ import { drawModels } from "./models.js";
 import { drawHead, tick } from "./pulse.js";
 import { drawRequests } from "./requests.js";
 
+const DEVICES_MS = 4000;
 let status = null;
 let link = "connecting";
+let devices = { known: "", askedMs: 0 };
 const box = chat();
 
 function show() {
@@ -21,12 +23,22 @@ function show() {
   if (link !== "live") return;
   sayParked(status.parking.waiting);
   drawModels(status);
-  drawDevices(status.devices);
+  readDevices();
   drawEngines(status);
   drawIsolation(status.isolation);
   drawCloudKeys(status.cloud_keys, status.handed_to_egress);
   drawRequests(status.recent);
   box.offer(status);
+}
+
+/** Who holds what is not in the status: asked for every few seconds, and at once where a device came, went or broke. */
+async function readDevices() {
+  const known = JSON.stringify(status.devices.map((one) => [one.id, one.out_of_service]));
+  if (known === devices.known && performance.now() - devices.askedMs < DEVICES_MS) return;
+  devices = { known, askedMs: performance.now() };
+  const answer = await fetch("/control/v1/devices").catch(() => null);
+  const found = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (found !== null) drawDevices(byId("devices"), found);
 }
 
 function connected(now) {

@@ -4,7 +4,10 @@ import { sayLink, sayState } from "./banner.js";
 
 const EVERY_MS = 4000;
 
-/** `show(found)` draws what `path()` told, and returns the pill of the head: [kind, words]. Returns how to ask at once. */
+/**
+ * `show(found)` draws what `path()` told, and returns the pill of the head, and when it is to be asked again, where that
+ * is sooner: [kind, words, ms]. Several paths are asked for together. Returns how to ask at once.
+ */
 export function poll(path, show) {
   let timer = 0, asked = 0;
 
@@ -16,13 +19,19 @@ export function poll(path, show) {
   async function ask() {
     clearTimeout(timer);
     const mine = asked += 1;
-    const answer = await fetch(path()).catch(() => null);
-    const found = answer?.ok ? await answer.json().catch(() => null) : null;
+    const wanted = path();
+    const answers = await Promise.all([wanted].flat().map((one) => fetch(one).catch(() => null)));
+    const isWell = answers.every((one) => one?.ok);
+    const told = isWell ? await Promise.all(answers.map((one) => one.json())).catch(() => null) : null;
     if (mine !== asked) return; // a later question was asked meanwhile, and its answer counts
-    if (answer?.status === 401) return connected("signed-out", ["warn", "Signed out"]);
+    if (answers.some((one) => one?.status === 401)) return connected("signed-out", ["warn", "Signed out"]);
     if (!document.hidden) timer = setTimeout(ask, EVERY_MS);
-    if (found === null) connected("lost", ["bad", "Connection lost"]);
-    else connected("live", show(found));
+    if (told === null) return connected("lost", ["bad", "Connection lost"]);
+    const [kind, words, soonerMs] = show(Array.isArray(wanted) ? told : told[0]);
+    connected("live", [kind, words]);
+    if (!soonerMs || document.hidden) return;
+    clearTimeout(timer);
+    timer = setTimeout(ask, soonerMs);
   }
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });

@@ -12,6 +12,7 @@ from ringfence.gateway.dialects.media import PLAIN_MESSAGE, check_message_fields
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 TEXT = frozenset((str,))
+BARE_MESSAGE = frozenset(("role", "content"))
 ROLE, CONTENT = itemgetter("role"), itemgetter("content")
 
 
@@ -23,16 +24,16 @@ class Chat:
     generates = True
     rewrites = False
 
-    def check(self, body: Body) -> None:
+    def check(self, body: Body) -> bool:
         listed: list[Any] = body.get("messages", [])
         if type(listed) is not list or not listed:
             raise wrong("messages", "a list with at least one message")
+        is_bare = False
         try:
-            is_plain = (
-                ROLES.issuperset(map(ROLE, listed))
-                and TEXT.issuperset(map(type, map(CONTENT, listed)))
-                and PLAIN_MESSAGE.issuperset(chain.from_iterable(listed))
-            )
+            is_plain = ROLES.issuperset(map(ROLE, listed)) and TEXT.issuperset(map(type, map(CONTENT, listed)))
+            if is_plain:
+                is_bare = BARE_MESSAGE.issuperset(chain.from_iterable(listed))
+                is_plain = is_bare or PLAIN_MESSAGE.issuperset(chain.from_iterable(listed))
         except (KeyError, TypeError):
             is_plain = False
         if not is_plain:  # not all of it is text from known roles: look closely
@@ -40,6 +41,7 @@ class Chat:
                 self._check_message(index, message)
         refuse_media(body)
         check_shared(body)
+        return is_bare
 
     def prepare(self, body: Body) -> None:
         pass

@@ -17,11 +17,12 @@ class Completions:
     generates = True
     rewrites = False
 
-    def check(self, body: Body) -> None:
+    def check(self, body: Body) -> bool:
         check_prompts("prompt", body.get("prompt"))
         refuse_fields(body, CHAT_FIELDS, "a prompt is continued; messages go to /v1/chat/completions")
         refuse_media(body)
         check_shared(body)
+        return False
 
     def prepare(self, body: Body) -> None:
         pass

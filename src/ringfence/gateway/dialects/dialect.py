@@ -82,8 +82,9 @@ class Dialect(Protocol):
         """True when `finish` may have something to change; else an answer may go as the engine wrote it."""
         ...
 
-    def check(self, body: Body) -> None:
-        """Raise BadRequest, naming the parameter, when the body is not of this dialect."""
+    def check(self, body: Body) -> bool:
+        """Raise BadRequest, naming the parameter, when the body is not of this dialect. True where its messages were
+        seen to be roles and texts, and nothing else."""
         ...
 
     def prepare(self, body: Body) -> None:

@@ -22,7 +22,7 @@ class Embeddings:
     generates = False
     rewrites = True
 
-    def check(self, body: Body) -> None:
+    def check(self, body: Body) -> bool:
         given = body.get("input")
         if not isinstance(given, str | list) or not given:
             raise wrong("input", "a string, or a list of strings or token ids, not empty")
@@ -34,6 +34,7 @@ class Embeddings:
         if body.get("stream"):
             raise wrong("stream", "absent: embeddings are not streamed")
         check_shared(body)
+        return False
 
     def prepare(self, body: Body) -> None:
         body["encoding_format"] = "float"

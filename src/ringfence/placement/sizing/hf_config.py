@@ -8,24 +8,26 @@ from typing import Any, cast
 
 from ringfence.placement.sizing.architecture import MOST_LAYERS, Architecture, Cache, Kind, NotSized, grouped
 from ringfence.placement.sizing.hf_layers import Holds, layer_kinds
+from ringfence.placement.sizing.names import (
+    EXPERTS,
+    EXPERTS_USED,
+    HEADS,
+    HIDDEN,
+    KV_HEADS,
+    LAYERS,
+    WIDTHS,
+    WINDOWS,
+    text_part,
+)  # fmt: skip
 from ringfence.placement.sizing.numbers import Facts, inner, number, numbers
 from ringfence.placement.sizing.states import state_bytes
 
-NESTED = ("thinker_config", "text_config", "llm_config", "language_config", "language_model_config", "decoder")
-LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_transformer_layers", "decoder_layers")
-HIDDEN = ("hidden_size", "d_model", "n_embd", "dim", "model_dim")
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
-KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num", "num_query_groups")
-WIDTHS = ("head_dim", "attention_head_dim", "kv_channels", "d_kv", "head_size")
-WINDOWS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length", "n_ctx")
-EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
-EXPERTS_USED = ("num_experts_per_tok", "moe_top_k", "num_experts_per_token", "moe_topk", "experts_per_token", "moe_k")
 TWO_ATTENTIONS_A_LAYER = ("longcat_flash",)
 
 
 def from_config(config: Facts) -> Architecture:
     """Raises NotSized where it does not tell its layers or heads."""
-    facts = _text(config)
+    facts = text_part(config)
     layers = number(facts, *LAYERS)
     if not 0 < layers <= MOST_LAYERS:
         raise NotSized("config.json does not tell how many layers the model has (num_hidden_layers)")
@@ -43,14 +45,6 @@ def from_config(config: Facts) -> Architecture:
         experts_used=number(facts, *EXPERTS_USED) or number(inner(facts, "ffn_config"), *EXPERTS_USED),
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def _text(config: Facts) -> Facts:
-    """The part about text of a model that also sees or hears; what only the outside tells counts as well."""
-    for name in NESTED:
-        if within := inner(config, name):
-            return _text({**{key: value for key, value in config.items() if key not in NESTED}, **within})
-    return config
 
 
 class _Reading:

@@ -75,6 +75,11 @@ def window_that_fits(
     return low * CELLS
 
 
+def sliding_cells(window: int, tokens: int, step: int = USUAL_STEP) -> int:
+    """Tokens that a layer with a sliding window holds of a request."""
+    return min(tokens, -(-(window + step) // CELLS) * CELLS)
+
+
 def _token_bytes(architecture: Architecture, group: Group, kv_type: KvType) -> int:
     kept = (layer_type(architecture, layer, group.cache, kv_type) for layer in group.layers)
     return sum(one.token_bytes(group.cache) for one in kept)
@@ -87,6 +92,6 @@ def _group_bytes(
         return GroupBytes(group, 0, group.cache.state_bytes * len(group.layers), 0)
     held = tokens
     if group.cache.kind is Kind.SLIDING and not unseparated:
-        held = min(tokens, -(-(group.cache.window + step) // CELLS) * CELLS)
+        held = sliding_cells(group.cache.window, tokens, step)
     each = _token_bytes(architecture, group, kv_type)
     return GroupBytes(group, each, each * held, held)

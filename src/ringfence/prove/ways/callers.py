@@ -133,7 +133,7 @@ async def _explained(house: House, text: str) -> Tried:
 
 
 _CHAT = (
-    "dialect chat", "call gateway/pipeline.py:read_call", "permit gateway/pipeline.py:Pipeline.permit",
+    "dialect chat", "call gateway/read_call.py:read_call", "permit gateway/pipeline.py:Pipeline.permit",
     "permit gateway/cloud.py:request", "permit egress/calls.py:Calls._sent",
 )  # fmt: skip
 WAYS = (

@@ -2,85 +2,41 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
+from llamacpp_log import log_of
 
 from ringfence.placement.sizing.kv import bytes_per_sequence
 from ringfence.placement.sizing.kv_types import TYPES
 from ringfence.placement.sizing.read import read_model
 from ringfence.testing import tiny_model as tiny
+from ringfence.testing.made_models import made_model
 
 MIB = 2**20
 WIDTH, TOKENS, STEP = 128, 4096, 512
-STARTED = """
-import os, sys, xllamacpp
-params = xllamacpp.CommonParams()
-params.model.path, kind, params.n_ctx, params.n_parallel = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-params.cache_type_k = params.cache_type_v = getattr(xllamacpp.ggml_type, "GGML_TYPE_" + kind)
-params.hostnames, params.port, params.verbosity = ["127.0.0.1"], 0, 4
-params.n_batch = params.n_ubatch = int(sys.argv[5])
-params.warmup = False
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-server = xllamacpp.Server(params)
-sys.stdin.read()
-os._exit(0)
-"""
-IS_READY = "all slots are idle"
-KEPT = re.compile(r"llama_(?:kv_cache|memory_recurrent): size =\s*([\d.]+) MiB")
 DEMO = Path(tiny.__file__).parents[1] / "models" / "demo.gguf"
 
 
 def allocated(path: Path, kv_type: str, tokens: int = TOKENS, parallel: int = 1) -> float:
     """MiB of all its caches, as its log tells them."""
-    words = [str(path), kv_type.upper(), str(tokens * parallel), str(parallel), str(STEP)]
-    pipe = subprocess.PIPE
-    said: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTED, *words], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdin and process.stdout
-        for line in process.stdout:  # its log is written by a thread of its own, which is waited for
-            said.append(line)
-            if IS_READY in line:
-                break
-        process.stdin.close()
-    found = KEPT.findall("".join(said))
-    assert found, "".join(said[-30:])
-    return sum(float(one) for one in found)
+    return log_of(path, kv_type, tokens, parallel, STEP).kept
 
 
 def written(
     path: Path, name: str, layers: int, own: Mapping[str, Any], blocks: Callable[[int], Mapping[str, Any]]
 ) -> Path:
-    """A model with zeros for weights: `blocks` gives the shapes of each layer's tensors."""
-    writer, tokenizer = gguf.GGUFWriter(str(path), name), tiny.tiny_tokenizer()
-    writer.add_context_length(8192)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(layers)
-    writer.add_feed_forward_length(256)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(tokenizer.get_vocab_size())
-    for key, value in own.items():
-        {int: writer.add_uint32, float: writer.add_float32, list: writer.add_array}[type(value)](f"{name}.{key}", value)
-    tiny._add_vocabulary(writer, tokenizer)
+    """A small model: `blocks` gives the shapes of each layer's tensors."""
     last = "token_embd_norm.weight" if name == "lfm2" else "output_norm.weight"
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (tokenizer.get_vocab_size(), WIDTH), last: (WIDTH,)}
+    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (640, WIDTH), last: (WIDTH,)}
     shapes |= {f"blk.{layer}.{key}": shape for layer in range(layers) for key, shape in blocks(layer).items()}
-    for key, shape in shapes.items():
-        writer.add_tensor(key, np.zeros(shape, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    usual = {
+        "context_length": 8192, "embedding_length": WIDTH, "block_count": layers, "feed_forward_length": 256,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+    }  # fmt: skip
+    return made_model(path, name, usual | dict(own), shapes, vocabulary=640)
 
 
 HEAD = 64

@@ -1,0 +1,82 @@
+"""What a call holds from its first target until its reply has ended."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ringfence.core.catalog import Target
+from ringfence.core.ports import Leased
+from ringfence.core.usage import Usage
+from ringfence.gateway.admission import Lane
+from ringfence.gateway.call import Call
+from ringfence.gateway.count import UNMEASURED, Meter, chat_bound
+from ringfence.gateway.limits import Hold
+from ringfence.gateway.reported import By, Counted, Reported
+from ringfence.routing.health import Health
+
+LEAST_BOUND = UNMEASURED.base + UNMEASURED.message
+"""No bound of messages is less."""
+
+
+class Records(Protocol):
+    """Who is told how a call ended."""
+
+    reported: Reported
+    health: Health
+
+    def record(
+        self, call: Call, target: Target | None, status: int, outcome: str, usage: Usage | None, first_at: float
+    ) -> None:
+        """Write it down, once."""
+        ...
+
+
+class Held(Hold):
+    """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
+
+    __slots__ = ("_call", "_records", "lease", "place", "target", "weight")
+
+    def __init__(self, records: Records, call: Call) -> None:
+        self._records = records
+        self._call = call
+        self.allowance = None
+        self.tokens = 0
+        self.place: Lane | None = None
+        self.weight = 0
+        """Tokens, in and out, of the call in its place; at most so many."""
+        self.lease: Leased | None = None
+        self.target: Target | None = None
+
+    def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
+        """The reply has ended: settle, give back, write down."""
+        self.let_go()
+        self.settle(usage)
+        call, target = self._call, self.target
+        self._records.health.ended(target, outcome)
+        if outcome == "ok" and usage is not None and target is not None:
+            if call.is_rough and usage[0] > LEAST_BOUND:  # the closer bound may tell more
+                call.counted, call.is_rough = Counted(chat_bound(call.body, Meter()) or 0, By.BOUND), False
+            size = 0 if call.media_bytes else call.sent_bytes or call.body_bytes  # images teach nothing about texts
+            self._records.reported.take((call.id, target.name, size, call.counted, usage))
+        self._records.record(call, target, status, outcome, usage, first_at)
+
+    def release(self, usage: Usage | None) -> None:
+        """Give everything back. `usage` None: nothing was generated."""
+        self.let_go()
+        self.settle(usage)
+
+    def lighten(self, weight: int) -> None:
+        """The call was weighed."""
+        if self.place is not None and weight < self.weight:
+            self.place.lighten(self.weight - weight)
+            self.weight = weight
+
+    def let_go(self) -> None:
+        """Give back what belongs to one target: last taken, first given back."""
+        lease, place = self.lease, self.place
+        if lease is not None:
+            self.lease = None
+            lease.release()
+        if place is not None:
+            self.place = None
+            place.leave(self.weight)

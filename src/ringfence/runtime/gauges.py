@@ -1,0 +1,34 @@
+"""What the metrics page reads off the parts when somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ringfence.runtime.parts import Runtime
+
+
+def describe(runtime: Runtime) -> None:
+    """Once, at the start."""
+    gauge, lanes, server = runtime.metrics.gauge, runtime.admission.lanes, runtime.server
+    gauge("ringfence_running", "Requests that a target works on.", ("target",),
+          lambda: (((name,), float(lane.running)) for name, lane in lanes.items()))  # fmt: skip
+    gauge("ringfence_waiting", "Requests that wait for a place.", ("target",),
+          lambda: (((name,), float(len(lane.waiting))) for name, lane in lanes.items()))  # fmt: skip
+    gauge("ringfence_parked", "Requests that are parked.", (), lambda: [((), float(len(runtime.parking.waiting)))])
+    gauge("ringfence_connections", "Open client connections.", (), lambda: [((), float(len(server.connections)))])
+    gauge("ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(server.body_bytes))])
+    gauge("ringfence_instance_ready", "1 when the instance answers.", ("instance", "engine"),
+          lambda: (((s.name, s.engine), float(s.state == "ready")) for s in runtime.placement.status()))  # fmt: skip
+    gauge("ringfence_device_bytes", "Memory of a device: in all, free, and held by programs of others.",
+          ("device", "what"), lambda: _devices(runtime))  # fmt: skip
+
+
+def _devices(runtime: Runtime) -> list[tuple[tuple[str, str], float]]:
+    return [
+        ((device.id, what), float(size_bytes))
+        for device in runtime.placing.memory.pools
+        for what, size_bytes in (
+            ("total", device.total_bytes), ("free", device.available_bytes), ("others", device.used_by_others_bytes)
+        )
+    ]  # fmt: skip
