@@ -24,6 +24,7 @@ from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 KINDS = ("llamacpp", "vllm", "ollama", "lmstudio")
+CUT_OFF = tuple(f"fakes/cut-{client}" for client in ("openai", "ai-sdk", "langchain", "llamaindex"))
 CHECKS_TAKE_S = 120
 ARGUMENTS = ('{"ci', 'ty": "Pa', 'ris"}')
 WEATHER = '{"city": "Paris", "degrees": 21}'
@@ -217,19 +218,21 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
 @pytest.fixture(scope="session")
 def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
     """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and those that are always at fault in one way:
-    `fakes/slow` has a second between two words, `fakes/cut` breaks off after two, `fakes/failing` fails, and
+    `fakes/slow` has a second between two words, `fakes/cut-CLIENT` breaks off after two (one for each client, because
+    an engine that does nothing else is set aside), `fakes/failing` fails, and
     `fakes/full-ENGINE` says of every prompt that it is too long, in that engine's words."""
     fakes = {f"fakes/{kind}": start_engine(kind) for kind in KINDS}
     fakes |= {
         "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)),
         "fakes/slow": start_engine("vllm"),
     }
-    fakes |= {name: start_engine("vllm") for name in ("fakes/cut", "fakes/failing")}
+    fakes |= {name: start_engine("vllm") for name in (*CUT_OFF, "fakes/failing")}
     for name, (kind, _, said) in TOO_LONG.items():
         full = fakes[f"fakes/full-{name}"] = start_engine(kind)
         full.always = Behaviour(Fault.STATUS, status=400, body=said)
     fakes["fakes/slow"].always = Behaviour(between_s=1.0)
-    fakes["fakes/cut"].always = Behaviour(Fault.CUT, after_events=3)
+    for name in CUT_OFF:
+        fakes[name].always = Behaviour(Fault.CUT, after_events=3)
     fakes["fakes/failing"].always = Behaviour(Fault.STATUS, status=500)
     return fakes
 

@@ -85,7 +85,7 @@ for (const [name, model] of Object.entries(PROVIDERS)) {
   });
 
   check(`${name}: a stream that breaks`, async () => {
-    const answer = streamText({ model: model("fakes/cut"), prompt, maxRetries: 0, onError: () => {} });
+    const answer = streamText({ model: model("fakes/cut-ai-sdk"), prompt, maxRetries: 0, onError: () => {} });
     const errors = [];
     let said = "";
     for await (const part of answer.fullStream) {

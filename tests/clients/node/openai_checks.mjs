@@ -152,7 +152,7 @@ check("a prompt that is too long", async () => {
 check("error classes of an engine that fails", async () => {
   const failed = await rejected(OpenAI.InternalServerError, () => chat("fakes/failing"));
   assert.ok(failed.status === 502 || failed.status === 503);
-  const broken = await rejected(OpenAI.APIError, async () => all(await chat("fakes/cut", { stream: true })));
+  const broken = await rejected(OpenAI.APIError, async () => all(await chat("fakes/cut-openai", { stream: true })));
   assert.equal(broken.code, "engine_failed");
 });
 

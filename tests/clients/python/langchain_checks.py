@@ -158,7 +158,7 @@ def check_errors() -> None:
     raised(openai.AuthenticationError, lambda: chat("tiny", api_key="sk-rf-wrong").invoke("a"))
     raised(openai.NotFoundError, lambda: list(chat("gpt-9").stream("a")))
     raised(openai.InternalServerError, lambda: chat("fakes/failing").invoke("a"))
-    assert raised(openai.APIError, lambda: list(chat("fakes/cut").stream("a"))).code == "engine_failed"
+    assert raised(openai.APIError, lambda: list(chat("fakes/cut-langchain").stream("a"))).code == "engine_failed"
 
 
 def check_429() -> None:

@@ -105,7 +105,9 @@ def check_errors() -> None:
     assert raised(openai.NotFoundError, lambda: model("gpt-9").chat(ASKED)).code == "model_not_found"
     raised(openai.AuthenticationError, lambda: model("tiny", api_key="sk-rf-wrong").chat(ASKED))
     raised(openai.InternalServerError, lambda: model("fakes/failing").chat(ASKED))
-    assert raised(openai.APIError, lambda: list(model("fakes/cut").stream_chat(ASKED))).code == "engine_failed"
+    assert (
+        raised(openai.APIError, lambda: list(model("fakes/cut-llamaindex").stream_chat(ASKED))).code == "engine_failed"
+    )
     long = [ChatMessage(role="user", content="word " * 6000)]
     assert (
         raised(openai.BadRequestError, lambda: model("tiny", api_key=KEY_THAT_REFUSES).chat(long)).code
