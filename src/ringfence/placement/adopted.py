@@ -52,6 +52,9 @@ class Adopted:
         self.engine = adapter.kind
         self.at = at
         self.offers = offers
+        self.away = models_away(offers)
+        """Models whose text it would send on, by its own names. Nothing is leased for them, however they were taken for
+        ones that stay: what calls may choose from follows a moment later."""
         self.state = State.READY if offers else State.STARTING
         self.endpoint: Endpoint | None = at if offers else None
         self.reason = ""
@@ -204,6 +207,7 @@ class Adopted:
     def _offer(self, offers: tuple[Offer, ...]) -> None:
         if offers != self.offers:
             self.offers = offers
+            self.away = models_away(offers)
             self._emit(OffersChanged(self.name, tuple(offer.engine_model for offer in offers)))
 
     async def _is_another(self, now: float) -> bool:
@@ -227,3 +231,8 @@ class Adopted:
     def _enter(self, state: State) -> None:
         self.state = state
         self._since = self._clock()
+
+
+def models_away(offers: tuple[Offer, ...]) -> frozenset[str]:
+    """Those of them that an engine would itself send away."""
+    return frozenset(offer.engine_model for offer in offers if offer.reaches_cloud)

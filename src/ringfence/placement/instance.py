@@ -214,8 +214,12 @@ class Placement:
     def take(self, target: Target) -> Lease | None:
         """A lease when the instance is ready now, else None; the fast path."""
         instance = self._by_target.get(target.name)
-        endpoint = instance.keeper.endpoint if instance is not None else None
-        return Lease(instance.users, endpoint) if instance is not None and endpoint is not None else None
+        if instance is None:
+            return None
+        endpoint = instance.keeper.endpoint
+        if endpoint is None or target.engine_model in instance.keeper.away:
+            return None
+        return Lease(instance.users, endpoint)
 
     async def lease(self, target: Target, timeout_s: float, urgency: int = 0) -> Lease:
         """A ready instance for the target, held until released. Raises TargetFailed when there is none in time."""
@@ -228,6 +232,8 @@ class Placement:
                 endpoint = await self._wait_ready(instance, timeout_s, urgency)
             except TargetFailed as failed:
                 raise TargetFailed(target.name, failed.reason, failed.failure) from None
+        if target.engine_model in instance.keeper.away:  # it says so since this target was chosen
+            raise TargetFailed(target.name, "connect", TargetUnavailable("No instance serves this model now."))
         return Lease(instance.users, endpoint)
 
     def estimate_s(self, target: Target) -> float | None:

@@ -92,6 +92,8 @@ class Supervisor:
         self.state = State.STOPPED
         self.endpoint: Endpoint | None = None
         self.offers: tuple[Offer, ...] = ()
+        self.away: frozenset[str] = frozenset()
+        """As `Adopted.away`: an engine that we started sends nothing on."""
         self.reason = ""
         self.starts = 0
         self.restarts = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,21 @@ async def test_draining_gives_up_after_its_time(fetch_at: FetchAt, events: list[
         instance = placement.add(adopt(engine, fetch_at, events), ["t"])
         await placement.lease(Target("t", "m", "vllm", "m", Boundary.HOST), 1)
         assert await instance.drain(0.02) == 1
+        await placement.close(0)
+
+
+async def test_what_an_engine_sends_away_by_now_is_not_leased(fetch_at: FetchAt, events: list[object]) -> None:
+    """Before anybody has told callers: they may have chosen it as one that stays."""
+    async with FakeEngine("vllm") as engine:
+        placement = Placement()
+        keeper = adopt(engine, fetch_at, events)
+        placement.add(keeper, ["t"])
+        chosen = Target("t", "m", "vllm", READY[0].engine_model, Boundary.HOST)
+        (await placement.lease(chosen, 1)).release()
+        keeper._offer(tuple(replace(offer, reaches_cloud=True) for offer in keeper.offers))
+        assert placement.take(chosen) is None
+        with pytest.raises(TargetFailed):
+            await placement.lease(chosen, 1)
         await placement.close(0)
 
 
