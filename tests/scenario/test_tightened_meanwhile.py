@@ -12,6 +12,7 @@ from composed import CHAT, Gateway, Reply, target, until
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.route import House, Profile, Tier
+from ringfence.signals.sensitivity import Sensitivity, Settings
 from ringfence.testing.fake_engine import FakeEngine
 
 WIDE = Profile("default", Boundary.CLOUD, Tier.SPEED_OPTIONAL)
@@ -58,3 +59,23 @@ async def test_a_call_under_way_is_never_widened(serve: Callable[..., Any], engi
     gateway.seats.ready.set()
     assert (await asked).error["code"] == "boundary_refused"
     assert engine.calls == []
+
+
+@pytest.mark.parametrize("kind", ["card", "iban"])
+async def test_what_is_private_now_is_not_sent_by_what_was_decided_before(
+    serve: Callable[..., Any], engine: FakeEngine, kind: str
+) -> None:
+    far = replace(engine.endpoint, boundary=Boundary.MESH)
+    gateway = await serve(engine=far, profile=WIDE, targets=(target(boundary=Boundary.MESH),))
+    pipeline = gateway.pipeline
+    pipeline.settings = replace(pipeline.settings, sensitivity=Sensitivity(Settings(frozenset())), decisions={})
+    gateway.seats.ready = asyncio.Event()
+    client = await gateway.client()
+    paying = CHAT | {"messages": [{"role": "user", "content": "pay with 4111 1111 1111 1111"}]}
+    asked = asyncio.create_task(client.ask(body=paying))
+    await until(lambda: pipeline.running)
+    reads = Sensitivity(Settings(frozenset((kind,))))
+    pipeline.settings = replace(pipeline.settings, sensitivity=reads, decisions={})
+    gateway.seats.ready.set()
+    reply = await asked
+    assert (reply.status, len(engine.calls)) == ((403, 0) if kind == "card" else (200, 1))

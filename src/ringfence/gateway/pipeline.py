@@ -92,6 +92,11 @@ class Settings:
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""
 
+    def reads_as(self, other: Settings) -> bool:
+        """Whether the same text may travel as far by these as by the others."""
+        same_house = (self.house.tools, self.house.profiles) == (other.house.tools, other.house.profiles)
+        return same_house and self.reader is other.reader and self.sensitivity.settings == other.sensitivity.settings
+
     def profile_of(self, call: Call) -> Profile:
         """Under which profile a call is made; Forbidden when one that it rests on is not configured, or is not to be
         served as things are."""
@@ -318,7 +323,19 @@ class Pipeline:
         allowed = call.decision.allowed
         if self.settings is not settings:
             allowed = min(allowed, self.settings.profile_of(call).boundary)
+            if endpoint.boundary is not Boundary.HOST and allowed is not Boundary.HOST:
+                allowed = min(allowed, self.tightest_now(call, settings))
         return issue(call.id, allowed, endpoint)
+
+    def tightest_now(self, call: Call, settings: Settings) -> Boundary:
+        """How far what a call holds may travel by the settings in force, where those that it was decided by may have
+        read it otherwise. What cannot be read at one go stays here then."""
+        now = self.settings
+        if now.reads_as(settings):
+            return Boundary.CLOUD
+        if call.body_bytes > LONG_TEXT_BYTES or now.reader is not None:
+            return Boundary.HOST
+        return next(kept for kept in tightest(call, now) if kept is not None).reach
 
     async def weighed(self, call: Call, target: Target, endpoint: Endpoint, settings: Settings) -> Fitted:
         """What may not fit, by the count of the engine that it goes to anyway. Raises ContextLengthExceeded."""

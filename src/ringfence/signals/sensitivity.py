@@ -83,6 +83,7 @@ class Sensitivity:
                 raise ValueError(f"'{label}' is a kind of its own and cannot be a label")
         if len(settings.patterns) > MAX_PATTERNS:
             raise ValueError(f"{len(settings.patterns)} patterns; there can be {MAX_PATTERNS}")
+        self.settings = settings
         self.wanted = settings.kinds
         self.labels = settings.labels
         self.patterns: list[tuple[str, re.Pattern[str], int]] = []
