@@ -7,7 +7,7 @@ ARGS ?=
 QUICK := not slow and not clients and not browser and not presidio
 WINDOW_SUITE := tests/property/test_no_overflow.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
-.PHONY: up test test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-against clean
+.PHONY: up test test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
@@ -52,6 +52,9 @@ bench: $(VENV)/.run
 
 bench-fence: $(VENV)/.run
 	@$(BIN)/python bench/fence.py $(ARGS)
+
+bench-streams: $(VENV)/.run
+	@$(BIN)/python bench/streams.py $(ARGS)
 
 bench-against: $(VENV)/.run
 	@$(BIN)/python bench/against.py $(ARGS)

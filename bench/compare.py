@@ -11,12 +11,14 @@ Everything stays on 127.0.0.1 and every load is bounded in time. As root on a sh
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -81,6 +83,8 @@ def _peers(folder: Path, vllm_router: str) -> dict[str, list[str]]:
     state = folder / "state"
     env = {**os.environ, "RINGFENCE_STATE_DIR": str(state)}
     ringfence = [sys.executable, "-m", "ringfence"]
+    # As an installation does: a checkout may hold no compiled modules, and would compile them at each start.
+    compileall.compile_dir(str(next(iter(find_spec("ringfence").submodule_search_locations))), quiet=1)
     made = subprocess.run(
         [*ringfence, "keys", "create", "bench", "--rpm", "100000000", "--tpm", "100000000000", "--json"],
         env=env, check=True, capture_output=True, text=True,

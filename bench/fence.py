@@ -30,8 +30,9 @@ from ringfence.core.route import House, Profile
 from ringfence.egress.permit import issue
 from ringfence.egress.pool import Line, Pool
 from ringfence.gateway.call import Call
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.dialects.chat import DIALECT
-from ringfence.gateway.pipeline import Pipeline, Settings
+from ringfence.gateway.pipeline import Pipeline
 from ringfence.routing.chain import walk
 from ringfence.routing.standing import standing, tools_reach
 

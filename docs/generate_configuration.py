@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 ENTRIES = {name: f"{name}.NAME" for name in NAMED}
 SIZES = ("headroom", "memory", "simulated", "threshold")
 """Settings that take a unit, beside those whose names end in _bytes."""
-KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "condition"}
 PLURAL = {int: "whole numbers", str: "texts", tuple: "lists of texts"}
 
 HEAD = """\
@@ -106,12 +106,14 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
     for name, field in section.model_fields.items():
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "reload" in extra:
-            path = f"{prefix}.{name}" if prefix else name
+            path = f"{prefix}.{field.alias or name}" if prefix else name
             default = "needed" if field.is_required() else f"`{_default(name, field.default)}`"
             yield f"`{path}`", _kind(name, field), default, str(extra["reload"]), field.description or ""
             for one in get_args(field.annotation):
-                if isinstance(one, type) and issubclass(one, BaseModel):
-                    yield from _rows(one, f"{path}.NAME" if get_origin(field.annotation) is dict else path)
+                entry = get_args(one)[0] if get_origin(one) is tuple else one
+                if isinstance(entry, type) and issubclass(entry, BaseModel):
+                    inner = f"{path}.NAME" if get_origin(field.annotation) is dict else path
+                    yield from _rows(entry, inner if entry is one else f"{path}[N]")
 
 
 def _default(name: str, value: Any) -> str:

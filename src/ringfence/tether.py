@@ -42,6 +42,12 @@ def leave_when_input_ends(leave: Callable[[], object], take: Callable[[str], obj
     threading.Thread(target=wait, daemon=True, name="tether").start()
 
 
+def go_first_when_memory_ends() -> None:
+    """For engines: the kernel should end one of them, which comes back by itself, and not the gateway. Linux alone."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
 def keep_memory_private() -> None:
     """For who holds keys: no core file, and other processes of this user read neither its memory nor its environment.
     Linux alone; children that are started are as they were."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "ringfence"
@@ -25,12 +24,17 @@ def _name(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
-@pytest.mark.parametrize("path", [*FILES, *PAGES], ids=_name)
-def test_a_file_is_short_and_finished(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") < MOST_LINES
-    assert LATER.findall(text) == []
-    assert OUTSIDE.findall(text) == []
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_files_are_short_and_finished() -> None:
+    for path in (*FILES, *PAGES):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") < MOST_LINES, path
+        assert LATER.findall(text) == [], path
+        assert OUTSIDE.findall(text) == [], path
 
 
 def test_most_files_are_much_shorter() -> None:
@@ -38,15 +42,11 @@ def test_most_files_are_much_shorter() -> None:
     assert lengths[len(lengths) // 2] <= 150
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_functions_are_short(path: Path) -> None:
-    functions = [
-        node
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno}
-    assert {name: lines for name, lines in long.items() if lines > MOST_FUNCTION_LINES} == {}
+def test_functions_are_short() -> None:
+    for path in FILES:
+        functions = [n for n in ast.walk(_tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno}
+        assert {name: lines for name, lines in long.items() if lines > MOST_FUNCTION_LINES} == {}, path
 
 
 def _words(name: str) -> set[str]:
@@ -54,13 +54,11 @@ def _words(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_names_say_what_things_are(path: Path) -> None:
-    classes = [
-        node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)
-    ]
-    for name in (*classes, *(Path(_name(path)).with_suffix("").parts)):
-        assert _words(name).isdisjoint(BANNED), name
+def test_names_say_what_things_are() -> None:
+    for path in FILES:
+        classes = [node.name for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)]
+        for name in (*classes, *(Path(_name(path)).with_suffix("").parts)):
+            assert _words(name).isdisjoint(BANNED), f"{path}: {name}"
 
 
 def test_words_are_found_in_names() -> None:
@@ -68,11 +66,8 @@ def test_words_are_found_in_names() -> None:
     assert _words("key_utils") == {"key", "utils"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_public_things_are_explained(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    if path.name != "__init__.py":
-        assert ast.get_docstring(tree), "the file itself"
+def test_files_are_explained() -> None:
+    assert [_name(path) for path in FILES if path.name != "__init__.py" and not ast.get_docstring(_tree(path))] == []
 
 
 def test_tests_are_run_as_they_were_meant() -> None:

@@ -102,7 +102,8 @@ class Served:
         pages.mount(self.app, self.view, cookie=SESSION_COOKIE)
         self.app.add_api_route("/v1/chat/completions", self.chat.answer, methods=["POST"], response_class=Response)
         self.port = 0
-        self._server = http.HttpServer(self, http.Limits())
+        self.limits = http.Limits()
+        self._server = http.HttpServer(self, self.limits)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="served", daemon=True)
 
@@ -116,7 +117,7 @@ class Served:
 
     def listen(self) -> None:
         """Again on the same port, after `hang_up`."""
-        self._server = http.HttpServer(self, http.Limits())
+        self._server = http.HttpServer(self, self.limits)
         self.port = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1", self.port), self._loop).result(5)
 
     def hang_up(self) -> None:

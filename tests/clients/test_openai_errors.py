@@ -27,7 +27,8 @@ def fragile(impatient: Any) -> Iterator[openai.OpenAI]:
     """A client of the gateway whose only engine misbehaves; each test begins with one that works."""
     impatient.engine._next.clear()
     with openai.OpenAI(base_url=impatient.base_url, api_key=impatient.api_key, max_retries=0, timeout=10) as client:
-        client.chat.completions.create(model="fragile", messages=ASKED)  # a success ends any cooling down
+        waiting = client.with_options(max_retries=10)  # it may be set aside still, after the test before
+        waiting.chat.completions.create(model="fragile", messages=ASKED)
         impatient.engine.requests.clear()
         yield client
 

@@ -10,10 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ringfence.config.compile import reach_of
+from ringfence.config.load import load
+from ringfence.core.catalog import Ability, Catalog, Model, Target
+from ringfence.core.route import Ending, Signals
+from ringfence.routing.rules import decide
+from ringfence.runtime.settings import ruleset
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+CHAINS = EXAMPLES / "chains"
 TESTED = {"chat.py", "stream.py", "embeddings.py", "curl.sh", "ringfence.yaml", "profiles.yaml", "clouds.yaml"}
 
 
@@ -55,6 +64,40 @@ def test_clouds(environment: Mapping[str, str]) -> None:
     keys = dict.fromkeys(("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"), "made-up")
     checked = ("ringfence", "config", "check", "-c", str(EXAMPLES / "clouds.yaml"))
     assert run({**environment, **keys}, *checked).endswith("ok\n")
+
+
+@pytest.mark.parametrize("name", ["reasoning", "general"])
+def test_chains(name: str, environment: Mapping[str, str]) -> None:
+    keys = dict.fromkeys(("OPENAI_API_KEY", "GROQ_API_KEY"), "made-up")
+    checked = ("ringfence", "config", "check", "-c", str(CHAINS / f"{name}.yaml"))
+    assert run({**environment, **keys}, *checked).endswith("ok\n")
+
+
+def test_each_chain_goes_the_way_that_it_says() -> None:
+    """With every model there: the cloud only for those who may reach it."""
+    ways = {
+        "reasoning": ["llama-70b", "qwen-14b", "gpt", "qwen-8b"],
+        "general": ["swapped", "rented", "on-gpu", "on-cpu"],
+    }
+    assert {path.stem for path in CHAINS.iterdir()} == set(ways)
+    for name, way in ways.items():
+        config = load(CHAINS / f"{name}.yaml", {}, check_secrets=False)
+        reach = {name: reach_of(model, ()) for name, model in config.models.items()}
+        catalog = Catalog.of(
+            [
+                Model(
+                    name, (Target(name, name, "any", name, reach[name], provider=model.provider or ""),), model.aliases
+                )
+                for name, model in config.models.items()
+            ]
+        )
+        signals = Signals(Ability.CHAT, 10, model="auto", effort=8)
+        for profile, said in config.profiles.items():
+            decision = decide(ruleset(config), catalog, "auto", signals, said.profile(profile))
+            assert [target.name for target in decision.chain.targets] == [
+                one for one in way if reach[one] <= said.reaches
+            ]
+            assert decision.chain.ending is (Ending.PARK if name == "general" else Ending.ERROR)
 
 
 def test_profiles(start_up: Any) -> None:

@@ -15,7 +15,7 @@ from ringfence.core.route import Chain, House, Kept, Profile, Signals
 from ringfence.egress import pool, resolve
 from ringfence.egress.permit import Permit
 from ringfence.engines import ollama
-from ringfence.gateway import parking, pipeline
+from ringfence.gateway import deciding, parking, pipeline
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import dialect
 from ringfence.gateway.relay import Relay
@@ -27,7 +27,7 @@ from ringfence.runtime.instances import Instances
 def open_walk(patch: MonkeyPatch) -> None:
     """Whatever is in the chain is tried."""
 
-    def walk(chain: Chain, _allowed: Boundary, _usable: object, retries: int) -> tuple[Target, ...]:
+    def walk(chain: Chain, _allowed: Boundary, _gate: object, retries: int) -> tuple[Target, ...]:
         return chain.targets * (1 + retries)
 
     patch.setattr(pipeline, "walk", walk)
@@ -39,7 +39,7 @@ def open_choice(patch: MonkeyPatch) -> None:
     def sift(model: Model, signals: Signals, _allowed: Boundary) -> tuple[tuple[Target, ...], tuple[()]]:
         return tuple(target for target in model.targets if signals.ability in target.abilities), ()
 
-    patch.setattr(rules, "_sift", sift)
+    patch.setattr(rules, "sift", sift)
 
 
 def open_permit(patch: MonkeyPatch) -> None:
@@ -59,28 +59,28 @@ def all_three(patch: MonkeyPatch) -> None:
 
 def wide_agents(patch: MonkeyPatch) -> None:
     """An agent's profile counts instead of its key's."""
-    real = pipeline.standing
+    real = deciding.standing
 
     def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
         return real(house, house.agents.get(agent, bound_to) if agent else bound_to, "", named, own)
 
-    patch.setattr(pipeline, "standing", standing)
+    patch.setattr(deciding, "standing", standing)
 
 
 def wide_names(patch: MonkeyPatch) -> None:
     """The profile that is named is the one."""
-    real = pipeline.standing
+    real = deciding.standing
 
     def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
         found = real(house, bound_to, agent, named, own)
         return replace(found, boundary=house.profiles[named].boundary) if named else found
 
-    patch.setattr(pipeline, "standing", standing)
+    patch.setattr(deciding, "standing", standing)
 
 
 def free_delegates(patch: MonkeyPatch) -> None:
     """Who coordinates may make calls under any profile."""
-    real = pipeline.standing
+    real = deciding.standing
 
     def standing(house: House, bound_to: str, agent: str, named: str, own: str = "") -> Profile:
         of_key = house.profiles.get(bound_to)
@@ -88,32 +88,32 @@ def free_delegates(patch: MonkeyPatch) -> None:
             return house.profiles[named]
         return real(house, bound_to, agent, named, own)
 
-    patch.setattr(pipeline, "standing", standing)
+    patch.setattr(deciding, "standing", standing)
 
 
 def unread_text(patch: MonkeyPatch) -> None:
-    patch.setattr(pipeline.Sensitivity, "reads", lambda _self, _body, _found: iter(()))
+    patch.setattr(deciding.Sensitivity, "reads", lambda _self, _body, _found: iter(()))
 
 
 def unread_labels(patch: MonkeyPatch) -> None:
-    real = pipeline.Sensitivity.steps
-    patch.setattr(pipeline.Sensitivity, "steps", lambda self, body, _labels=(): real(self, body))
+    real = deciding.Sensitivity.steps
+    patch.setattr(deciding.Sensitivity, "steps", lambda self, body, _labels=(): real(self, body))
 
 
 def free_tools(patch: MonkeyPatch) -> None:
-    patch.setattr(pipeline, "tools_reach", lambda _house, _names: Kept(Boundary.CLOUD))
+    patch.setattr(deciding, "tools_reach", lambda _house, _names: Kept(Boundary.CLOUD))
 
 
 def mixed_decisions(patch: MonkeyPatch) -> None:
     """What was decided for a key once is remembered, whatever it names the next time."""
-    real = pipeline.Pipeline._decide
+    real = deciding.Deciding._decide
 
-    def decide(self: pipeline.Pipeline, call: Call, at_most: Boundary) -> Any:
+    def decide(self: deciding.Deciding, call: Call, at_most: Boundary) -> Any:
         found = real(self, call, at_most)
         kept = self.settings.decisions.setdefault((call.model, call.key.profile, "", "", call.dialect.ability), found)  # type: ignore[index,call-overload]
         return kept if call.named or call.agent else found
 
-    patch.setattr(pipeline.Pipeline, "_decide", decide)
+    patch.setattr(deciding.Deciding, "_decide", decide)
 
 
 def trusted_ollama(patch: MonkeyPatch) -> None:
@@ -129,12 +129,12 @@ def trusted_kinds(patch: MonkeyPatch) -> None:
 
 def free_choice(patch: MonkeyPatch) -> None:
     """An exact target is no more than a wish."""
-    real = pipeline.decide
+    real = deciding.decide
 
     def decide(rules: Any, catalog: Any, name: str, signals: Signals, profile: Profile) -> Any:
         return real(rules, catalog, name, signals, replace(profile, exact=None))
 
-    patch.setattr(pipeline, "decide", decide)
+    patch.setattr(deciding, "decide", decide)
 
 
 def trusted_names(patch: MonkeyPatch) -> None:
@@ -168,8 +168,8 @@ def followed_redirects(patch: MonkeyPatch) -> None:
             raise TargetFailed(target.name, "redirect", found)
         return found
 
-    def gave_up(self: pipeline.Pipeline, call: Call, target: Target, reason: str) -> None:
-        if reason == "redirect":
+    def gave_up(self: pipeline.Pipeline, call: Call, target: Target, failed: TargetFailed) -> None:
+        if failed.reason == "redirect":
             elsewhere = Endpoint("8.8.8.8", 80, Boundary.CLOUD)
             asyncio.ensure_future(self.relay.pool.dial(elsewhere)).add_done_callback(lambda done: done.exception())
 

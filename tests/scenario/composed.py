@@ -26,11 +26,12 @@ from ringfence.core.route import House, Profile
 from ringfence.egress.pool import Pool
 from ringfence.engines import llamacpp, ollama, openai_compatible, vllm
 from ringfence.gateway.admission import Admission
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.dialects import chat, completions, embeddings
 from ringfence.gateway.http import HttpServer, Limits
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
-from ringfence.gateway.pipeline import Pipeline, Settings
+from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Relay, Timeouts
 from ringfence.gateway.site import Front
 from ringfence.placement.lease import Lease, Users
@@ -69,7 +70,7 @@ class Seats:
         endpoint = self.elsewhere.get(target.name, self.endpoint)
         return Lease(self.users, endpoint) if endpoint is not None and self.ready is None else None
 
-    async def lease(self, target: Target, timeout_s: float) -> Lease:
+    async def lease(self, target: Target, timeout_s: float, urgency: int = 0) -> Lease:
         if self.ready is not None:
             await asyncio.wait_for(self.ready.wait(), timeout_s)
         endpoint = self.elsewhere.get(target.name, self.endpoint)
@@ -82,7 +83,7 @@ class Seats:
     def is_here(self, target: Target) -> bool:
         return self.ready is None and self.elsewhere.get(target.name, self.endpoint) is not None
 
-    def missed(self, target: Target) -> None:
+    def missed(self, target: Target, urgency: int = 0) -> None:
         self.misses.append(target.name)
 
     def failed(self, target: Target, reason: str) -> None:

@@ -18,6 +18,7 @@ from composed import Gateway
 from parked_inside import PRIVATE, Waiting
 
 from ringfence.core.errors import TargetFailed, TargetUnavailable
+from ringfence.gateway import trying
 from ringfence.routing.health import Health
 from ringfence.store.db import Database
 from ringfence.testing.fake_engine import FakeEngine
@@ -59,11 +60,12 @@ async def serve(engine: FakeEngine, nothing_logged: None) -> AsyncIterator[Serve
 
 
 @pytest.fixture
-async def waits(serve: Serve, tmp_path: Path) -> AsyncIterator[Waiting]:
+async def waits(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Waiting]:
+    monkeypatch.setattr(trying, "PAUSE_S", 0.0)  # the clock of these tests does not pass by itself
     gateway = await serve(profile=PRIVATE, engine=None)
     seats = gateway.seats
 
-    async def lease(wanted: Any, timeout_s: float) -> Any:
+    async def lease(wanted: Any, timeout_s: float, urgency: int = 0) -> Any:
         found = seats.take(wanted)
         if found is None:
             raise TargetFailed(wanted.name, "connect", TargetUnavailable("away"))

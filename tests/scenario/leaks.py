@@ -54,6 +54,7 @@ def _then(file: str, lines: str, more: str) -> tuple[str, str, str]:
 
 TIGHTEN = "    return boundary if boundary <= signals.tightest else signals.tightest\n"
 RULES, PIPELINE, POOL = "routing/rules.py", "gateway/pipeline.py", "egress/pool.py"
+DECIDING = "gateway/deciding.py"
 STANDING, CALLS, INSTANCES = "routing/standing.py", "egress/calls.py", "runtime/instances.py"
 END_OF_ANSWER = "    def on_message_complete(self) -> None:\n        if self._whole"
 
@@ -65,11 +66,11 @@ def _widened_for(condition: str) -> tuple[str, str, str]:
 FURTHER_CHAIN = (
     (
         PIPELINE,
-        "            for target in walk(chain_of(call, decision), decision.allowed, ",
+        "            chain = chain_of(call, decision, ",
         "            decision.allowed, every = Boundary.CLOUD, self.settings.catalog.models.values()\n"
         "            rented = tuple(t for model in every for t in model.targets if t.provider)\n"
         "            decision.chain = type(decision.chain)('', decision.chain.targets[:1] + rented)\n"
-        "            for target in walk(chain_of(call, decision), decision.allowed, ",
+        "            chain = chain_of(call, decision, ",
     ),
 )
 """When the first target fails, rented ones are tried."""
@@ -82,8 +83,8 @@ LEAKS = (
     _leak(
         "every-model", "private",
         (
-            RULES, "    model, reason = _asked(catalog, name, profile)\n",
-            "    model, reason = _asked(catalog, name, profile)\n"
+            RULES, "    model, reason = _asked(rules, catalog, name, profile)\n",
+            "    model, reason = _asked(rules, catalog, name, profile)\n"
             "    if name in model.aliases:\n        allowed = Boundary.CLOUD\n",
         ),
     ),
@@ -95,8 +96,8 @@ LEAKS = (
             "        targets = dict.fromkeys(sorted(every, key=lambda target: -target.boundary))\n",
         ),
         (
-            RULES, "    model, reason = _asked(catalog, name, profile)\n",
-            "    model, reason = _asked(catalog, name, profile)\n"
+            RULES, "    model, reason = _asked(rules, catalog, name, profile)\n",
+            "    model, reason = _asked(rules, catalog, name, profile)\n"
             "    if name == AUTO:\n        allowed = Boundary.CLOUD\n",
         ),
     ),
@@ -111,19 +112,19 @@ LEAKS = (
     _leak("profile-header", "private", (STANDING, "        profile = _within(profile, other)", "        return other")),
     _leak(
         "label", "personal",
-        (PIPELINE, 'tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()', "()"),
+        (DECIDING, 'tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()', "()"),
     ),
     _leak(
         "secret", "personal",
         (
-            PIPELINE, "        elif reading.tightest < tools.reach:\n",
+            DECIDING, "        elif reading.tightest < tools.reach:\n",
             "        elif not labels and False:\n",
         ),
     ),
     _leak(
         "long-secret", "personal",
         (
-            PIPELINE, "            kept = await self.tightest_in_turns(call, settings)\n",
+            DECIDING, "            kept = await self.tightest_in_turns(call, settings)\n",
             "            kept = Kept(Boundary.CLOUD)\n",
         ),
     ),
@@ -186,7 +187,7 @@ LEAKS = (
     _leak(
         "failing-embeddings", "private",
         _then(
-            PIPELINE, "        self.health.record(target, reason)\n",
+            PIPELINE, "        self.health.record(target, reason, failed.later_s)\n",
             f"        if call.dialect.name == 'embeddings':\n            {CALL_HOME}\n",
         ),
     ),

@@ -30,7 +30,8 @@ def digest(text: str) -> str:
 class Distinct(Dialect):
     def answer(self, route: str, model: FakeModel, body: dict[str, Any]) -> dict[str, Any]:
         said = super().answer(route, model, body)
-        said["choices"][0]["message"]["content"] = "".join(_words(body))
+        if "messages" in body:  # and not the one token that it is asked for where it is doubted
+            said["choices"][0]["message"]["content"] = "".join(_words(body))
         return said
 
     def events(self, route: str, model: FakeModel, body: dict[str, Any]) -> Iterator[bytes]:

@@ -13,8 +13,8 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Endpoint, Model
 from ringfence.core.identity import Key
 from ringfence.core.route import Ending, House, Profile
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.parking import Parking
-from ringfence.gateway.pipeline import Settings
 from ringfence.gateway.tickets import Tickets
 from ringfence.store.db import Database
 from ringfence.store.parked import ParkedRows

@@ -51,21 +51,23 @@ async def test_a_stream_that_breaks_ends_with_an_error_event(serve: Serve, engin
     assert usage.estimated
 
 
-async def test_rubbish_between_events_does_not_hurt(gateway: Gateway, engine: FakeEngine) -> None:
-    engine.once(Behaviour(Fault.BAD_SSE))
+async def test_rubbish_between_events_is_not_passed_on(gateway: Gateway, engine: FakeEngine) -> None:
+    engine.once(Behaviour(Fault.BAD_SSE, between_s=0.02))
     client = await gateway.client()
     reply = await client.ask(body=STREAM)
     assert reply.is_whole
-    assert reply.events[-1] == "[DONE]"
+    assert json.loads(reply.events[-1])["error"]["code"] == "engine_failed"
+    assert "no field" not in reply.body.decode()
+    assert gateway.answered[0].kind.outcome == "malformed"
 
 
-async def test_a_first_event_that_is_no_json(serve: Serve) -> None:
+async def test_a_first_event_that_is_no_json_is_for_the_next_to_mend(serve: Serve) -> None:
     async with scripted(EVENTS + b"\r\ndata: {nothing\n\n") as endpoint:
         gateway = await serve(engine=endpoint)
         client = await gateway.client()
         reply = await client.ask(body=STREAM)
-        assert reply.is_whole
-        assert json.loads(reply.events[-1])["error"]["code"] == "engine_failed"
+        assert (reply.status, reply.error["code"]) == (502, "engine_failed")
+        assert retried(gateway) == ["malformed"] * 3
 
 
 async def test_a_stream_that_just_ends_is_not_taken_for_whole(serve: Serve) -> None:
@@ -83,9 +85,8 @@ async def test_a_stream_that_just_ends_is_not_taken_for_whole(serve: Serve) -> N
 
 
 async def test_an_error_event_in_the_middle_becomes_ours(serve: Serve) -> None:
-    middle = event("half") + b'data: {"error": {"message": "out of memory"}}\n\n'
     async with scripted(
-        EVENTS + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(middle), middle)
+        EVENTS + b"\r\n" + event("half"), 0.02, b'data: {"error": {"message": "out of memory"}}\n\n'
     ) as endpoint:
         gateway = await serve(engine=endpoint)
         client = await gateway.client()
@@ -121,7 +122,8 @@ async def test_events_may_come_in_any_shape(
 @pytest.mark.parametrize("wants_usage", [False, True], ids=["not asked for", "asked for"])
 @pytest.mark.parametrize("done", [b"", b"data: [DONE]\n\n"], ids=["no end", "end"])
 async def test_usage_that_the_engine_does_not_tell_is_estimated(serve: Serve, done: bytes, wants_usage: bool) -> None:
-    body = event("one") + event("two") + done
+    last = {"index": 0, "delta": {"content": "two"}, "finish_reason": "stop"}  # which says that it is whole
+    body = event("one") + event("two", choices=[last]) + done
     framed = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     async with scripted(EVENTS + framed) as endpoint:
         gateway = await serve(engine=endpoint)

@@ -78,8 +78,8 @@ def _shown_by(up: Any) -> dict[str, str]:
 
 
 def _assert_nowhere(up: Any, *words: str, stderr: Path) -> None:
-    for word in words:
-        for place, text in _shown_by(up).items():
+    for place, text in _shown_by(up).items():
+        for word in words:
             assert word not in text, place
     up.stop()
     for path in (path for path in (*up.folder.rglob("*"), stderr) if path.is_file()):

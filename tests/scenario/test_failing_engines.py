@@ -150,7 +150,7 @@ async def test_a_head_is_not_the_first_byte(serve: Serve, engine: FakeEngine) ->
 
 
 async def test_the_next_target_answers(serve: Serve, engine: FakeEngine) -> None:
-    targets = (target("seat/a"), target("seat/b"))
+    targets = (target("seat/a"), target("seat/b", model="next"))
     async with FakeEngine("llamacpp") as other:
         gateway = await serve(targets=targets, retries=0)
         gateway.seats.elsewhere["seat/b"] = other.endpoint
@@ -159,7 +159,7 @@ async def test_the_next_target_answers(serve: Serve, engine: FakeEngine) -> None
         for _ in range(4):
             reply = await client.ask(body=CHAT)
             assert (reply.status, reply.head["x-ringfence-target"]) == (200, "seat/b")
-        assert len(engine.calls) == 3  # after three failures in a row it cools down
+        assert len(engine.calls) == 3  # after three failures in a row it is set aside
 
 
 async def test_tries_within_do_not_count_against_the_caller(serve: Serve, engine: FakeEngine) -> None:
@@ -275,7 +275,7 @@ async def test_what_is_not_an_answer_is_a_502(serve: Serve, answer: bytes) -> No
 
 async def test_a_reminder_to_go_on_and_early_hints_are_skipped(serve: Serve) -> None:
     before = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
-    answer = before + b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    answer = before + b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{"choices":[]}'
     async with scripted(answer) as endpoint:
         gateway = await serve(engine=endpoint)
         client = await gateway.client()

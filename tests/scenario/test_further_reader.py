@@ -61,9 +61,15 @@ async def test_it_goes_to_what_is_near_enough(serve: Serve) -> None:
     targets = (target("seat/far", boundary=Boundary.MESH), target("seat/near"))
     gateway, reader = await reading(serve, Boundary.HOST, targets=targets)
     client = await gateway.client()
-    assert (await client.ask(body=CHAT)).head["x-ringfence-target"] == "seat/near"
+    for text in range(20):
+        told = CHAT | {"messages": [{"role": "user", "content": f"question {text}"}]}
+        assert (await client.ask(body=told)).head["x-ringfence-target"] == "seat/near"
     reader.reach = Boundary.CLOUD
-    assert (await client.ask(body=CHAT)).head["x-ringfence-target"] == "seat/far"
+    served = set[str]()
+    for text in range(20):  # of one model, so that each conversation has a target of its own
+        told = CHAT | {"messages": [{"role": "user", "content": f"question {text}"}]}
+        served.add((await client.ask(body=told)).head["x-ringfence-target"])
+    assert served == {"seat/far", "seat/near"}
 
 
 async def test_what_may_not_leave_anyway_is_not_read(serve: Serve) -> None:

@@ -17,7 +17,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import NothingNow, Overloaded
 from ringfence.core.identity import Key
-from ringfence.core.route import Ending, Profile
+from ringfence.core.route import Ending, Profile, Urgency
 from ringfence.core.usage import Usage
 from ringfence.gateway import parking
 from ringfence.gateway.call import Call
@@ -26,7 +26,7 @@ from ringfence.gateway.parked_wishes import ParkingSettings
 from ringfence.gateway.parking import Parking
 from ringfence.gateway.relay import Answer
 from ringfence.routing.health import Health
-from ringfence.routing.waiting import MOST_BACK_OFF_S, Urgency
+from ringfence.routing.waiting import MOST_BACK_OFF_S
 from ringfence.store.db import Database
 from ringfence.store.parked import ParkedRows
 
@@ -42,10 +42,10 @@ KEY = Key("key_1", "tests")
 class Asked:
     """A request as far as parking looks at it."""
 
-    def __init__(self, urgency: str, deadline_s: int) -> None:
+    def __init__(self, deadline_s: int) -> None:
         self.head = self
         self.headers = [(b"prefer", b"respond-async")]
-        self._lines = {b"x-ringfence-priority": urgency.encode(), b"x-ringfence-deadline-s": b"%d" % deadline_s}
+        self._lines = {b"x-ringfence-deadline-s": b"%d" % deadline_s}
         self.status = 0
 
     def header(self, name: bytes) -> bytes | None:
@@ -85,9 +85,10 @@ class World:
         self.served: list[str] = []
 
     async def park(self, urgency: str, deadline_s: int = 80_000) -> str:
-        asked = Asked(urgency, deadline_s)
+        asked = Asked(deadline_s)
         known = len(self.parking.kept)
         call = Call(f"call-{known}", KEY, chat.DIALECT, "fast", dict(CHAT), BODY_BYTES, False, self.now_s)
+        call.urgency = Urgency[urgency.upper()]
         assert await self.parking.wait(asked, call) is None  # type: ignore[arg-type]
         assert asked.status == 202
         return next(reversed(self.parking.kept))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 from outgoing import KEY, provider
+from served import served
 from whole import Reply, ask, made_key, question
 
 from ringfence.egress.child import EgressProcess
@@ -59,43 +58,18 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, tiny_model: Path) -> AsyncIterator[House]:
-    folder = tmp_path / "state"
-    for made in (folder, folder / "egress"):
-        made.mkdir(mode=0o700)
-    file = tmp_path / "ringfence.yaml"
+    folder, file = tmp_path / "state", tmp_path / "ringfence.yaml"
     file.write_text(CONFIG.replace("TINY", str(tiny_model)))
     async with FakeCloud("openai", api_key=KEY) as rented, FakeCloud("anthropic", api_key=KEY) as other:
-        egress = EgressProcess({
-            "socket": str(folder / "egress" / "egress.sock"), "journal": str(folder / "journal"),
-            "providers": [
-                provider(rented.url), provider(other.url, "other", dialect="anthropic", calls_per_day=3, max_tokens=64),
-            ],
-            "allow_insecure_loopback": True,
-        })  # fmt: skip
-        await asyncio.to_thread(egress.start)
-        env = os.environ | {"RINGFENCE_STATE_DIR": str(folder)}
-        started = [sys.executable, "-m", "ringfence", "serve", "--config", str(file), "--port", "0"]
-        gateway = subprocess.Popen(started, env=env, stdout=subprocess.PIPE, text=True)
-        try:
-            root_url = await asyncio.to_thread(_ready, gateway)
+        providers = (
+            provider(rented.url), provider(other.url, "other", dialect="anthropic", calls_per_day=3, max_tokens=64),
+        )  # fmt: skip
+        async with served(folder, file, *providers) as (root_url, egress):
             keys: dict[str, str] = {}
             house = House(root_url, folder, keys, rented, other, egress)
             for profile in ("default", "personal", "bold"):
                 keys[profile] = await asyncio.to_thread(made_key, house, profile, profile=profile)
             yield house
-        finally:
-            gateway.terminate()
-            gateway.wait(10)
-            await asyncio.to_thread(egress.stop)
-
-
-def _ready(gateway: subprocess.Popen[str]) -> str:
-    assert gateway.stdout is not None
-    for line in gateway.stdout:
-        ready = json.loads(line).get("ready")
-        if ready:
-            return str(ready["base_url"]).removesuffix("/v1")
-    raise AssertionError("the gateway did not start")
 
 
 async def test_what_leaves_and_what_comes_back(house: House) -> None:

@@ -60,7 +60,7 @@ def test_what_people_see_works_when_it_is_copied(tmp_path: Path) -> None:
         utf8 = os.environ | {"PYTHONIOENCODING": "utf-8"}
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False, env=utf8)
         assert ran.returncode == 0, ran.stderr.decode()
-        assert "Ringfence" in ran.stdout.decode()
+        assert "ringfence" in ran.stdout.decode().lower()  # it may answer with the command
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path, tiny_model: Path) -> None:

@@ -155,10 +155,12 @@ def gateway_pid(up: Running) -> int:
 
 
 def engine_pid(up: Running) -> int:
-    """The one engine of our own that runs."""
-    [pid] = [one["pid"] for one in control(up, "/status")["instances"] if one["kind"] == "supervised"]
-    assert isinstance(pid, int)
-    return pid
+    """The one engine of our own that runs, once those are gone that end what they began."""
+
+    def pids() -> list[int]:
+        return [one["pid"] for one in control(up, "/status")["instances"] if one["kind"] == "supervised" and one["pid"]]
+
+    return until(lambda: found if len(found := pids()) == 1 else [], 10, "one engine of our own alone")[0]
 
 
 def children(pid: int) -> list[int]:

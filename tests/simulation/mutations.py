@@ -10,11 +10,11 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Model, Target
 from ringfence.core.route import Chain, Signals
 from ringfence.egress.permit import Permit
-from ringfence.gateway import pipeline
+from ringfence.gateway import deciding, giving_way, held, pipeline
 from ringfence.placement import devices, lease, reconciler
 from ringfence.placement.planning import Drain, Unload, capacity, draft, duties, eviction, options, policy, wants
 from ringfence.placement.watch import Watch
-from ringfence.routing import rules
+from ringfence.routing import fair, rules
 
 
 def skip_the_drain(patch: MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def keep_a_user(patch: MonkeyPatch) -> None:
 
     def release(self: Any) -> None:
         released[0] += 1
-        if released[0] % 500:
+        if released[0] % 100:
             real(self)
 
     patch.setattr(lease.Lease, "release", release)
@@ -133,7 +133,7 @@ def never_look(patch: MonkeyPatch) -> None:
 def open_fence(patch: MonkeyPatch) -> None:
     """Chosen, walked and permitted is whatever there is."""
 
-    def walk(chain: Chain, _allowed: Boundary, _usable: object, retries: int) -> tuple[Target, ...]:
+    def walk(chain: Chain, _allowed: Boundary, _gate: object, retries: int) -> tuple[Target, ...]:
         return chain.targets * (1 + retries)
 
     def sift(model: Model, signals: Signals, _allowed: Boundary) -> tuple[tuple[Target, ...], tuple[()]]:
@@ -143,13 +143,36 @@ def open_fence(patch: MonkeyPatch) -> None:
         return Permit(call_id, endpoint.boundary, endpoint.boundary)
 
     patch.setattr(pipeline, "walk", walk)
-    patch.setattr(rules, "_sift", sift)
+    patch.setattr(rules, "sift", sift)
     patch.setattr(pipeline, "issue", issue)
 
 
 def unread_text(patch: MonkeyPatch) -> None:
     """What a text says does not tighten anything."""
-    patch.setattr(pipeline.Sensitivity, "reads", lambda _self, _body, _found: iter(()))
+    patch.setattr(deciding.Sensitivity, "reads", lambda _self, _body, _found: iter(()))
+
+
+def serve_by_age(patch: MonkeyPatch) -> None:
+    """Whoever waits longest is next, of whatever class."""
+    patch.setattr(fair.FairQueue, "first", lambda self, _now_s: min(self.waiting.values(), default=None))
+
+
+def keep_a_place(patch: MonkeyPatch) -> None:
+    """One that gives way gives back its lease alone."""
+    real = giving_way.Attempt.give_way
+
+    def give_way(self: Any) -> None:
+        self._asking.tokens = -1
+        real(self)
+
+    def let_go(self: Any) -> None:
+        if self.place is not None and self.asking is not None and self.asking.tokens == -1:
+            self.place = None
+        release(self)
+
+    release = held.Held.let_go
+    patch.setattr(giving_way.Attempt, "give_way", give_way)
+    patch.setattr(held.Held, "let_go", let_go)
 
 
 MUTATIONS = {
@@ -164,5 +187,7 @@ MUTATIONS = {
     "what hangs is seen within 30 s": (never_look,),
     "text stays within its boundary": (open_fence,),
     "a permit says what is so": (unread_text,),
+    "nobody is let in before one of a higher class": (serve_by_age,),
+    "every place is given back": (keep_a_place,),
 }
 """By the promise that each breaks."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NoReturn
 
 import typer
@@ -12,7 +14,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from ringfence.cli.show import server
+from ringfence.cli.show import again_in_words, server
 from ringfence.cli.words import plural
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -26,6 +28,8 @@ STATES = {
 }
 ONLY_TRIMMED = "truncated: the system prompt is trimmed"
 OF_A_ROLE = {"system": "system prompt", "user": "user message", "assistant": "assistant message"}
+CALLED = {"now_s": "time"}
+ROOM = 80 - len("Signal    ")
 COLOURS = {"fit": "green", "clamped": "cyan", "compressed": "yellow", "truncated": "yellow", "refused": "red"}
 
 
@@ -60,19 +64,70 @@ def _refuse(words: str) -> NoReturn:
 def explain_page(found: dict[str, Any]) -> RenderableType:
     lines = [
         f"[bold]{found['model']}[/]: {found['reason']}",
-        f"Rule      {found['rule']}",
+        *([] if found.get("rules") else [f"Rule      {found['rule']}"]),
         f"Boundary  text may travel as far as {found['allowed']} (profile '{found['profile']}'"
         + (f", agent '{found['agent']}')" if found["agent"] else ")"),
     ]
+    lines += rules_lines(found)
     for place, target in enumerate(found["chain"], 1):
         mark = "[green]ready[/]" if target["usable"] else "[yellow]not ready[/]"
         window = f", window {target['window']:,}" if target["window"] and len(found["chain"]) > 1 else ""
         note = f"  [dim]last failure: {target['note']}[/]" if target["note"] else ""
+        if target.get("set_aside_s") is not None:
+            note = f"  [yellow]set aside[/]: {again_in_words({'reason': target['note'], **target})}"
         where = f"{target['target']} on {server(target)} at {target['boundary']}"
         lines.append(f"Target {place}  {where}{window}, {mark}{note}")
     lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
     lines += [f"Else      {found['ending']}", *_window_lines(found["window"], len(found["chain"]) > 1)]
     return Text.from_markup("\n".join(lines))
+
+
+def rules_lines(found: dict[str, Any]) -> list[str]:
+    """What was read of the request, and every rule with why it was taken or not; none where the caller names the model.
+
+    They may hold words of the configuration, so that nothing in them is markup."""
+    rules = found.get("rules") or []
+    if not rules:
+        return []
+    signals = [f"Signal    {escape(line)}" for line in _signals(found["signals"])]
+    taken = next((place for place, rule in enumerate(rules) if rule["taken"]), len(rules))
+    return signals + [line for place, rule in enumerate(rules) for line in _rule(rule, is_later=place > taken)]
+
+
+def _signals(signals: dict[str, Any]) -> list[str]:
+    """Those with a ground first, a line each; the others on lines as long as a terminal is wide."""
+    told: list[str] = []
+    plain: list[str] = []
+    for name, read in signals.items():
+        if name == "why":
+            told += [str(why) for why in read]
+            continue
+        value, why = (read["value"], read["why"]) if isinstance(read, dict) and "value" in read else (read, "")
+        if isinstance(value, dict):
+            value = " ".join(f"{of} {one}" for of, one in value.items() if one)
+        if name == "budget_left_usd" and value is None:
+            value = "unlimited"
+        if name == "now_s":
+            value = f"{datetime.fromtimestamp(float(value)):%H:%M}"
+        said = "no" if value is False else "yes" if value is True else "none" if value in (None, "") else str(value)
+        (told if why else plain).append(f"{CALLED.get(name, name)} {said}" + (f": {why}" if why else ""))
+    lines = wrap(", ".join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in plain), ROOM)
+    return [*told, *(line.replace("\N{NO-BREAK SPACE}", " ") for line in lines)]
+
+
+def _rule(rule: dict[str, Any], *, is_later: bool) -> list[str]:
+    """One rule, and the targets that it could not use where it matched."""
+    name, text, why = (escape(str(rule[part])) for part in ("name", "text", "why"))
+    if rule["taken"]:
+        mark, colour = "taken", "green"
+    elif rule["matched"]:
+        mark, colour = ("would match too", "dim") if is_later else ("matches, cannot serve", "yellow")
+    else:
+        mark, colour = "no match", "dim"
+    lines = [f"[{colour}]Rule      {name}{f' ({text})' if text else ''}: {mark}{f'; {why}' if why else ''}[/]"]
+    if rule["matched"] and not rule["taken"]:
+        lines += [f"[dim]          not {escape(one['target'])}: {escape(one['reason'])}[/]" for one in rule["excluded"]]
+    return lines
 
 
 def _window_lines(window: dict[str, Any], is_one_of_several: bool) -> list[str]:

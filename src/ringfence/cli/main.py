@@ -6,10 +6,12 @@ import errno
 import json
 import os
 import sys
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command_name
 
 from ringfence import __version__
 from ringfence.cli import config, journal, keys, lease, parked, placing, secrets, units
@@ -161,7 +163,7 @@ def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from ringfence.cli.show import models_page
 
     found = asked(connect(config), "GET", "/status")
-    shown = {name: found[name] for name in ("models", "left_out")}
+    shown = {name: found[name] for name in ("models", "offered", "left_out")}
     told(shown, as_json, models_page)
 
 
@@ -195,6 +197,9 @@ def explain(
     agent: Annotated[str | None, typer.Option("--agent", help="As a caller that names itself so.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="With this label; may be given again.")] = None,
     tool: Annotated[list[str] | None, typer.Option("--tool", help="Offering this tool; may be given again.")] = None,
+    priority: Annotated[
+        str | None, typer.Option("--priority", help="As user, agent or background says how soon it is wanted.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -213,7 +218,8 @@ def explain(
         request["tools"] = [{"type": "function", "function": {"name": name}} for name in tool]
     model = model or str(request.get("model") or "auto")
     question: dict[str, Any] = {"model": model, "body": request, "labels": label or []}
-    question |= {name: given for name, given in (("key", key), ("profile", profile), ("agent", agent)) if given}
+    asker = (("key", key), ("profile", profile), ("agent", agent), ("priority", priority))
+    question |= {name: given for name, given in asker if given}
     told(asked(connect(config), "POST", "/explain", question), as_json, explain_page)
 
 
@@ -373,10 +379,23 @@ def _without_secrets(row: dict[str, Any]) -> dict[str, Any]:
     return {"ready": {**ready, "api_key": None, "console_url": None}} if ready else row
 
 
+def reduced(words: list[str]) -> typer.Typer:
+    """The command line with the command alone that `words` name: what Typer makes of all of them takes longer than
+    many of them run. With all, where they name none that there is."""
+    named = next((word for word in words if not word.startswith("-")), None)
+    alone = copy(app)
+    alone.registered_commands = [
+        one for one in app.registered_commands
+        if one.callback is not None and named == (one.name or get_command_name(one.callback.__name__))
+    ]  # fmt: skip
+    alone.registered_groups = [one for one in app.registered_groups if one.name == named]
+    return alone if alone.registered_commands or alone.registered_groups else app
+
+
 def main() -> None:
     """The program `ringfence`."""
     try:
-        app(prog_name="ringfence")
+        reduced(sys.argv[1:])(prog_name="ringfence")
     except BrokenPipeError:  # `ringfence status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

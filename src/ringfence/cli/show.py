@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import typer
@@ -48,7 +49,7 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     lines = [
         f"Ringfence {found['version']} on {found['base_url']}: {state}  "
         f"[dim]pid {found['pid']}, up {span(found['uptime_s'])}[/]",
-        f"Requests  {requests['running']} running, {requests['waiting']} waiting, {requests['total']} answered, "
+        f"Requests  {requests['running']} running, {waiting_in_words(requests)}, {requests['total']} answered, "
         f"{requests['errors']} failed; {requests['prompt_tokens'] + requests['completion_tokens']:,} tokens",
     ]
     if found["parking"]["waiting"]:
@@ -63,6 +64,13 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     ]
     parts += [Text(f"Cloud keys {line}", style="dim") for line in keys_in_words(found)]
     return Group(*parts)
+
+
+def waiting_in_words(requests: dict[str, Any]) -> str:
+    """How many wait for a place, and of which classes where that is not the usual one alone."""
+    counts: dict[str, int] = requests["waiting_by_class"]
+    classes = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return f"{requests['waiting']:,} waiting" + (f" ({classes})" if requests["waiting"] > counts["user"] else "")
 
 
 def parked_line(count: int) -> str:
@@ -81,11 +89,30 @@ def models_page(found: dict[str, Any]) -> RenderableType:
             f"{model['window']:,}" if model["window"] else "?",
             ", ".join(sorted({target["boundary"] for target in targets})),
         )  # fmt: skip
+    aside = [
+        Text.from_markup(f"[yellow]set aside[/]: {target['name']}, {again_in_words(target)}")
+        for model in found["models"] for target in model["targets"] if target["set_aside_s"] is not None
+    ]  # fmt: skip
     left = [
         Text.from_markup(f"[dim]left out: {one['name']} of {one['engine']}: {one['reason']}[/]")
         for one in found["left_out"]
     ]
-    return Group(rows, *left)
+    also = [Text(f"also: {', '.join(found['offered'])}")] if found.get("offered") else []
+    return Group(rows, *also, *aside, *left)
+
+
+FAILED = {
+    "connect": "cannot be reached", "lost": "broke off", "status": "answered with an error",
+    "first_byte_timeout": "sent nothing in time", "stalled": "stopped sending", "malformed": "cannot be read",
+}  # fmt: skip
+"""Why a target failed, in words."""
+
+
+def again_in_words(target: dict[str, Any]) -> str:
+    """Why a target was set aside, and when it is tried again."""
+    when = f"in {ceil(target['set_aside_s'])} s" if target["set_aside_s"] else "by the next call"
+    reason = str(target["reason"] or "failures")
+    return f"{FAILED.get(reason) or reason.replace('_', ' ')}; it is tried again {when}"
 
 
 def keys_page(keys: list[dict[str, Any]]) -> RenderableType:

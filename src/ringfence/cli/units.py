@@ -162,7 +162,7 @@ def _here(config: Config) -> tuple[str, ...]:
     """Addresses of loopback at which we listen or engines do."""
     from ringfence.config.values import is_loopback
 
-    named = [config.server.host, *(model.address.host for model in config.models.values() if model.address)]
+    named = [config.server.host, *(at.host for model in config.models.values() for at in model.addresses)]
     return tuple(dict.fromkeys(host for host in named if is_loopback(host)))
 
 

@@ -292,7 +292,7 @@ class Parent:
             )
         for title, text in clouds_in_words(ready):
             out.print(f"  [dim]{title:<8}[/] {escape(text)}", highlight=False)
-        model = models[0] if models else "demo"
+        model = "auto" if "auto" in models or not models else models[0]
         out.print()
         out.print("  [dim]from openai import OpenAI[/]", highlight=False)
         out.print(f'  [dim]client = OpenAI(base_url="{url}", api_key="{key}")[/]', soft_wrap=True, highlight=False)

@@ -15,7 +15,7 @@ from ringfence.config.schema import Config
 from ringfence.config.secret import SecretRef
 from ringfence.config.section import Reload
 
-NAMED = ("profiles", "agents", "tools", "providers", "models", "slots", "devices", "tenants", "modes")
+NAMED = ("profiles", "agents", "tools", "providers", "models", "slots", "devices", "tenants", "modes", "chains")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -41,7 +41,7 @@ class Change:
 def settings(section: BaseModel, path: KeyPath = ()) -> Iterator[Setting]:
     """Every leaf of `section`, in the order of the schema."""
     for name, field in type(section).model_fields.items():
-        value, inner = getattr(section, name), (*path, name)
+        value, inner = getattr(section, name), (*path, field.alias or name)
         extra = field.json_schema_extra
         if isinstance(extra, dict):
             yield Setting(inner, value, extra["reload"])  # pyright: ignore[reportArgumentType]
@@ -90,7 +90,7 @@ def show(config: Config) -> str:
 def scalar(value: Any) -> str:
     """A value on one line of YAML, quoted where YAML would read it as something else."""
     if isinstance(value, BaseModel):
-        value = value.model_dump(exclude_none=True)
+        value = value.model_dump(exclude_none=True, by_alias=True)
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, dict):

@@ -42,8 +42,9 @@ def _lie_elsewhere(config: Config) -> Iterator[Breach]:
     for name, settings in config.models.items():
         if settings.provider is not None:
             yield from exists(config.providers, settings.provider, "provider", ("models", name, "provider"))
-        elif settings.address is not None and reach_of(settings, config.mesh_networks) is Boundary.CLOUD:
-            yield ("models", name, "url"), too_far(settings.address.host)
+        for place, address in enumerate(settings.addresses):
+            if lies(address, config.mesh_networks) is Boundary.CLOUD:
+                yield ("models", name, *(("url",) if settings.url else ("urls", place))), too_far(address.host)
         users = [one for one, provider in config.providers.items() if provider.api_key == settings.api_key]
         if settings.api_key is not None and users:
             told = f"is also the key of provider '{users[0]}', which never reaches the gateway; give each its own"
@@ -60,7 +61,7 @@ def reach_of(model: ModelSettings, mesh: tuple[Network, ...]) -> Boundary:
     a mesh at most, or it is not served."""
     if model.provider is not None:
         return Boundary.CLOUD
-    return Boundary.HOST if model.address is None else lies(model.address, mesh)
+    return max((lies(address, mesh) for address in model.addresses), default=Boundary.HOST)
 
 
 def lies(url: EngineUrl, mesh: tuple[Network, ...]) -> Boundary:

@@ -126,6 +126,8 @@ def _in_words(error: MarkedYAMLError) -> str:
         return "a second document ('---') begins here; a configuration is one document"
     if "mapping values are not allowed" in problem:
         return "not valid YAML: a second ':' on this line, or wrong indentation; quote text that holds ': '"
+    if "character '>'" in problem:
+        return 'not valid YAML: a comparison stands in quotes, such as ">6"'
     # ruamel's `problem` names characters and tokens; its full text would quote the line.
     return f"not valid YAML: {problem}"
 

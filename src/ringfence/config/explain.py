@@ -150,12 +150,16 @@ def fields_at(path: KeyPath) -> list[str] | None:
         if isinstance(found, type) and issubclass(found, BaseModel):
             field = found.model_fields.get(str(part))
             found = field.annotation if field else None
+        elif get_origin(found) is tuple and isinstance(part, int):
+            found = get_args(found)[0]
         elif get_origin(found) is dict:
             found = get_args(get_args(found)[1])[0] if get_origin(get_args(found)[1]) else get_args(found)[1]
         else:
             return None
     found = _without_none(found)
-    return list(found.model_fields) if isinstance(found, type) and issubclass(found, BaseModel) else None
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        return None
+    return [field.alias or name for name, field in found.model_fields.items()]
 
 
 def _without_none(annotation: Any) -> Any:

@@ -17,6 +17,7 @@ from ringfence.config.values import (
     ModelName,
     Pause,
     Program,
+    Seconds,
     Size,
     Source,
     Text,
@@ -35,18 +36,31 @@ KV_TYPES: Mapping[str, tuple[KvType, ...]] = {
     "vllm": ("f16", "fp8", "turboquant_k8v4", "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc"),
 }
 """In which an engine that we start can keep keys and values; bf16 goes as f16, which takes the same bytes."""
+OF_ROLE = {"orchestrator": 24, "reasoning": 8, "vision": 4, "coding": 6}
+ON_PROCESSOR, USUAL, MOST = 8, 4, 4096
+"""Requests worked on at a time, where nobody says."""
+RAM = "ram"
 DEFAULT_SLOT = "swap"
 """Where a model of residency swap belongs that names no slot."""
 
 
+class ModelTimeouts(Section):
+    """How long one model may take. What is null is as timeouts says."""
+
+    first_byte_s: Seconds | None = setting(None, "hot", "Seconds until the first byte of a streamed answer.")
+    between_bytes_s: Seconds | None = setting(None, "hot", "Seconds between two parts of a streamed answer.")
+    answer_s: Seconds | None = setting(None, "hot", "Seconds for an answer that is not streamed, from first to last.")
+
+
 class ModelSettings(Section):
-    """One model: weights to serve (`source`), an engine that already runs (`url`), or one of a rented cloud
-    (`provider`)."""
+    """One model: weights to serve (`source`), an engine that already runs (`url`) or several (`urls`), or one of a
+    rented cloud (`provider`)."""
 
     source: Source | None = setting(
         None, "drain", "What to serve: 'demo', the path of a .gguf file, or hf:owner/repo[:quant or file]."
     )
     url: Url | None = setting(None, "drain", "An engine that already runs: http://ADDRESS:PORT[/prefix].")
+    urls: tuple[Url, ...] = setting((), "drain", "Several engines that run, with the same model each.")
     provider: Text | None = setting(None, "drain", "A rented cloud, by its name under providers.")
     provider_model: Text | None = setting(
         None, "drain", "The model's name at the provider, with provider only; null: the same name."
@@ -55,17 +69,28 @@ class ModelSettings(Section):
         None, "drain", "Kind of the engine, such as llamacpp; null: llama.cpp for a source, found out for a url."
     )
     engine_model: Text | None = setting(
-        None, "drain", "The model's name at the engine, with url only; null: the same name."
+        None, "drain", "The model's name at the engine, with url or urls only; null: the same name."
     )
     api_key: SecretRef | None = setting(
-        None, "drain", "Key that the engine asks for, with url only: env:NAME, file:/path or credential:NAME."
+        None, "drain", "Key that the engine asks for, with url or urls only: env:NAME, file:/path or credential:NAME."
     )
     window: Whole | None = setting(
         None, "drain", "Tokens of one request, in and out together; null: what the engine or the weights say.", ge=256
     )
     tokenizer: Text | None = setting(None, "hot", "Its tokenizer.json, to count with; needs the extra tokenizers.")
     image_tokens: Whole | None = setting(None, "hot", "Tokens of an image at most; null: by its family's rule.", ge=1)
-    parallel: Whole = setting(4, "drain", "Requests worked on at a time.", ge=1, le=4096)
+    timeouts: ModelTimeouts | None = setting(None, "hot", "How long it may take; null: as timeouts says.")
+    role: Literal["orchestrator", "reasoning", "vision", "coding"] | None = setting(
+        None, "drain", "What it is for; where parallel is null it says how many requests are worked on at a time."
+    )
+    parallel: Whole | None = setting(
+        None,
+        "drain",
+        "Requests worked on at a time, by each engine; null: orchestrator 24, reasoning 8, vision 4, coding 6, else 8 "
+        "where it computes on the processor alone, and 4. Never more than its engine says that it takes.",
+        ge=1,
+        le=4096,
+    )
     embeddings: Flag | None = setting(None, "drain", "Whether it makes embeddings; null: found out.")
     threads: Whole | None = setting(None, "drain", "Threads, with source only; null: one per core.", ge=1, le=4096)
     aliases: tuple[ModelName, ...] = setting((), "hot", "Other names that callers may use.")
@@ -122,7 +147,7 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> ModelSettings:
-        origins = [name for name in GOES_WITH if getattr(self, name) is not None]
+        origins = [name for name in GOES_WITH if getattr(self, name) not in (None, ())]
         if len(origins) != 1:
             found = f"{' and '.join(origins)} are here" if origins else "none is here"
             raise refused(f"a model has exactly one of {', '.join(GOES_WITH)}; {found}")
@@ -134,6 +159,8 @@ class ModelSettings(Section):
             raise refused(problem, at=name)
         if again := next((place for place, name in enumerate(self.devices) if name in self.devices[:place]), None):
             raise refused("is listed already", at=("devices", again))
+        if again := next((place for place, name in enumerate(self.urls) if name in self.urls[:place]), None):
+            raise refused("is listed already", at=("urls", again))
         return self
 
     def _says(self, name: str) -> bool:
@@ -169,10 +196,21 @@ class ModelSettings(Section):
         """The kind of engine that serves a source."""
         return self.engine or "llamacpp"
 
+    def at_once(self, told: int | None = None) -> int:
+        """Requests worked on at a time; `told` is what its engine says."""
+        on_processor = self.gpu_layers == 0 or (bool(self.devices) and all(name == RAM for name in self.devices))
+        usual = OF_ROLE[self.role] if self.role is not None else ON_PROCESSOR if on_processor else USUAL
+        return min(self.parallel or usual, told or MOST)
+
     @property
     def address(self) -> EngineUrl | None:
-        """The parts of `url`; None for a model that is served from a source."""
+        """The parts of `url`; None for a model that is served otherwise."""
         return split_url(self.url) if self.url is not None else None
+
+    @property
+    def addresses(self) -> tuple[EngineUrl, ...]:
+        """Of the engines that already run, be it one or several; none for a model that is served otherwise."""
+        return tuple(split_url(url) for url in (self.urls if self.url is None else (self.url,)))
 
 
 GOES_WITH: dict[str, tuple[str, ...]] = {
@@ -181,6 +219,7 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
         "kv_type", "hours", "command", "args", "sleep", "lora_slots",
     ),
     "url": ("engine_model", "api_key", "engine", "embeddings"),
+    "urls": ("engine_model", "api_key", "engine", "embeddings"),
     "provider": ("provider_model",),
 }  # fmt: skip
 """Where a model comes from, and the settings that only make sense there."""

@@ -26,6 +26,8 @@ from ringfence.config.models import Models, demo_model, name_clashes
 from ringfence.config.placed import misplaced
 from ringfence.config.placing import DeviceSettings, ModeSettings, PlacementSettings, SlotSettings, TenantSettings
 from ringfence.config.problems import KeyPath, Origin
+from ringfence.config.routed import misrouted
+from ringfence.config.routing import ChainSettings, RuleSettings
 from ringfence.config.secret import SecretRef
 from ringfence.config.section import Section, needed, setting
 from ringfence.config.values import (
@@ -46,7 +48,7 @@ from ringfence.config.values import (
     refused,
 )
 from ringfence.core.boundary import Boundary, Network
-from ringfence.core.route import Ending, Exact, Overlong, Profile, Tier
+from ringfence.core.route import Ending, Exact, Overlong, Profile, Tier, Urgency
 
 _MIB = 1024 * 1024
 
@@ -102,6 +104,10 @@ class TimeoutSettings(Section):
     answer_s: Seconds = setting(600, "hot", "Seconds for an answer that is not streamed, from first to last.")
     between_bytes_s: Seconds = setting(60, "hot", "Seconds between two parts of a streamed answer.")
     retries: Whole = setting(2, "hot", "Further tries while nothing has been sent to the caller.", ge=0, le=10)
+    retry_within_s: Seconds = setting(120, "hot", "Seconds after the first failure in which further tries begin.")
+    slow_s: Seconds | None = setting(
+        None, "hot", "A streamed answer that begins later counts as a failure of its target; null: however late."
+    )
 
 
 class AdmissionSettings(Section):
@@ -109,6 +115,7 @@ class AdmissionSettings(Section):
 
     queue: Whole = setting(256, "hot", "Requests that may wait for one target; 0 refuses at once.", ge=0, le=100_000)
     wait_s: Seconds = setting(60, "hot", "Seconds that a request waits for a place.")
+    promote_s: Seconds = setting(15, "hot", "Seconds of waiting after which a request counts as one class higher.")
 
 
 class ParkingSettings(Section):
@@ -160,6 +167,12 @@ class ProfileSettings(Section):
     overlong: Literal["shrink", "refuse", "route"] = setting(
         "shrink", "hot", "A prompt longer than the window: shrink it, refuse it, or route it to a larger window first."
     )
+    priority: Literal["user", "agent", "background"] = setting(
+        "user", "hot", "The highest class of its calls: user goes before agent, and agent before background."
+    )
+    weight: Whole = setting(
+        1, "hot", "The share of its keys where several of one class wait, against a weight of 1.", ge=1, le=1000
+    )
     delegates: tuple[Text, ...] = setting((), "hot", "T4 only: profiles under which its keys may make calls.")
 
     @model_validator(mode="after")
@@ -189,7 +202,8 @@ class ProfileSettings(Section):
             name, self.reaches, self.trust, self.chain, Ending(self.ending),
             Exact(exact.model, exact.digest or "", exact.quantisation or "", exact.device or "", exact.window)
             if exact is not None else None,
-            self.delegates, overlong=Overlong(self.overlong),
+            self.delegates, overlong=Overlong(self.overlong), priority=Urgency[self.priority.upper()],
+            weight=self.weight,
         )  # fmt: skip
 
 
@@ -339,6 +353,12 @@ class Config(Section):
     placement: PlacementSettings = Field(
         default_factory=PlacementSettings, description="When models come and go, and how patiently."
     )
+    rules: tuple[RuleSettings, ...] | None = setting(
+        None, "hot", "Which models answer a call for 'auto', the first that matches; null: the default rules."
+    )
+    chains: dict[ModelName, ChainSettings] = Field(
+        default_factory=dict, description="Models in order under a name, for rules to use and for callers to name."
+    )
     sensitivity: SensitivitySettings = Field(
         default_factory=SensitivitySettings, description="What keeps a request from leaving this machine."
     )
@@ -358,7 +378,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> Config:
-        if found := [*breaches(self), *misplaced(self)]:
+        if found := [*breaches(self), *misplaced(self), *misrouted(self)]:
             (at, message), *more = found
             raise refused(message, at=at, more=more)
         return self

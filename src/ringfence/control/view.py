@@ -39,7 +39,7 @@ class View(Protocol):
 
     async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
         """Where such a request would go, and why. Nothing is sent. `asker` may name a key (its secret) or a profile,
-        an agent, and labels (with commas between): key, profile, agent, labels."""
+        an agent, labels (with commas between), and a priority: key, profile, agent, labels, priority."""
         ...
 
     def profiles(self) -> list[dict[str, Any]]:

@@ -55,6 +55,17 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds that a target may take. `answer_s` bounds an answer that is not streamed: its first byte comes with its
+    last. A stream that begins later than `slow_s` counts against it; None: however late."""
+
+    first_byte_s: float = 120.0
+    between_bytes_s: float = 60.0
+    answer_s: float = 600.0
+    slow_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One place a request may go: a model on an instance of an engine.
 
@@ -87,6 +98,10 @@ class Target:
     """This version of its engine may cut a prompt without a word."""
     shares_window: bool = False
     """Its window is for all that it works on together, not for each; where that is not known, its failures tell."""
+    timeouts: Timeouts | None = None
+    """Of its own; None: those of all."""
+    kv_tokens: int | None = None
+    """How many tokens its engine can keep of all that it works on together; None where it does not tell."""
     reach: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -236,13 +236,15 @@ class EngineTimedOut(Failure):
 class TargetFailed(Exception):
     """One target could not answer and nothing has been sent to the caller yet: the next may try.
 
-    `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading, crowded; it is a metric
-    label.
-    `failure` is what the caller is told when no other target answers.
+    `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading, crowded, elsewhere,
+    set_aside; it is a metric label.
+    `failure` is what the caller is told when no other target answers, `later_s` for how long the target itself asks not
+    to be asked.
     """
 
-    def __init__(self, target: str, reason: str, failure: Failure) -> None:
+    def __init__(self, target: str, reason: str, failure: Failure, later_s: float | None = None) -> None:
         super().__init__(f"{target}: {reason}")
         self.target = target
         self.reason = reason
         self.failure = failure
+        self.later_s = later_s

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from ringfence.core.catalog import Ability, Endpoint
 from ringfence.core.device import Device, Ours
 from ringfence.core.errors import Failure
+from ringfence.core.reading import Reading
 
 
 class Fetch(Protocol):
@@ -58,6 +59,8 @@ class Offer:
     """
     may_cut: bool = False
     """As `Engine.may_cut`, of a version that differs from its kind."""
+    kv_tokens: int | None = None
+    """As of a Target."""
 
 
 class Translation(Protocol):
@@ -313,6 +316,14 @@ class Provider(Translator, Protocol):
 
     def failure(self, status: int, body: Any, retry_after_s: float | None = None) -> Failure:
         """An error answer as one of ours. `body` is parsed JSON, or None. It never shows a key."""
+        ...
+
+
+class Decides(Protocol):
+    """One stage of those that say what a request is: the first that answers is believed, the others are not asked."""
+
+    def decide(self, ability: Ability, body: dict[str, Any]) -> Reading | None:
+        """None to abstain. What it raises counts as abstaining. `body` may hold anything that JSON can."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
@@ -45,6 +45,14 @@ class Ending(StrEnum):
     """Wait for a target within the boundary rather than fail or go further."""
 
 
+class Urgency(IntEnum):
+    """The class of a request; lower goes first."""
+
+    USER = 0
+    AGENT = 1
+    BACKGROUND = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Targets in order, and how it ends."""
@@ -54,9 +62,23 @@ class Chain:
     ending: Ending = Ending.ERROR
 
 
+class Caller(NamedTuple):
+    """Who asks, by the names that rules say: the key, the profile that the call is made under, the agent."""
+
+    key: str = ""
+    profile: str = ""
+    agent: str = ""
+
+
+NOBODY = Caller()
+
+
 @dataclass(slots=True)  # not frozen, as Decision: one per call, and freezing triples what making it costs
 class Signals:
-    """Typed readings of one request. A signal may tighten the boundary, never widen it."""
+    """Typed readings of one request. A signal may tighten the boundary, never widen it.
+
+    Those after `kept_by` are read for calls that rules decide; of all others they say nothing.
+    """
 
     ability: Ability
     prompt_bytes: int
@@ -65,6 +87,29 @@ class Signals:
     tightest: Boundary = Boundary.CLOUD
     kept_by: str = ""
     """What makes `tightest` tighter than CLOUD, in words of the configuration; never of the request."""
+    model: str = ""
+    """The name that the caller gives."""
+    task: str = ""
+    """One of `core.reading.TASKS`, or empty where nothing could be told."""
+    effort: int = 0
+    """1 to 10; 0 where nothing could be told."""
+    context_tokens: int = 0
+    """About how many the prompt takes."""
+    gpu_load: float = 0.0
+    """Percent that the least busy GPU works; 0 without one."""
+    budget_left_usd_micros: int | None = None
+    """None: unlimited."""
+    now_s: float = 0.0
+    """UTC seconds since the epoch: what hours of the day are told by."""
+    caller: Caller = NOBODY
+    urgency: str = "user"
+    """user, agent or background."""
+    batch: bool = False
+    """Its caller can wait (`service_tier: flex`)."""
+    speed: str = ""
+    """'critical' where its caller pays for haste (`service_tier: priority`), else empty."""
+    why: tuple[str, ...] = ()
+    """How task, effort and length were told, in words."""
 
 
 class Kept(NamedTuple):
@@ -96,6 +141,9 @@ class Decision:
     told: str = ""
     """The rule, and what narrowed it, as the caller is told."""
     overlong: Overlong = Overlong.SHRINK
+    priority: Urgency = Urgency.USER
+    weight: int = 1
+    """Of the profile, for when its calls have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +173,10 @@ class Profile:
     held_by: str = ""
     """The profile that keeps this one from reaching as far as it would by itself; empty when none does."""
     overlong: Overlong = Overlong.SHRINK
+    priority: Urgency = Urgency.USER
+    """The highest class that its calls have; they may say that they are less urgent."""
+    weight: int = 1
+    """Its keys' share of a target that others wait for as well, against other keys of the same class."""
 
 
 @dataclass(frozen=True, slots=True)

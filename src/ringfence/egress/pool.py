@@ -26,6 +26,8 @@ from ringfence.egress.permit import Permit
 
 TICK_S = 0.05
 MAX_HEAD_BYTES = 64 * 1024
+"""Of an answer that is an error."""
+ERROR = 400
 IN_BODY = -1
 NOT_WHOLE = -1
 IDLE_LINES = 256
@@ -51,6 +53,7 @@ class Line(asyncio.Protocol):
     """One connection to one endpoint."""
 
     __slots__ = (
+        "_begun",
         "_between_s",
         "_feed",
         "_head_bytes",
@@ -58,6 +61,7 @@ class Line(asyncio.Protocol):
         "_parser",
         "_pieces",
         "_pool",
+        "_refusal",
         "_whole",
         "endpoint",
         "expires_at",
@@ -133,6 +137,7 @@ class Line(asyncio.Protocol):
         self._feed = self._parser.feed_data
         self.status = self._parser.get_status_code
         self._head_bytes = 0  # received of an answer's head; IN_BODY after it
+        self._begun = self._refusal = b""  # a head that came in several reads; one of an answer that is an error
         self._whole = NOT_WHOLE  # pieces of the last read up to the end of the answer
 
     def data_received(self, data: bytes) -> None:
@@ -144,14 +149,13 @@ class Line(asyncio.Protocol):
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if isinstance(error, httptools.HttpParserCallbackError):
-                log.error("an answer could not be taken", exc_info=error.__context__)
-            is_broken = True
+            is_broken = _is_of_theirs(error)
         pieces = self._pieces
+        if self._head_bytes != IN_BODY and (pieces or self._whole >= 0):
+            self._head_is_over(data)
         if pieces:
             if self._whole >= 0:
                 del pieces[self._whole :]  # beyond the end of the answer
-            self._head_bytes = IN_BODY
             if self.expires_at != NEVER:  # not paused; before it is passed on, as that may pause this line
                 self.expires_at = self._pool.now + self._between_s
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -175,7 +179,7 @@ class Line(asyncio.Protocol):
         elif is_broken:
             self._lose("malformed")
         elif self._head_bytes != IN_BODY:
-            self._head_goes_on(len(data))
+            self._head_goes_on(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
@@ -184,8 +188,9 @@ class Line(asyncio.Protocol):
 
     # -- httptools ----------------------------------------------------------------------------------------------
 
-    # Header lines are not looked at: what an answer is shows in its status and its first byte. `on_body` only gathers
-    # what one read brought, often many small chunks, so that they are looked at, and sent on, once.
+    # Header lines are not looked at, but for those of errors: what an answer is shows in its status and its first
+    # byte. `on_body` only gathers what one read brought, often many small chunks, so that they are looked at, and sent
+    # on, once.
 
     def on_message_complete(self) -> None:
         if self._whole >= 0:  # a second answer to one question
@@ -196,10 +201,24 @@ class Line(asyncio.Protocol):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _head_goes_on(self, size: int) -> None:
-        self._head_bytes += size
+    def _head_is_over(self, data: bytes) -> None:
+        """Of an error the head is kept: it may say when to come again."""
+        self._head_bytes = IN_BODY
+        if self.status() != 200:
+            self._refusal = self._begun + data
+        self._begun = b""
+
+    def _head_goes_on(self, data: bytes) -> None:
+        self._begun += data
+        self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
             self._lose("malformed")
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of this lower-case name, of an answer that is an error; of others no header is kept."""
+        head, _, _ = self._refusal.partition(b"\r\n\r\n")
+        fields = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+        return next((value.strip() for known, _, value in fields if known.lower() == name), None)
 
     def expire(self) -> None:
         self._lose("stalled" if self._head_bytes else "first_byte_timeout")
@@ -210,6 +229,13 @@ class Line(asyncio.Protocol):
         self.transport.abort()
         if receiver is not None:
             receiver.on_lost(reason)
+
+
+def _is_of_theirs(error: Exception) -> bool:
+    """Always: what cannot be taken is broken. A fault of ours is told to the log."""
+    if isinstance(error, httptools.HttpParserCallbackError):
+        log.error("an answer could not be taken", exc_info=error.__context__)
+    return True
 
 
 class HeadedLine(Line):

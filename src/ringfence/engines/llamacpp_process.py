@@ -16,15 +16,15 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from ringfence.engines.gguf_header import GgufHeader, NotAModel, read_header
-from ringfence.tether import die_with_parent, leave_when_input_ends
+from ringfence.engines.said_to_parent import fail, say
+from ringfence.tether import die_with_parent, go_first_when_memory_ends, leave_when_input_ends
 
 USUAL_WINDOW_CAP = 8192
 SMALL_BATCH = 512
@@ -107,19 +107,19 @@ def main() -> None:
     """Serve until told to stop, or until the parent is gone."""
     spec = _read_spec()
     die_with_parent(spec.parent_pid)
-    _go_first_when_memory_ends()
+    go_first_when_memory_ends()
     leave_when_input_ends(lambda: os._exit(0))
     lacking = lacking_cpu_flags(_cpuinfo())
     if lacking:
-        _fail(f"this processor lacks {', '.join(lacking)}, which the llama.cpp build in xllamacpp needs")
+        fail(f"this processor lacks {', '.join(lacking)}, which the llama.cpp build in xllamacpp needs")
     try:
         header = read_header(Path(spec.model_path))
     except NotAModel as error:
-        _fail(str(error))
+        fail(str(error))
     server, window, device = _serve(spec, header)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    _say({"ready": server.listening_address, "window": window, "parallel": spec.parallel, "device": device})
+    say({"ready": server.listening_address, "window": window, "parallel": spec.parallel, "device": device})
     while True:
         signal.pause()
 
@@ -131,7 +131,7 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
             "xllamacpp"
         )  # not at the top: on a processor that lacks AVX2 loading it ends in SIGILL
     except ImportError as error:
-        _fail(f"the package xllamacpp cannot be loaded: {error}")
+        fail(f"the package xllamacpp cannot be loaded: {error}")
     window = window_of(spec.window, header)
     batch = batch_of(window, header)
     params = xllamacpp.CommonParams()
@@ -161,14 +161,12 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
     try:
         return xllamacpp.Server(params), window, _device(xllamacpp) if spec.gpu_layers != 0 else "cpu"
     except RuntimeError:
-        _fail(
-            f"llama.cpp cannot load {spec.model_path}: it is damaged, of an unknown kind, or too large for the memory"
-        )
+        fail(f"llama.cpp cannot load {spec.model_path}: it is damaged, of an unknown kind, or too large for the memory")
 
 
 def _kv_type(xllamacpp: Any, name: str) -> Any:
     if name not in KV_TYPES:
-        _fail(f"llama.cpp keeps keys and values as {', '.join(KV_TYPES)}, not as {name}")
+        fail(f"llama.cpp keeps keys and values as {', '.join(KV_TYPES)}, not as {name}")
     return getattr(xllamacpp.ggml_type, f"GGML_TYPE_{name.upper()}")
 
 
@@ -186,13 +184,7 @@ def _read_spec() -> Spec:
     try:
         return Spec(**json.loads(sys.stdin.readline()))
     except (ValueError, TypeError):
-        _fail("expected one line of JSON with model_path, alias and api_key on standard input")
-
-
-def _go_first_when_memory_ends() -> None:
-    """The kernel should end the engine, which comes back by itself, and not the gateway."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+        fail("expected one line of JSON with model_path, alias and api_key on standard input")
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -204,17 +196,6 @@ def _cpuinfo() -> str:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _say(line: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-def _fail(reason: str) -> NoReturn:
-    _say({"error": reason})
-    sys.stderr.flush()
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def failure(status: int, body: Any, overflows: tuple[re.Pattern[str], ...]) -> F
     error = read_error(body)
     if status in (401, 403):
         return EngineFailed("The engine refused the key that the gateway has for it.")
-    if status in (429, 503):
+    if status in (429, 503, 529):  # 529: as Anthropic's API, and what is built like it
         return Overloaded("The engine is busy; try again shortly.", retry_after_s=1.0)
     return _overflow(status, error, overflows) or _refusal(status, error) or _breakdown(status, error)
 

@@ -27,7 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from ringfence.tether import PR_SET_PDEATHSIG, leave_when_input_ends
+from ringfence.engines.said_to_parent import fail, say
+from ringfence.tether import (
+    PR_SET_PDEATHSIG,
+    die_with_parent,
+    go_first_when_memory_ends,
+    leave_when_input_ends,
+)
 
 HOST = "127.0.0.1"
 PORT = "{port}"
@@ -61,8 +67,8 @@ def main() -> None:
     if os.getpgrp() != os.getpid():
         os.setsid()
     spec = _read_spec()
-    _end_with_parent(spec.parent_pid)
-    _go_first_when_memory_ends()
+    die_with_parent(spec.parent_pid, signal.SIGTERM)  # and not SIGKILL: there is a program to be ended first
+    go_first_when_memory_ends()
     port = _free_port()
     ending = threading.Event()
     started: list[subprocess.Popen[bytes]] = []
@@ -82,7 +88,7 @@ def main() -> None:
     leave_when_input_ends(end)
     _until_ready(spec, port, program, ending)
     if not ending.is_set():
-        _say({"ready": f"http://{HOST}:{port}", "device": spec.device, "window": spec.window})
+        say({"ready": f"http://{HOST}:{port}", "device": spec.device, "window": spec.window})
     while program.poll() is None:  # not wait(): a handler of a signal runs between two looks
         time.sleep(LOOK_EVERY_S)
     while ending.is_set():
@@ -94,21 +100,7 @@ def _read_spec() -> Spec:
     try:
         return Spec(**json.loads(sys.stdin.readline()))
     except (ValueError, TypeError):
-        _fail("expected one line of JSON with command and api_key on standard input")
-
-
-def _end_with_parent(parent_pid: int) -> None:
-    """SIGTERM and not SIGKILL: there is a program to be ended first."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if parent_pid and os.getppid() != parent_pid:
-        os._exit(1)
-
-
-def _go_first_when_memory_ends() -> None:
-    """The kernel should end the engine, which comes back by itself, and not the gateway."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+        fail("expected one line of JSON with command and api_key on standard input")
 
 
 def _free_port() -> int:
@@ -139,13 +131,13 @@ def _started(spec: Spec, port: int) -> subprocess.Popen[bytes]:
             preexec_fn=tie,  # noqa: PLW1509 - no other thread runs yet
         )
     except OSError as error:
-        _fail(f"cannot run {command[0]}: {error.strerror or error}")
+        fail(f"cannot run {command[0]}: {error.strerror or error}")
 
 
 def _until_ready(spec: Spec, port: int, program: subprocess.Popen[bytes], ending: threading.Event) -> None:
     while not ending.is_set():
         if program.poll() is not None:
-            _fail(f"{spec.title} ended with {_in_words(program.returncode)} before it was ready")
+            fail(f"{spec.title} ended with {_in_words(program.returncode)} before it was ready")
         if _answers(spec, port):
             if _is_of_this_group(port):
                 return
@@ -223,7 +215,7 @@ def _fail_with(program: subprocess.Popen[bytes], reason: str) -> NoReturn:
     program.kill()
     with suppress(subprocess.TimeoutExpired):
         program.wait(GONE_S)
-    _fail(reason)
+    fail(reason)
 
 
 def _end_as(code: int) -> NoReturn:
@@ -242,17 +234,6 @@ def _in_words(code: int) -> str:
     if code >= 0:
         return f"exit status {code}"
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-
-
-def _say(line: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-def _fail(reason: str) -> NoReturn:
-    _say({"error": reason})
-    sys.stderr.flush()
-    os._exit(1)
 
 
 if __name__ == "__main__":

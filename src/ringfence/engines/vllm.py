@@ -29,6 +29,10 @@ LEAST_MEDIA = 16
 """Tokens: since 0.17 /tokenize counts an image, and before only its place, which is a few tokens. Of images that are
 smaller than this it is not said which of them it was."""
 
+MOST_METRICS = 4 * 1024 * 1024
+KV_LINE = re.compile(r"^vllm:cache_config_info\{(.{1,8000})\}", re.M)
+KV_BLOCK, KV_BLOCKS = (re.compile(rf'\b{name}="(\d{{1,12}})"') for name in ("block_size", "num_gpu_blocks"))
+"""The labels that tell the size of the KV cache: tokens in a block, and blocks."""
 OVERFLOWS = (
     re.compile(
         r"(?:This model's )?maximum context length is (?P<window>\d+) tokens\. However, you requested \d+ output "
@@ -88,6 +92,7 @@ class Vllm:
         if not listed or not any(entry.get("owned_by") == "vllm" for entry in listed):
             return None
         abilities = await self._abilities(fetch)
+        kept = kv_tokens((await fetch("/metrics")).body)
         windows = {str(entry.get("id")): dialect.positive(entry.get("max_model_len")) for entry in listed}
         return [
             Offer(
@@ -96,6 +101,7 @@ class Vllm:
                 None,
                 abilities,
                 family=dialect.name_of(entry, "root") or "",
+                kv_tokens=kept,
             )
             for entry in listed
             if (name := dialect.name_of(entry))
@@ -130,6 +136,18 @@ class Vllm:
 
     def failure(self, status: int, body: Any) -> Failure:
         return dialect.failure(status, body, OVERFLOWS)
+
+
+def kv_tokens(page: Any) -> int | None:
+    """Of how many tokens it can keep the keys and values at a time, as its metrics tell; None where they do not. With
+    data parallelism there is a line for each engine core."""
+    if type(page) is not str:
+        return None
+    kept = 0
+    for line in KV_LINE.findall(page[:MOST_METRICS]):
+        size, blocks = KV_BLOCK.search(line), KV_BLOCKS.search(line)
+        kept += int(size[1]) * int(blocks[1]) if size is not None and blocks is not None else 0
+    return kept or None
 
 
 async def _tokens(ask: Ask, body: dict[str, Any], text: str) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.identity import Key
-from ringfence.core.route import Decision
+from ringfence.core.route import Decision, Urgency
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.reported import Counted
 from ringfence.gateway.request import Request
@@ -47,10 +47,18 @@ class Call:
     """`counted` is a rough bound, which was enough to see that it fits."""
     failed_at: tuple[str, ...] = ()
     """Targets that could not answer it."""
+    retry_until_s: float = 0.0
+    """Once one has failed: when no further try is begun."""
+    matched: tuple[str, ...] = ()
+    """The rules that matched it, by name, when it was last decided by rules."""
     request: Request | None = field(default=None, repr=False)
     """Where it is answered; None for one that was taken from the disk."""
     output: int | None = None
     """The most tokens that it wants in answer; None when it does not say."""
+    urgency: Urgency = Urgency.USER
+    """As its caller says, and once it is decided about, no higher than its profile lets it be."""
+    may_load: bool = True
+    """False for what nobody waits for, such as the title of a chat: it goes to what is here, and has nothing loaded."""
 
     @property
     def text_bytes(self) -> int:

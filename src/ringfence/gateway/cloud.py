@@ -14,6 +14,7 @@ from ringfence.egress.client import call_head, permit_line
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import HeadedLine, Line
 from ringfence.gateway.call import Call
+from ringfence.gateway.retry_after import seconds_of
 
 HELD = {
     "connect": "no connection to the provider could be made",
@@ -61,8 +62,7 @@ def failure(cloud: Cloud, target: Target, line: Line, status: int, error: Any) -
     """What a caller is told of an answer that is none: by the egress process itself, or by the provider."""
     headers = line if isinstance(line, HeadedLine) else None
     refused = headers.header(b"x-egress-refused") if headers is not None else None
-    later = headers.header(b"retry-after") if headers is not None else None
-    retry_after_s = float(later) if later is not None and later.isdigit() else None
+    retry_after_s = seconds_of(headers.header(b"retry-after")) if headers is not None else None
     if refused is None:
         return cloud.adapter.failure(status, error, retry_after_s)
     code = refused.decode("ascii", "replace")

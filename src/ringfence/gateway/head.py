@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from ringfence.core.errors import BadRequest, Failure
+from ringfence.core.route import Urgency
+from ringfence.gateway.urgency import PRIORITY, read_priority
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
@@ -23,7 +25,7 @@ class Head:
 
     __slots__ = (
         "agent", "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "labels", "method", "path",
-        "profile", "query", "request_id", "secret",
+        "profile", "query", "request_id", "secret", "urgency",
     )  # fmt: skip
 
     def __init__(self, method: bytes, headers: list[tuple[bytes, bytes]], *, is_http11: bool, keep_alive: bool) -> None:
@@ -36,6 +38,8 @@ class Head:
         self.secret = b""
         self.request_id = ""
         self.agent = self.profile = self.labels = ""
+        self.urgency: Urgency | None = Urgency.USER
+        """None where what it says of it cannot be understood."""
         self.expects = False
         self.failure: Failure | None = None
         self.grant: Any = None
@@ -114,6 +118,7 @@ def read_head(method: bytes, version: str, target: bytes, rows: list[tuple[bytes
     head.agent = found.get(b"x-ringfence-agent", b"").decode("latin-1")
     head.profile = found.get(b"x-ringfence-profile", b"").decode("latin-1")
     head.labels = ",".join(value.decode("latin-1") for name, value in headers if name == b"x-ringfence-label")
+    head.urgency = read_priority(found.get(PRIORITY))
     head.expects = found.get(b"expect", b"").lower() == b"100-continue" or b"upgrade" in found
     return head
 

@@ -7,9 +7,9 @@ from typing import Protocol
 from ringfence.core.catalog import Target
 from ringfence.core.ports import Leased
 from ringfence.core.usage import Usage
-from ringfence.gateway.admission import Lane
 from ringfence.gateway.call import Call
 from ringfence.gateway.count import UNMEASURED, Meter, chat_bound
+from ringfence.gateway.lane import Asking, Lane
 from ringfence.gateway.limits import Hold
 from ringfence.gateway.reported import By, Counted, Reported
 from ringfence.routing.health import Health
@@ -34,7 +34,7 @@ class Records(Protocol):
 class Held(Hold):
     """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
 
-    __slots__ = ("_call", "_records", "lease", "place", "target", "weight")
+    __slots__ = ("_call", "_records", "asking", "lease", "place", "target", "weight")
 
     def __init__(self, records: Records, call: Call) -> None:
         self._records = records
@@ -42,6 +42,8 @@ class Held(Hold):
         self.allowance = None
         self.tokens = 0
         self.place: Lane | None = None
+        self.asking: Asking | None = None
+        """Where it stood in the queue for the place; None where it did not have to look."""
         self.weight = 0
         """Tokens, in and out, of the call in its place; at most so many."""
         self.lease: Leased | None = None
@@ -67,9 +69,14 @@ class Held(Hold):
 
     def lighten(self, weight: int) -> None:
         """The call was weighed."""
-        if self.place is not None and weight < self.weight:
+        if self.place is not None and self.place.kv_tokens is None and weight < self.weight:
             self.place.lighten(self.weight - weight)
             self.weight = weight
+
+    def move_on(self) -> None:
+        """To another target, where it stands in no queue yet."""
+        self.let_go()
+        self.asking = None
 
     def let_go(self) -> None:
         """Give back what belongs to one target: last taken, first given back."""
@@ -79,4 +86,5 @@ class Held(Hold):
             lease.release()
         if place is not None:
             self.place = None
-            place.leave(self.weight)
+            asking = self.asking
+            place.leave(self.weight, asking.entered_s if asking is not None else self._call.started_at)

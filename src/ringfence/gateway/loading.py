@@ -1,12 +1,11 @@
-"""A caller that waits for a model to be loaded hears on its stream that it is not forgotten, and about how long."""
+"""A caller that waits for a model or for a place hears on its stream that it is not forgotten, and about how long."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
 
-from ringfence.core.ports import Leased
 from ringfence.gateway.relay import EVENT_HEAD
 from ringfence.gateway.request import Request
 
@@ -15,21 +14,31 @@ SOON_S = 5.0
 COMMENT_EVERY_S = 10.0
 
 
-async def told_meanwhile(
-    request: Request, call_id: str, lease: Coroutine[Any, Any, Leased], estimate_s: Callable[[], float | None]
-) -> Leased:
-    """The lease. If it takes longer than a moment the stream is begun, with comments, which clients pass over."""
-    task = asyncio.get_running_loop().create_task(lease)
-    try:
-        wait_s = SOON_S
-        while not (await asyncio.wait((task,), timeout=wait_s))[0]:
-            request.begin(200, b"x-request-id: %b\r\n%b" % (call_id.encode(), EVENT_HEAD))
-            left_s = estimate_s()
-            told = b"unknown" if left_s is None else b"%d" % round(left_s)
-            request.write(b": loading estimate_s=%b\n\n" % told)
-            wait_s = COMMENT_EVERY_S
-        return task.result()
-    except asyncio.CancelledError:
-        task.cancel()
-        task.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().release())
-        raise
+class ToldMeanwhile:
+    """While this is entered: if it takes longer than a moment the stream is begun, with comments, which clients pass
+    over. `words` are asked for each time."""
+
+    __slots__ = ("_call_id", "_request", "_timer", "_words")
+
+    def __init__(self, request: Request, call_id: str, words: Callable[[], bytes]) -> None:
+        self._request = request
+        self._call_id = call_id
+        self._words = words
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SOON_S, self._tell)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(COMMENT_EVERY_S, self._tell)
+        self._request.begin(200, b"x-request-id: %b\r\n%b" % (self._call_id.encode(), EVENT_HEAD))
+        self._request.write(b": %b\n\n" % self._words())
+
+
+def seconds(estimate_s: float | None) -> bytes:
+    """As comments say them."""
+    return b"unknown" if estimate_s is None else b"%d" % round(estimate_s)

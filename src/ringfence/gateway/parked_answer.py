@@ -5,9 +5,10 @@ from __future__ import annotations
 from time import monotonic
 
 from ringfence.core.usage import Usage
+from ringfence.gateway.arriving import MAX_ANSWER_BYTES
 from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.refusal import told
-from ringfence.gateway.relay import EVENT_HEAD, MAX_ANSWER_BYTES, Finishing
+from ringfence.gateway.relay import EVENT_HEAD, Finishing
 from ringfence.gateway.request import Failure, Request
 from ringfence.gateway.step import Waiter
 

@@ -8,12 +8,14 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.errors import Failure, TargetUnavailable
 from ringfence.core.identity import Key
+from ringfence.core.route import Urgency
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.parked_answer import Told
 from ringfence.gateway.step import Run, Waiter
 from ringfence.routing.health import Seen
 from ringfence.routing.rules import PARK_RETRY_S
+from ringfence.signals.hints import is_background
 from ringfence.store.parked import Parked
 
 MOST_BROKEN = 3
@@ -71,7 +73,8 @@ def call_of(
     """Its call: as far as when it was parked, whatever is allowed now. Without its text, for the queue."""
     return Call(
         row.id, key, dialect, row.model, body or {}, row.body_bytes, row.stream, started_at, row.agent, row.named,
-        labels, at_most=Boundary(row.boundary),
+        labels, at_most=Boundary(row.boundary), urgency=Urgency(row.urgency),
+        may_load=not is_background(body or {}),
     )  # fmt: skip
 
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from ringfence.core.errors import BadRequest
 from ringfence.gateway.head import Head
-from ringfence.routing.waiting import Urgency
 
 DEADLINE = b"x-ringfence-deadline-s"
-PRIORITY = b"x-ringfence-priority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +23,9 @@ class ParkingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """For how long a caller would wait, how urgent it is, and whether it takes a ticket rather than wait."""
+    """For how long a caller would wait, and whether it takes a ticket rather than wait."""
 
     deadline_s: float
-    urgency: Urgency
     wants_ticket: bool
 
 
@@ -42,9 +39,6 @@ def read_wishes(head: Head, settings: ParkingSettings) -> Wishes:
                 f"The header {DEADLINE.decode()} must be a whole number of seconds, at least 1.", code="invalid_value"
             )
         deadline_s = float(int(asked))
-    named = (head.header(PRIORITY) or b"user").decode("latin-1").strip().upper()
-    if named not in Urgency.__members__:
-        raise BadRequest(f"The header {PRIORITY.decode()} must be user, agent or background.", code="invalid_value")
     preferences = b",".join(value for name, value in head.headers if name == b"prefer")
     wanted = {preference.partition(b";")[0].strip().lower() for preference in preferences.split(b",")}
-    return Wishes(min(deadline_s, settings.most_deadline_s), Urgency[named], b"respond-async" in wanted)
+    return Wishes(min(deadline_s, settings.most_deadline_s), b"respond-async" in wanted)

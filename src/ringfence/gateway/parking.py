@@ -30,7 +30,7 @@ from ringfence.core.errors import (
     TargetUnavailable,
 )
 from ringfence.core.identity import Key
-from ringfence.core.route import Signals
+from ringfence.core.route import Urgency
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.parked_answer import Noted, Recorder, Told
@@ -42,8 +42,8 @@ from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Answer, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, Waiter
-from ringfence.routing.rules import PARK_RETRY_S, decide
-from ringfence.routing.waiting import Place, Urgency, Waiting, left_s
+from ringfence.routing.rules import PARK_RETRY_S
+from ringfence.routing.waiting import Place, Waiting, left_s
 from ringfence.store.failure import StoreFailed
 from ringfence.store.parked import CANCELLED, DONE, EXPIRED, FAILED, UNREADABLE, Ending, Parked, ParkedRows
 from ringfence.store.sealing import Unreadable
@@ -113,17 +113,19 @@ class Parking:
         self._coming += 1
         self._held_bytes[wishes.wants_ticket] += call.body_bytes
         try:
-            row = await self._write_down(call, wishes.deadline_s, wishes.urgency, wishes.wants_ticket)
+            row = await self._write_down(call, wishes.deadline_s, wishes.wants_ticket)
         finally:
             self._coming -= 1
             self._held_bytes[wishes.wants_ticket] -= call.body_bytes
         if not wishes.wants_ticket:
             return await self._served(self._take_in(row, call, wishes.deadline_s), request)
-        self._take_in(row, call_of(row, call.key, call.dialect, self._now()), wishes.deadline_s)
+        without_text = call_of(row, call.key, call.dialect, self._now())
+        without_text.may_load, without_text.matched = call.may_load, call.matched
+        self._take_in(row, without_text, wishes.deadline_s)
         self._give_ticket(row, request, call.id)
         return None
 
-    async def _write_down(self, call: Call, deadline_s: float, urgency: Urgency, wants_ticket: bool) -> Parked:
+    async def _write_down(self, call: Call, deadline_s: float, wants_ticket: bool) -> Parked:
         settings = self._pipeline.settings
         profile = settings.profile_of(call)
         boundary = profile.boundary
@@ -131,7 +133,7 @@ class Parking:
             boundary = min(boundary, (await self._pipeline.tightest_in_turns(call, settings)).reach)
         now_s = self._wall()
         row = Parked(
-            f"parked-{secrets.token_hex(10)}", call.key.id, profile.name, int(boundary), int(urgency), call.model,
+            f"parked-{secrets.token_hex(10)}", call.key.id, profile.name, int(boundary), int(call.urgency), call.model,
             call.dialect.name, call.agent, call.named, call.stream, call.body_bytes, wants_ticket, now_s,
             now_s + deadline_s,
         )  # fmt: skip
@@ -148,7 +150,7 @@ class Parking:
         except asyncio.CancelledError:  # what was begun is written, and this after it
             self.endings.add(Ending(row, CANCELLED, self._wall()))
             raise
-        self._pipeline.emit(CallParked(urgency.name.lower(), wants_ticket))
+        self._pipeline.emit(CallParked(call.urgency.name.lower(), wants_ticket))
         return row
 
     def _take_in(self, row: Parked, call: Call, left_s: float) -> Pending:
@@ -219,21 +221,20 @@ class Parking:
 
     def _target(self, call: Call, *, even_busy: bool = False) -> Target | None:
         """One that would serve the call now, or next where it is busy, as far as can be told without its text."""
-        settings = self._pipeline.settings
-        signals = Signals(call.dialect.ability, call.body_bytes, call.stream, False, call.at_most)
         try:
-            decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
+            decision = self._pipeline.foreseen(call)
         except Failure:
             return None
         free = (one for one in decision.chain.targets if even_busy or self._in_flight[one.name] < one.slots)
-        return next((target for target in free if self._is_there(target)), None)
+        return next((target for target in free if self._is_there(target, call)), None)
 
-    def _is_there(self, target: Target) -> bool:
+    def _is_there(self, target: Target, call: Call) -> bool:
         if not self._pipeline.health.is_usable(target):
             return False
         if self._pipeline.placement.is_here(target):
             return True
-        self._pipeline.placement.missed(target)
+        if call.may_load:
+            self._pipeline.placement.missed(target, call.urgency)
         return False
 
     def _go(self, kept: Pending) -> None:
@@ -312,6 +313,7 @@ class Parking:
                 await self._keep(row, state, status, head + b"\r\n" + recorder.body)
                 self._over(kept, state, write=False)
                 return
+            kept.call.matched = call.matched
         except asyncio.CancelledError:
             return  # whoever cancelled it says what becomes of it
         except StoreFailed as failed:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Coroutine
 from time import monotonic, time
 from typing import Any
 
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Ability, Catalog, Endpoint, Target
+from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import (
     BadRequest,
     ContextLengthExceeded,
@@ -22,93 +20,50 @@ from ringfence.core.errors import (
     TargetUnavailable,
 )
 from ringfence.core.identity import Key
-from ringfence.core.isolation import NO_WALL, Isolation
-from ringfence.core.ports import Emit, Leased
-from ringfence.core.route import Chain, Decision, Ending, House, Kept, Overlong, Profile
+from ringfence.core.ports import Emit
+from ringfence.core.route import Decision, Ending, Overlong, Urgency
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.call import Call
+from ringfence.gateway.deciding import Deciding, Settings
 from ringfence.gateway.depth import MOST_DEEP, is_deep
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.fitting import USUAL_TOKENS_A_BYTE, prepared, refit, refuse_steering, surely, weigh
 from ringfence.gateway.held import Held
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
-from ringfence.gateway.loading import told_meanwhile
 from ringfence.gateway.meters import Meters, media_bytes
-from ringfence.gateway.ports import Parks, Placing, Reader
-from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call, read_signals
+from ringfence.gateway.places import GivingWay, Places
+from ringfence.gateway.ports import Parks, Placing
+from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.reply_head import reply_head
 from ringfence.gateway.reported import Reported
 from ringfence.gateway.request import Request
 from ringfence.gateway.shrink import Fitted
-from ringfence.gateway.step import Run, in_task
-from ringfence.gateway.tools import tool_names
+from ringfence.gateway.step import Run
+from ringfence.gateway.trying import BYTES_A_TOKEN, chain_of, once_more
 from ringfence.gateway.window import hard_cap, output_asked
-from ringfence.routing.chain import roomiest_first, walk
+from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
-from ringfence.routing.rules import PARK_RETRY_S, RULES, Rule, decide
-from ringfence.routing.standing import standing, tools_reach, walled
-from ringfence.signals.sensitivity import Sensitivity
+from ringfence.routing.rules import PARK_RETRY_S
 from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
-BYTES_A_TOKEN = 4
-"""About; with the output asked for, that is how many tokens a call can use."""
-LONG_TEXT_BYTES = 16 * 1024
-"""Longer ones are read in steps, with turns for others in between: a step takes about as long as this much."""
 MAX_KINDS = 4096
-MAX_DECISIONS = 4096
-PARKED_LEASE_S = 1.0
-AWAY = frozenset(("connect", "loading", "elsewhere"))
-SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere"))
+AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside"))
+SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside"))
 """Reasons that are none of the target's."""
 FULL = frozenset((429, 503))
 """Reasons and statuses that say nothing of the request: the engine is not there, or busy."""
-REFUSE, ROUTE = Overlong.REFUSE, Overlong.ROUTE
+REFUSE, BACKGROUND = Overlong.REFUSE, Urgency.BACKGROUND
 """Looked up once: members of an enumeration are slow to find."""
-TURNS_BETWEEN = 4
-"""A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
-
 Told = tuple[str, str, str, str, str, int, str, bool]
 """Key id, dialect, model, target, rule, status, outcome, stream."""
 
 
-@dataclass(slots=True)
-class Settings:
-    """What a reload replaces; everything else of the pipeline lives on."""
-
-    catalog: Catalog
-    house: House
-    retries: int = 2
-    lease_wait_s: float = 30.0
-    rules: tuple[Rule, ...] = RULES
-    sensitivity: Sensitivity = field(default_factory=Sensitivity)
-    reader: Reader | None = None
-    isolation: Isolation = NO_WALL
-    decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
-    heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
-    """Header lines of answers, by target, rule and window."""
-
-    def reads_as(self, other: Settings) -> bool:
-        """Whether the same text may travel as far by these as by the others."""
-        same_house = (self.house.tools, self.house.profiles) == (other.house.tools, other.house.profiles)
-        return same_house and self.reader is other.reader and self.sensitivity.settings == other.sensitivity.settings
-
-    def profile_of(self, call: Call) -> Profile:
-        """Under which profile a call is made; Forbidden when one that it rests on is not configured, or is not to be
-        served as things are."""
-        profile = standing(self.house, call.key.profile, call.agent, call.named, call.key.agent)
-        return walled(profile, self.isolation)
-
-
-Asked = tuple[str, str, str, str, str, Ability, Boundary, str]
-"""Model, the key's profile and agent, agent, named profile, ability, how far the text may travel at most, and why."""
-
-
-class Pipeline:
+class Pipeline(Deciding):
     """Takes requests that the site has screened, and answers them."""
 
     def __init__(
@@ -123,7 +78,7 @@ class Pipeline:
         emit: Emit,
         ids: CallIds,
     ) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.limits = limits
         self.admission = admission
         self.placement = placement
@@ -135,40 +90,40 @@ class Pipeline:
         self.reported = Reported(emit)
         self.meters = Meters(monotonic)
         self.parking: Parks | None = None
+        self.places = Places(self)
         relay.crowded = admission.crowded
         self._kinds: dict[Told, Kind] = {}
-        self._reading = asyncio.Lock()
 
     # -- the path -----------------------------------------------------------------------------------------------
 
     async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
         """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
         decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
+        call.urgency = max(call.urgency, decision.priority)
         call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
         if not call.is_bare:
             call.media_bytes = media_bytes(call.body)
         needed = self.needed(call, decision) if call.key.tokens_per_minute is not None else 0
         self.limits.hold(call.key, needed, held)
-        refuses = decision.overlong is REFUSE
-        relay = self.relay
         settings = self.settings  # that chose the targets: a reload may come before the answer
+        relay = self.relay if call.urgency is not BACKGROUND else GivingWay(self.places, held, settings)
         failure: Failure | None = None
         broke: Failure | None = None
         absent: tuple[str, ...] = ()
         try:
-            for target in walk(chain_of(call, decision), decision.allowed, self.health.is_usable, settings.retries):
-                if target.name in absent:
+            chain = chain_of(call, decision, self.admission, self.placement)
+            for target in walk(chain, decision.allowed, self.health, settings.retries):
+                if failure is not None and (target.name in absent or not await once_more(call, target, self.health)):
                     continue
                 refuse_steering(call, relay.forbidden(target))
-                share, parts = self.admission.shared(target, call.body)
-                fitted = surely(call, share, self.meters, refuses=refuses)
-                held.weight = weight = parts * ((share.window or 0) if fitted is None else fitted.weight)
+                share, parts, fitted = self.measured(call, target, decision, held)
                 try:
                     lease = held.lease = self.placement.take(target)
-                    held.place = self.admission.take(target, weight) if lease is not None else None
+                    held.place = self.admission.take(target, held.weight, call.urgency) if lease is not None else None
                     if lease is None or held.place is None:
-                        lease = await self.placed(call, target, held)
+                        lease = await self.places.placed(call, target, held)
+                        self.places.check(call, target)
                     if fitted is None:
                         fitted = await self.weighed(call, share, lease.endpoint, settings)
                         held.lighten(parts * fitted.weight)
@@ -177,22 +132,34 @@ class Pipeline:
                         permit = self.permit(call, settings, lease.endpoint)
                         reply = await relay.open(call, target, lease.endpoint, body, permit)
                     except ContextLengthExceeded as refused:
-                        reply, fitted = await self.asked_again(call, share, lease.endpoint, settings, fitted, refused)
+                        at = (held.lease or lease).endpoint
+                        reply, fitted = await self.asked_again(call, share, at, settings, fitted, refused)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
                     failure = failed.failure
                     broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
                     absent += (target.name,) if failed.reason == "loading" else ()  # it was waited for
-                    held.let_go()
-                    self.gave_up(call, target, failed.reason)
+                    self.gave_up(call, target, failed)
+                    held.move_on()  # after that: who takes the place next is to know
                 else:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
-                    return reply, reply_head(settings.heads, call.id, target, decision.told, fitted, held.allowance)
+                    return reply, reply_head(settings.heads, call.id, target, decision.told, fitted, held)
         except BaseException:
             held.release(None)
             raise
         raise self.nothing(decision, held, failure, broke)
+
+    def measured(self, call: Call, target: Target, decision: Decision, held: Held) -> tuple[Target, int, Fitted | None]:
+        """The target as one answer finds it, how many share it, and the call if it surely fits; and what it weighs
+        there."""
+        share, parts = self.admission.shared(target, call.body)
+        fitted = surely(call, share, self.meters, refuses=decision.overlong is REFUSE)
+        if target.kv_tokens is None:
+            held.weight = parts * ((share.window or 0) if fitted is None else fitted.weight)
+        else:
+            held.weight = self.places.kept_tokens(call, decision, fitted)
+        return share, parts, fitted
 
     def nothing(self, decision: Decision, held: Held, failure: Failure | None, broke: Failure | None) -> Failure:
         """What its caller is told when no target answered: `failure` is that of the last one, `broke` that of the last
@@ -204,61 +171,7 @@ class Pipeline:
             nothing.broke = broke
             return nothing
         held.release(None)
-        return failure or TargetUnavailable(text, retry_after_s=PARK_RETRY_S)
-
-    def decided(self, call: Call) -> Decision | None:
-        """Which chain, and why. What the text says is only looked at where it could leave this machine; None where it
-        is too long to be read at one go."""
-        decision = self._decide(call, call.at_most)
-        if decision.allowed is Boundary.HOST:
-            return decision
-        if call.body_bytes > LONG_TEXT_BYTES or self.settings.reader is not None:
-            return None
-        kept = next(kept for kept in tightest(call, self.settings) if kept is not None)
-        return self._decide(call, *kept)
-
-    async def decided_in_turns(self, call: Call) -> Decision:
-        """The same for a long text; by settings that may be newer than those it was first looked at with."""
-        while True:
-            settings = self.settings
-            kept = await self.tightest_in_turns(call, settings)
-            if settings is self.settings:  # otherwise a kind may have been added, and the text is read again
-                return self._decide(call, *kept)
-
-    async def tightest_in_turns(self, call: Call, settings: Settings) -> Kept:
-        """`tightest`, and whoever else is served on this loop has turns before every step. Of all texts that are read
-        in this way one step is made at a time."""
-        kept: Kept | None = None
-        steps = tightest(call, settings)
-        while kept is None:
-            async with self._reading:
-                for _ in range(TURNS_BETWEEN):
-                    await asyncio.sleep(0)
-                kept = next(steps)
-        if settings.reader is not None and kept.reach is not Boundary.HOST:
-            reach = await in_task(settings.reader.read(call.body), id)  # `id`: nothing to give back
-            if reach < kept.reach:
-                return Kept(reach, "what Presidio found, or could not read")
-        return kept
-
-    def _decide(self, call: Call, at_most: Boundary, why: str = "") -> Decision:
-        """As long as no rule looks further than the model's name, each decision is made once.
-
-        It allows no more than its chain needs: with targets on this machine alone there is nothing to read a text for,
-        and neither a retry nor an engine that has moved can take it further.
-        """
-        settings = self.settings
-        key = call.key
-        asked = (call.model, key.profile, key.agent, call.agent, call.named, call.dialect.ability, at_most, why)
-        decision = settings.decisions.get(asked)
-        if decision is None:
-            signals = read_signals(call, Kept(at_most, why))
-            decision = decide(settings.rules, settings.catalog, call.model, signals, settings.profile_of(call))
-            decision.allowed = min(decision.allowed, max(target.boundary for target in decision.chain.targets))
-            if len(settings.decisions) >= MAX_DECISIONS:  # names that callers say are part of what is asked
-                settings.decisions.clear()
-            settings.decisions[asked] = decision
-        return decision
+        return failure or TargetUnavailable(text, retry_after_s=self.health.soonest_s(decision.chain.targets))
 
     def needed(self, call: Call, decision: Decision) -> int:
         """About how many tokens it will use, in and out; of output, too, never more than there is room for."""
@@ -277,46 +190,6 @@ class Pipeline:
         window = first.window
         return estimate if not window or estimate <= window else window
 
-    async def placed(self, call: Call, target: Target, held: Held) -> Leased:
-        """The model first and then a place: who waits for a load takes nobody's place, and who waits for a place does
-        not keep the model from making room for another. Raises TargetFailed."""
-        while True:
-            lease = held.lease = held.lease or self.placement.take(target) or await self.leased(call, target)
-            held.place = self.admission.take(target, held.weight)
-            if held.place is not None:
-                return lease
-            held.lease = lease.release()
-            held.place = await self.admission.place(target, held.weight)
-            lease = held.lease = self.placement.take(target)
-            if lease is not None:
-                return lease
-            held.let_go()  # the model has left meanwhile
-
-    async def leased(self, call: Call, target: Target) -> Leased:
-        """A lease as soon as the instance is ready, within the time that the settings give it; at once or not at all
-        where another target can serve. What can be parked waits there instead, where its caller is told of it."""
-        if self.is_elsewhere(call, target):
-            self.placement.missed(target)
-            raise TargetFailed(target.name, "elsewhere", TargetUnavailable("The model is not loaded."))
-        parks = self.parking is not None and call.decision is not None and call.decision.chain.ending is Ending.PARK
-        wait_s = min(PARKED_LEASE_S, self.settings.lease_wait_s) if parks else self.settings.lease_wait_s
-        lease = self.placement.lease(target, wait_s)
-        if call.stream and call.request is not None and not parks:
-            lease = told_meanwhile(call.request, call.id, lease, partial(self.placement.estimate_s, target))
-        return await in_task(lease, give_back)
-
-    def is_elsewhere(self, call: Call, target: Target) -> bool:
-        """Whether another target of the chain, within the boundary, is there to serve the call."""
-        decision = call.decision
-        return decision is not None and any(
-            other.name != target.name
-            and other.name not in call.failed_at
-            and other.boundary <= decision.allowed
-            and self.health.is_usable(other)
-            and self.placement.is_here(other)
-            for other in decision.chain.targets
-        )
-
     def permit(self, call: Call, settings: Settings, endpoint: Endpoint) -> Permit:
         """For what is sent next. A reload since `settings` tightens what is under way, and widens nothing."""
         assert call.decision is not None
@@ -326,16 +199,6 @@ class Pipeline:
             if endpoint.boundary is not Boundary.HOST and allowed is not Boundary.HOST:
                 allowed = min(allowed, self.tightest_now(call, settings))
         return issue(call.id, allowed, endpoint)
-
-    def tightest_now(self, call: Call, settings: Settings) -> Boundary:
-        """How far what a call holds may travel by the settings in force, where those that it was decided by may have
-        read it otherwise. What cannot be read at one go stays here then."""
-        now = self.settings
-        if now.reads_as(settings):
-            return Boundary.CLOUD
-        if call.body_bytes > LONG_TEXT_BYTES or now.reader is not None:
-            return Boundary.HOST
-        return next(kept for kept in tightest(call, now) if kept is not None).reach
 
     async def weighed(self, call: Call, target: Target, endpoint: Endpoint, settings: Settings) -> Fitted:
         """What may not fit, by the count of the engine that it goes to anyway. Raises ContextLengthExceeded."""
@@ -369,11 +232,16 @@ class Pipeline:
             raise nothing
         return await self.parking.wait(request, call)
 
-    def gave_up(self, call: Call, target: Target, reason: str) -> None:
+    def gave_up(self, call: Call, target: Target, failed: TargetFailed) -> None:
         """One target could not answer: remember it, and have its instance looked at."""
+        reason = failed.reason
         if reason not in SAY_NOTHING:
+            if not call.failed_at:
+                call.retry_until_s = self.health.now() + self.settings.retry_within_s
+            is_again = target.name in call.failed_at  # one call is one failure: it may be the call that breaks it
             call.failed_at += (target.name,)
-            self.health.record(target, reason)
+            if not is_again or failed.later_s is not None:
+                self.health.record(target, reason, failed.later_s)
             self.placement.failed(target, reason)
         self.emit(Retried(call.id, target.name, reason))
 
@@ -461,36 +329,6 @@ def fault(call: Call | None, call_id: str) -> Failure:
     return Failure("The gateway failed on this request; its log says why.")
 
 
-def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
-    """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says. It is
-    found in steps: None after each, and how far in the end."""
-    tools = tools_reach(settings.house, tool_names(call.body))
-    if call.at_most < tools.reach:
-        tools = Kept(call.at_most, "what was found when it was parked")
-    if tools.reach is Boundary.HOST:
-        yield tools
-        return
-    labels = tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()
-    for reading in settings.sensitivity.steps(call.body, labels):
-        if reading is None:
-            yield None
-        elif reading.tightest < tools.reach:
-            yield Kept(reading.tightest, ", ".join(sorted(reading.kinds)))
-        else:
-            yield tools
-
-
 def refuses(call: Call) -> bool:
     """Whether it is to be refused rather than shortened."""
     return call.decision is not None and call.decision.overlong is REFUSE
-
-
-def chain_of(call: Call, decision: Decision) -> Chain:
-    """The targets in order: those first whose windows have room for the call, where the profile says so."""
-    if decision.overlong is ROUTE:
-        return roomiest_first(decision.chain, call.body_bytes // BYTES_A_TOKEN + (call.output or 0))
-    return decision.chain
-
-
-def give_back(lease: Leased) -> None:
-    lease.release()

@@ -20,7 +20,7 @@ class Placing(Protocol):
         """A lease when the instance is ready now."""
         ...
 
-    def lease(self, target: Target, timeout_s: float) -> Coroutine[Any, Any, Leased]:
+    def lease(self, target: Target, timeout_s: float, urgency: int = 0) -> Coroutine[Any, Any, Leased]:
         """A lease as soon as it is ready; TargetFailed (loading) when that takes too long."""
         ...
 
@@ -32,7 +32,7 @@ class Placing(Protocol):
         """Whether an instance of it is ready now."""
         ...
 
-    def missed(self, target: Target) -> None:
+    def missed(self, target: Target, urgency: int = 0) -> None:
         """A caller of the target goes elsewhere, or waits where placement does not see it: it is wanted."""
         ...
 

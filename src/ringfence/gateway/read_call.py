@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from ringfence.core.errors import BadRequest
-from ringfence.core.route import Kept, Signals
+from ringfence.core.ports import Decides
+from ringfence.core.route import Caller, Kept, Signals
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.request import Request
+from ringfence.gateway.urgency import urgency_of
+from ringfence.routing.waiting import class_of
+from ringfence.signals.reading import first_answer
 
 BIG_BODY_BYTES = 256 * 1024
 """Above, `check_size` comes first."""
 SLICE_BYTES = 4 * 1024 * 1024
 MAX_JSON_ITEMS = 1_000_000
+READ_IN_TEXT = frozenset(("task", "effort", "context_tokens"))
+"""Signals for which the text is looked at."""
 
 
 async def check_size(raw: bytes | bytearray) -> None:
@@ -42,14 +49,32 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
     is_bare = dialect.check(body)
+    urgency, may_load = urgency_of(request.head.urgency, body)
     request.body = b""
     return Call(
         call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
         request.head.agent, request.head.profile, request.head.labels, is_bare=is_bare,
+        urgency=urgency, may_load=may_load,
     )  # fmt: skip
 
 
 def read_signals(call: Call, kept: Kept) -> Signals:
     """What the request looks like."""
     has_tools = bool(call.body.get("tools"))
-    return Signals(call.dialect.ability, call.body_bytes, call.stream, has_tools, kept.reach, kept.why)
+    return Signals(call.dialect.ability, call.body_bytes, call.stream, has_tools, kept.reach, kept.why, call.model)
+
+
+def read_for_rules(
+    call: Call, profile: str, reads: frozenset[str], stages: Sequence[Decides], gpu_load: float, now_s: float
+) -> Signals:
+    """The same with all that rules look at, of `reads`; how far its text may travel is left open. What its text asks
+    for is read by the first of `stages` that can tell, in the end by the rules of the first day."""
+    signals = read_signals(call, Kept(call.at_most))
+    if not READ_IN_TEXT.isdisjoint(reads):
+        reading = first_answer(stages, call.dialect.ability, call.body)
+        signals.task, signals.effort, signals.context_tokens, signals.why = reading
+    tier = call.body.get("service_tier")
+    signals.batch, signals.speed = tier == "flex", "critical" if tier == "priority" else ""
+    signals.gpu_load, signals.now_s, signals.urgency = gpu_load, now_s, class_of(call.urgency)
+    signals.caller = Caller(call.key.name, profile, call.key.agent or call.agent)
+    return signals

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time
 from typing import Any, Protocol
 
 import orjson
 
-from ringfence.core.catalog import Ability, Endpoint, Target
+from ringfence.core.catalog import Ability, Endpoint, Target, Timeouts
 from ringfence.core.errors import (
     BoundaryRefused,
     ContextLengthExceeded,
@@ -30,17 +29,18 @@ from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
 from ringfence.gateway.answer import read as read_answer
 from ringfence.gateway.answer import renamed
+from ringfence.gateway.arriving import Reading
 from ringfence.gateway.call import Call
 from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
 from ringfence.gateway.refusal import JSON_HEAD, told_midway
 from ringfence.gateway.request import CHUNK, Request
+from ringfence.gateway.retry_after import seconds_of
 from ringfence.gateway.salts import SALT_BYTES, Salts
-from ringfence.gateway.sse import EventStream, MalformedStream, usage_event
-from ringfence.gateway.step import Waiter, in_task
+from ringfence.gateway.sse import EventStream, MalformedStream, most_events, usage_event
+from ringfence.gateway.step import in_task
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_HEADS = 1000
 COUNT_S = 3.0
 """For an engine to count: llama.cpp takes 1 to 2.5 s for a million tokens. Later than that the bound will do."""
@@ -50,16 +50,12 @@ llama.cpp goes on counting when nobody waits any more."""
 NOTHING: frozenset[str] = frozenset()
 ASKED_IN = {Ability.CHAT: "messages", Ability.COMPLETIONS: "prompt", Ability.EMBEDDINGS: "input"}
 """The field of a request that is too long, where the engine says so."""
+BUSY = frozenset((429, 503, 529))
+"""Statuses with which a target may say when to come again."""
+ANSWERED_IN = frozenset(("choices", "data"))
+"""One of these fields holds what was asked for."""
+BROKE_OFF = "The engine broke off; the answer is not complete."
 EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. `answer_s` bounds an answer that is not streamed: its first byte comes with its last."""
-
-    first_byte_s: float = 120.0
-    between_bytes_s: float = 60.0
-    answer_s: float = 600.0
 
 
 class Finishing(Protocol):
@@ -68,60 +64,6 @@ class Finishing(Protocol):
     def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
         """Called once per reply; `first_at` is the monotonic time of the first byte, 0 when there was none."""
         ...
-
-
-class Reading(Waiter["str | None"]):
-    """What arrives from the engine. Awaited until the first byte of a stream or the whole of an answer is there (None),
-    or nothing will come (the reason). Gathers, until `pass_on` puts another receiver in its place."""
-
-    __slots__ = ("_ended", "_has_lines", "_size", "_stream", "first_at", "is_events", "line", "parts")
-
-    def __init__(self, line: Line, stream: bool, has_lines: bool = False) -> None:
-        self.run = None
-        self.is_done = self.is_events = self._ended = False
-        self.line = line
-        self.parts: list[bytes] = []
-        self.first_at = 0.0
-        self._stream = stream
-        self._has_lines = has_lines  # each a JSON object: then that is how a stream begins as well
-
-    def on_piece(self, data: bytes) -> None:
-        if self.parts:
-            self._gather(data)
-        else:
-            self.parts.append(data)
-            self.first_at = monotonic()
-            if self._stream and (data[:1] != b"{" or self._has_lines) and self.line.status() == 200:
-                self.is_events = True
-                self.wake(None)
-
-    def on_end(self) -> None:
-        self._ended = True
-        self.wake(None)
-
-    def on_lost(self, reason: str) -> None:
-        self.wake(reason)
-
-    def pass_on(self, sink: Stream) -> None:
-        """Hand what was gathered, and all that follows, to `sink`."""
-        line = self.line
-        is_lost = line.receiver is None and not self._ended
-        if line.receiver is not None:
-            line.receiver = sink
-        sink.on_piece(b"".join(self.parts))
-        self.parts = []
-        if self._ended:
-            sink.on_end()
-        elif is_lost:
-            sink.on_lost("lost")
-
-    def _gather(self, data: bytes) -> None:
-        parts = self.parts
-        size = self._size = (len(parts[0]) if len(parts) == 1 else self._size) + len(data)
-        parts.append(data)
-        if size > MAX_ANSWER_BYTES:
-            self.line.cancel()
-            self.wake("malformed")
 
 
 class Answer:
@@ -144,6 +86,7 @@ class Stream:
     """An answer that is relayed event by event, at the pace of the slower side."""
 
     __slots__ = (
+        "_begun",
         "_call",
         "_events",
         "_fails",
@@ -154,25 +97,41 @@ class Stream:
         "_translation",
         "_wants_usage",
         "_write",
+        "failed",
         "held",
     )
 
     def __init__(
-        self, call: Call, model: str, reading: Reading, fails: Callable[[Any], Failure],
+        self, call: Call, model: str, reading: Reading, fails: Callable[[Any], Failure], most: int,
         translation: Translation | None = None,
     ) -> None:  # fmt: skip
-        """`fails` reads an engine's own error."""
+        """`fails` reads an engine's own error; `most` events are taken."""
         options: dict[str, Any] = call.body.get("stream_options") or {}
         self._call = call
         self._reading = reading
         self._wants_usage = options.get("include_usage") is True
         self._fails = fails
-        self._events = EventStream(model, not self._wants_usage, self._retold if translation is None else None)
+        self._events = EventStream(model, not self._wants_usage, self._retold, most)
+        self._begun: bytes | None = None
+        self.failed: Failure | None = None
         self._feed = self._events.feed
         self._translation = translation
         if translation is not None:
             self._feed = self._translated
         self.held: Finishing | None = None  # given back when the stream has ended
+
+    def begin(self) -> Failure | None:
+        """Look at what came first, while nothing is sent: what is wrong with that, another target may mend."""
+        reading, events = self._reading, self._events
+        data, reading.parts = b"".join(reading.parts), []
+        try:
+            begun = self._feed(data)
+        except MalformedStream as problem:
+            return EngineFailed(f"The engine sent {problem}.")
+        if events.is_done and not events.events:
+            return EngineFailed("The engine sent an empty stream.")
+        self._begun = begun
+        return self.failed
 
     def send(self, out: Request, head: bytes) -> None:
         self._out = out
@@ -184,6 +143,8 @@ class Stream:
         out.on_resume = self._reading.line.resume
         out.begin(200, head + EVENT_HEAD)
         self._write, self._is_chunked = out.connection.write, out.is_chunked
+        if self._begun:
+            out.write(self._begun)
         self._reading.pass_on(self)
 
     def on_piece(self, data: bytes) -> None:
@@ -191,6 +152,9 @@ class Stream:
             shown = self._feed(data)
         except MalformedStream as problem:
             self._reading.line.cancel()
+            if self._events.is_done:  # what comes after the end is nobody's
+                self.on_end()
+                return
             self._break("malformed", EngineFailed(f"The engine sent {problem} in the middle of a stream."))
             return
         if shown:  # as `Request.write` would, without another call for each event
@@ -202,6 +166,9 @@ class Stream:
         events = self._events
         if self._translation is not None and (last := self._translation.end()):
             self._out.write(events.feed(last))
+        if events.error is None and not events.is_whole:  # closed in order, and yet not at its end
+            self._break("lost", EngineFailed(BROKE_OFF))
+            return
         usage = events.usage or self._estimate()
         if self._wants_usage and events.usage is None and not events.is_ended and events.error is None:
             kind = "chat.completion.chunk" if self._call.dialect.name == "chat" else "text_completion"
@@ -211,7 +178,9 @@ class Stream:
 
     def _retold(self, error: Any) -> bytes:
         """What the engine says of its failure, in our words."""
-        return told_midway(self._fails(error), self._out.head, self._call.id)
+        told = self._translation.failure if self._translation is not None else None
+        self.failed = self._fails(error if told is None else told)
+        return b"" if self._begun is None else told_midway(self.failed, self._out.head, self._call.id)
 
     def _translated(self, data: bytes) -> bytes:
         """From the events of another dialect to those that every caller knows."""
@@ -221,14 +190,14 @@ class Stream:
     def on_lost(self, reason: str) -> None:
         if self.held is None:
             return
-        if self._events.is_done:  # the stream was whole; only its connection ended badly
+        if self._events.is_done or self._events.error is not None:  # it was whole, or its caller knows already
             self.on_end()
         elif reason in ("stalled", "first_byte_timeout"):
             self._break(
                 reason, EngineTimedOut("The engine sent nothing more for too long; the answer is not complete.")
             )
         else:
-            self._break(reason, EngineFailed("The engine broke off; the answer is not complete."))
+            self._break(reason, EngineFailed(BROKE_OFF))
 
     def _break(self, outcome: str, failure: Failure) -> None:
         self._out.write(told_midway(failure, self._out.head, self._call.id))
@@ -266,6 +235,8 @@ class Relay:
         """Told where an engine, in refusing a request, names another window than is known."""
         self.crowded: Callable[[Target], object] = lambda _target: None
         """Told where an engine's requests do not fit its context together."""
+        self.slow: Callable[[Target], object] = lambda _target: None
+        """Told where a stream begins late."""
         self._heads: dict[tuple[bytes, str, str, bool], bytes] = {}
         self._swaps: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
@@ -297,10 +268,11 @@ class Relay:
     ) -> Answer | Stream:
         """Returns with the first byte. TargetFailed: another may try. Failure: the request itself is at fault. What is
         for the engine alone is added to `body`, which was made for this target."""
-        timeouts, stream = self.timeouts, call.stream
+        timeouts, stream = target.timeouts or self.timeouts, call.stream
         first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
         cloud = self.clouds[target.provider] if target.provider else None
         wire: Wire | None = None
+        output: int | None = body.get("max_tokens")
         salt_bytes = 0
         if cloud is None:
             engine, path = self.engines[target.engine], call.dialect.engine_path
@@ -315,15 +287,16 @@ class Relay:
             data = orjson.dumps(body)
             head = b"%b%d\r\n\r\n" % (start, len(data))
         else:
-            keep = True
+            keep, output = True, output or cloud.max_tokens
             head, data = cloud_request(cloud, call, target, endpoint, body, permit)
         translator = wire if cloud is None else cloud.adapter
         call.sent_bytes = len(data) - salt_bytes  # it is no part of the prompt
+        asked_at = monotonic() if timeouts.slow_s is not None else 0.0
         line = self.pool.take(endpoint)
         while True:
             if line is None:
                 line = await self._dial(target, endpoint)
-            reading = Reading(line, stream, wire is not None)
+            reading = Reading(line, stream, wire is not None, timeouts.answer_s)
             line.ask(reading, permit, head, data, first_byte_s, timeouts.between_bytes_s, keep)
             try:
                 reason = await reading
@@ -337,25 +310,39 @@ class Relay:
             raise TargetFailed(target.name, reason, _failure_for(reason, target))
         status = line.status()
         if status == 200 and not reading.is_events:
-            return self._whole(call, target, reading, reason, translator)
-        error = _json(reading.parts)
-        if reading.is_events:
-            error = _error_in(reading.parts)
-            if error is None:
-                fails = partial(self._failure, call, target, line, 500, cloud=cloud)
-                translation = translator.stream(include_usage=True) if translator is not None else None
-                return Stream(call, target.model, reading, fails, translation)
-            reading.line.cancel()
-            status = 500
-        raise _raised(target, self._failure(call, target, line, status, error, cloud))
+            return self._whole(call, target, reading, reason, translator, cloud)
+        if not reading.is_events:
+            later_s = seconds_of(line.header(b"retry-after")) if status in BUSY else None
+            failure = self._failure(call, target, line, status, _json(reading.parts), cloud)
+            raise _raised(target, failure, later_s=later_s)
+        if timeouts.slow_s is not None and reading.first_at - asked_at > timeouts.slow_s:
+            self.slow(target)
+        return self._begun(call, target, reading, translator, cloud, output)
+
+    def _begun(
+        self, call: Call, target: Target, reading: Reading, translator: Translator | None, cloud: Cloud | None,
+        output: int | None,
+    ) -> Stream:  # fmt: skip
+        """A stream that has begun, be it with an error."""
+        line = reading.line
+        fails = partial(self._failure, call, target, line, 500, cloud=cloud)
+        translation = translator.stream(include_usage=True) if translator is not None else None
+        events = Stream(call, target.model, reading, fails, most_events(output, call.body), translation)
+        if (failure := events.begin()) is not None:
+            line.cancel()
+            raise _raised(target, failure, "status" if events.failed is not None else "malformed")
+        return events
 
     def _failure(
         self, call: Call, target: Target, line: Line, status: int, error: Any, cloud: Cloud | None
     ) -> Failure:  # fmt: skip
-        """What an error answer comes to."""
+        """What an error answer comes to; `error` may be one of ours already."""
+        if isinstance(error, Failure):
+            return self._noted(call, target, error)
         if cloud is not None:
             return self._noted(call, target, cloud_failure(cloud, target, line, status, error))
-        return self._noted(call, target, self.engines[target.engine].failure(status, error))
+        failure = self.engines[target.engine].failure(status, error)
+        return self._noted(call, target, failure)
 
     def _noted(self, call: Call, target: Target, failure: Failure) -> Failure:
         """What it tells of the engine is passed on."""
@@ -377,8 +364,9 @@ class Relay:
         return line
 
     def _whole(
-        self, call: Call, target: Target, reading: Reading, reason: str | None, translator: Translator | None
-    ) -> Answer:
+        self, call: Call, target: Target, reading: Reading, reason: str | None, translator: Translator | None,
+        cloud: Cloud | None,
+    ) -> Answer:  # fmt: skip
         parts = reading.parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         read = None if call.dialect.rewrites or translator is not None else read_answer(data)
@@ -395,6 +383,10 @@ class Relay:
                 fields = translator.answer(fields)
             except Failure as failure:  # it may turn out to be an error
                 raise _raised(target, self._noted(call, target, failure)) from None
+        if ANSWERED_IN.isdisjoint(fields):
+            if fields.get("error"):  # some say 200 all the same
+                raise _raised(target, self._failure(call, target, reading.line, 500, fields, cloud))
+            raise TargetFailed(target.name, "malformed", _failure_for("malformed", target))
         usage = Usage.read(fields.get("usage"))
         if usage is None:
             usage = _estimate(call, parts)
@@ -435,10 +427,11 @@ async def _counted(engine: Engine, ask: Ask, ability: Ability, body: dict[str, A
         return None
 
 
-def _raised(target: Target, failure: Failure) -> Exception:
+def _raised(target: Target, failure: Failure, reason: str = "status", later_s: float | None = None) -> Exception:
     """How a call hears of it: with TargetFailed the next target may try."""
+    failure.retry_after_s = failure.retry_after_s if later_s is None else later_s
     if failure.status >= 500 or failure.status == 429:
-        return TargetFailed(target.name, "crowded" if isinstance(failure, Crowded) else "status", failure)
+        return TargetFailed(target.name, "crowded" if isinstance(failure, Crowded) else reason, failure, later_s)
     return failure
 
 
@@ -457,15 +450,6 @@ def _failure_for(reason: str, target: Target) -> Failure:
     if reason == "malformed":
         return EngineFailed(f"The engine of '{name}' sent something that cannot be read.")
     return EngineFailed(f"The engine of '{name}' broke off before it answered.", retry_after_s=2)
-
-
-def _error_in(parts: list[bytes]) -> Any:
-    """The error with which some engines open a stream that they answered with 200; None when it begins well."""
-    first = parts[0] if parts else b""
-    if not first.startswith((b'data: {"error"', b'data:{"error"', b"error:", b"event: error", b'{"error"')):
-        return None
-    begin = first.find(b"{")
-    return _json([first[begin:].split(b"\n", 1)[0]]) if begin >= 0 else {}
 
 
 def _json(parts: list[bytes]) -> Any:

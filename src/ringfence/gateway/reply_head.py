@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringfence.core.catalog import Target
-from ringfence.gateway.limits import Allowance
+from ringfence.gateway.held import Held
 from ringfence.gateway.shrink import Fitted
 
 MAX_DECISION_HEADS = 4096
@@ -15,9 +15,10 @@ def reply_head(
     target: Target,
     rule: str,
     fitted: Fitted,
-    allowance: Allowance | None,
+    held: Held,
 ) -> bytes:
-    """Header lines that say what was decided, and what the key may still use. `heads` are those of the settings."""
+    """Header lines that say what was decided, for how long the call waited for its place, and what its key may still
+    use. `heads` are those of the settings."""
     decided = heads.get((target.name, rule, fitted.state))
     if decided is None:
         decided = _decision_head(target, rule, fitted)
@@ -25,8 +26,10 @@ def reply_head(
             if len(heads) >= MAX_DECISION_HEADS:
                 heads.clear()
             heads[target.name, rule, fitted.state] = decided
+    allowance, asking = held.allowance, held.asking
     limits = allowance.head() if allowance is not None else b""
-    return b"x-request-id: %b%b%b" % (call_id.encode(), decided, limits)
+    waited = asking.told() if asking is not None else b""
+    return b"x-request-id: %b%b%b%b" % (call_id.encode(), decided, waited, limits)
 
 
 def _decision_head(target: Target, rule: str, fitted: Fitted) -> bytes:

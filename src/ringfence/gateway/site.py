@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from time import time
@@ -187,9 +187,9 @@ class Front:
         catalog = self.pipeline.settings.catalog
         name = request.path.partition("/models")[2].strip("/")
         if not name:
-            _answer(request, 200, {"object": "list", "data": list_models(catalog)})
+            _answer(request, 200, {"object": "list", "data": list_models(catalog, self.pipeline.settings.offered)})
             return
-        model = catalog.names.get(name)
+        model = catalog.names.get(name) or self.pipeline.settings.offered.get(name)
         if model is None:
             request.fail(
                 ModelNotFound(
@@ -200,9 +200,9 @@ class Front:
             _answer(request, 200, describe(name, model))
 
 
-def list_models(catalog: Catalog) -> list[dict[str, Any]]:
-    """Every name that can be asked for, aliases too: clients choose from this list."""
-    return [describe(name, model) for name, model in catalog.names.items()]
+def list_models(catalog: Catalog, offered: Mapping[str, Model]) -> list[dict[str, Any]]:
+    """Every name that can be asked for, aliases and chains too: clients choose from this list."""
+    return [describe(name, model) for name, model in (*catalog.names.items(), *offered.items())]
 
 
 def describe(name: str, model: Model) -> dict[str, Any]:

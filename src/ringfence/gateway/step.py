@@ -56,6 +56,11 @@ class Run:
         self._awaited: Waiter[Any] | asyncio.Future[Any] | None = None
         self.is_done = False
 
+    @property
+    def is_running(self) -> bool:
+        """It is in the midst of a step."""
+        return self._coroutine.cr_running  # type: ignore[attr-defined,no-any-return]
+
     def step(self, _: object = None) -> None:
         """Run until it awaits something that is not there yet."""
         if self.is_done:
@@ -78,7 +83,7 @@ class Run:
         """Raise CancelledError where it waits. Nothing happens to a run that has ended."""
         if self.is_done:
             return
-        if self._coroutine.cr_running:  # type: ignore[attr-defined]  # asked from within: after the present step
+        if self.is_running:  # asked from within: after the present step
             asyncio.get_running_loop().call_soon(self.cancel)
             return
         awaited, self._awaited = self._awaited, None

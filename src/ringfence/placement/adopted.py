@@ -99,7 +99,8 @@ class Adopted:
                 await asyncio.wait_for(looked.wait(), timeout_s)
         if self.endpoint is not None:
             return self.endpoint
-        failure = TargetUnavailable("The engine of this model does not answer.", retry_after_s=self._probe_every_s)
+        words = "The engine of this model does not serve now; `ringfence status` says why."
+        failure = TargetUnavailable(words, retry_after_s=self._probe_every_s)
         raise TargetFailed(self.name, "connect", failure)
 
     def correct(self, engine_model: str, window: int) -> bool:

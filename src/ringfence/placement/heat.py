@@ -22,6 +22,12 @@ def share(device: Device, hot_c: float = 80.0, busy_percent: float = 85.0) -> fl
     return None
 
 
+def least_busy_percent(devices: Iterable[Device]) -> float:
+    """How busy the GPU is that has the least to do; 0 without one whose load can be read."""
+    loads = [one.load for one in devices if one.kind is not DeviceKind.RAM and one.load is not None]
+    return min(loads, default=0.0) * 100
+
+
 def slowed(
     devices: Iterable[Device], on: Mapping[str, Iterable[str]], hot_c: float = 80.0, busy_percent: float = 85.0
 ) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ringfence.core.boundary import Network, boundary_of
 from ringfence.core.catalog import Endpoint, Model, Target
@@ -61,6 +61,7 @@ def target_of(source: Source, offer: Offer, model: str, mesh: tuple[Network, ...
         family=offer.family,
         may_cut=offer.may_cut,
         shares_window=offer.shares_window,
+        kv_tokens=offer.kv_tokens,
     )
 
 
@@ -69,10 +70,12 @@ def catalog_of(
 ) -> Offered:
     """Configured models keep their names; a found one has its own id, and '<kind>/<id>' as another name.
 
-    What an engine would itself send away is never served, wherever it listens.
+    Several engines of one kind that have the same model are targets of one model. What an engine would itself send
+    away is never served, wherever it listens.
     """
     taken = {name for model in configured for name in (model.name, *model.aliases)}
     models: dict[str, Model] = {}
+    names: dict[tuple[str, str], str] = {}
     targets_of: dict[str, tuple[str, ...]] = {source.instance: () for source in found}
     left_out: list[LeftOut] = []
     for source in found:
@@ -80,15 +83,31 @@ def catalog_of(
             if offer.reaches_cloud:
                 left_out.append(LeftOut(source.instance, offer.engine_model, REACHES_CLOUD))
                 continue
+            same = models.get(names.get((source.kind, offer.engine_model), ""))
+            if same is not None and _is_same(same, offer):
+                target = target_of(source, offer, same.name, mesh)
+                models[same.name] = replace(same, targets=(*same.targets, target))
+                targets_of[source.instance] += (target.name,)
+                continue
             model = _model(source, offer, taken, mesh, created_s)
             if model is None:
                 reason = f"the names '{offer.engine_model}' and '{_alias(source, offer)}' are taken"
                 left_out.append(LeftOut(source.instance, offer.engine_model, reason))
                 continue
             models[model.name] = model
+            names.setdefault((source.kind, offer.engine_model), model.name)
             taken |= {model.name, *model.aliases}
             targets_of[source.instance] += (model.targets[0].name,)
     return Offered((*configured, *models.values()), targets_of, tuple(left_out))
+
+
+def _is_same(model: Model, offer: Offer) -> bool:
+    """As far as the engines tell: not two versions of the weights under one name."""
+    first = model.targets[0]
+    return all(
+        not theirs or not ours or theirs == ours
+        for ours, theirs in ((first.digest, offer.digest), (first.quantisation, offer.quantisation))
+    )
 
 
 def _alias(source: Source, offer: Offer) -> str:

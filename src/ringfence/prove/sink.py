@@ -210,6 +210,10 @@ def _cloud_answer(path: str, raw: bytes) -> Iterator[bytes]:
     elif path.endswith("/embeddings"):
         vector = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]
         told = {"object": "list", "data": vector, "model": body.get("model"), "usage": {"prompt_tokens": 1}}
+    elif path.endswith("/completions"):
+        choice = {"index": 0, "text": "Hello.", "finish_reason": "stop"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        told = {"object": "text_completion", "model": body.get("model"), "choices": [choice], "usage": usage}
     data = json.dumps(told).encode()
     yield b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(data), data)
 

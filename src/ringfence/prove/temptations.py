@@ -144,7 +144,7 @@ class _Making:
         }  # fmt: skip
 
     def _model(self, name: str, settings: ModelSettings) -> dict[str, Any]:
-        told = {"aliases": list(settings.aliases), "parallel": settings.parallel}
+        told: dict[str, Any] = {"aliases": list(settings.aliases), "parallel": settings.at_once()}
         if settings.window is not None:
             told["window"] = settings.window
         if settings.provider is not None:
@@ -154,7 +154,7 @@ class _Making:
 
     def _place(self, name: str, settings: ModelSettings) -> dict[str, Any]:
         """On loopback, or at the address in the mesh that it really has."""
-        url = settings.address
+        url = next(iter(settings.addresses), None)
         if url is None or url.host in LOCAL_NAMES:
             return _stand_in(OWN_PORT)
         address = url.host if _is_address(url.host) else self._look_up(url.host)

@@ -1,9 +1,8 @@
-"""[pure] Which chain serves a request, and why. Rules are tried in order; the first that matches wins."""
+"""[pure] Which chain serves a request, and why: the model that the caller names, or the first rule that matches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Model, Target
@@ -16,22 +15,15 @@ from ringfence.core.errors import (
     NothingNow,
     TargetUnavailable,
 )
-from ringfence.core.route import Chain, Decision, Ending, Exact, Excluded, Overlong, Profile, Signals
+from ringfence.core.route import Chain, Decision, Ending, Exact, Excluded, Overlong, Profile, Signals, Tier
+from ringfence.routing.ruleset import AUTO, Rule, Ruleset, own_models, resolve
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A named condition over signals, in words and as a predicate."""
-
-    name: str
-    text: str
-    matches: Callable[[Signals], bool]
-
-
-REQUESTED_MODEL = Rule("requested-model", "the targets of the model that the caller names", lambda signals: True)
-RULES = (REQUESTED_MODEL,)
-AUTO = "auto"
-"""The name that leaves the choice to the profile."""
+REQUESTED_MODEL = "requested-model"
+"""The rule of calls that name what they want."""
+PROFILE_CHAIN = "profile-chain"
+OWN_MODELS = "own-models"
+"""Of calls that leave the choice open, and that no rule and no chain of a profile is for."""
+EXACT_TARGET = "exact-target"
 PARK_RETRY_S = 15
 
 
@@ -40,19 +32,22 @@ def tighten(boundary: Boundary, signals: Signals) -> Boundary:
     return boundary if boundary <= signals.tightest else signals.tightest
 
 
-def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signals, profile: Profile) -> Decision:
+def decide(rules: Ruleset, catalog: Catalog, name: str, signals: Signals, profile: Profile) -> Decision:
     """The chain for a request that names `name`.
 
     Raises TargetUnavailable when no engine has the model now, ModelNotFound for an unknown name, BadRequest when no
     target of it has the ability asked for, BoundaryRefused when every target that has it lies beyond the boundary, and
     Forbidden when the profile is bound to one exact model and another is asked for.
     """
+    if rules.are_for(name, catalog, profile) and (matching := rules.matching(signals)):
+        return decide_by(matching, rules, catalog, name, signals, profile)
     allowed = tighten(profile.boundary, signals)
-    rule = next(rule for rule in rules if rule.matches(signals))
-    model, reason = _asked(catalog, name, profile)
+    if name in rules.chains and rules.chains[name].waits and name not in catalog.names:
+        profile = replace(profile, ending=Ending.PARK)
+    model, reason = _asked(rules, catalog, name, profile)
     if not model.targets:
         raise _unavailable(model, profile)
-    taken, excluded = _sift(model, signals, allowed)
+    taken, excluded = sift(model, signals, allowed)
     if taken and profile.exact is not None:
         taken, excluded = _only(profile.exact, taken, excluded)
         if not taken:
@@ -63,22 +58,70 @@ def decide(rules: tuple[Rule, ...], catalog: Catalog, name: str, signals: Signal
                 retry_after_s=PARK_RETRY_S,
             )
     if not taken:
-        raise _nothing_left(model, signals, allowed, profile, excluded)
+        is_chain = model.name == AUTO or model.name in rules.chains
+        raise _nothing_left(model, signals, allowed, profile, is_chain=is_chain)
     chain = Chain(model.name, taken, profile.ending)
-    name = _rule_name(rule, model, profile)
-    told = f"{name}; kept near by {signals.kept_by}" if signals.kept_by and allowed < profile.boundary else name
+    return _decision(_rule_name(model, profile), reason, chain, allowed, excluded, signals, profile)
+
+
+def decide_by(
+    matching: tuple[Rule, ...], rules: Ruleset, catalog: Catalog, name: str, signals: Signals, profile: Profile
+) -> Decision:
+    """The chain of the first of these rules that has a target. Where a rule says that the next one follows, the targets
+    of that are tried after its own. Raises as `decide`, for the last of them."""
+    allowed = tighten(profile.boundary, signals)
+    found: dict[Target, None] = {}
+    taken: dict[Target, None] = {}
+    excluded: dict[Excluded, None] = {}
+    first = matching[-1]
+    for rule in matching:
+        targets = ordered(rules.targets(rule, catalog), profile)
+        able, left = sift(Model(name, targets), signals, allowed)
+        if able and not taken:
+            first = rule
+        found |= dict.fromkeys(targets)
+        taken |= dict.fromkeys(able)
+        excluded |= dict.fromkeys(left)
+    model, last = Model(name, tuple(found)), matching[-1]
+    ending = Ending.PARK if last.ending == "queue" else profile.ending
+    if ending is not profile.ending:
+        profile = replace(profile, ending=ending)
+    if not found:
+        raise _unavailable(model, profile)
+    if not taken:
+        raise _nothing_left(model, signals, allowed, profile, is_chain=True)
+    chain = Chain(name, tuple(taken), ending)
+    return _decision(
+        first.name, f"rule '{first.name}': {first.text}", chain, allowed, tuple(excluded), signals, profile
+    )
+
+
+def ordered(targets: tuple[Target, ...], profile: Profile) -> tuple[Target, ...]:
+    """As a rule has them; under a profile of tier T2 those of your own come first."""
+    if profile.tier is not Tier.SPEED_OPTIONAL:
+        return targets
+    return tuple(sorted(targets, key=lambda target: bool(target.provider)))
+
+
+def _decision(
+    rule: str, reason: str, chain: Chain, allowed: Boundary, excluded: tuple[Excluded, ...], signals: Signals,
+    profile: Profile,
+) -> Decision:  # fmt: skip
+    told = f"{rule}; kept near by {signals.kept_by}" if signals.kept_by and allowed < profile.boundary else rule
     overlong = Overlong.REFUSE if profile.exact is not None else profile.overlong
-    return Decision(model.name, name, reason, chain, allowed, excluded, profile.name, told, overlong)
+    return Decision(chain.name, rule, reason, chain, allowed, excluded, profile.name, told, overlong)
 
 
-def _rule_name(rule: Rule, model: Model, profile: Profile) -> str:
+def _rule_name(model: Model, profile: Profile) -> str:
     """What made the choice, where the profile did rather than the caller."""
     if profile.exact is not None:
-        return "exact-target"
-    return "profile-chain" if model.name == AUTO and rule is REQUESTED_MODEL else rule.name
+        return EXACT_TARGET
+    if model.name != AUTO:
+        return REQUESTED_MODEL
+    return PROFILE_CHAIN if profile.chain else OWN_MODELS
 
 
-def _asked(catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
+def _asked(rules: Ruleset, catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
     """What the name means under this profile, and why."""
     if profile.exact is not None:
         model = catalog.names.get(profile.exact.model)
@@ -97,13 +140,14 @@ def _asked(catalog: Catalog, name: str, profile: Profile) -> tuple[Model, str]:
         targets = dict.fromkeys(target for model in found for target in model.targets)
         return Model(AUTO, tuple(targets)), f"the chain of profile '{profile.name}': {', '.join(profile.chain)}"
     if name == AUTO and AUTO not in catalog.names and catalog.models:
-        own = [target for model in catalog.models.values() for target in model.targets if not target.provider]
-        return Model(
-            AUTO, tuple(dict.fromkeys(own))
-        ), f"profile '{profile.name}' has no chain: your own models, in order"
+        none = "no rule matches it" if rules.rules else f"profile '{profile.name}' has no chain"
+        return Model(AUTO, own_models(catalog)), f"{none}: your own models, in order"
     model = catalog.names.get(name)
     if model is None and not catalog.names:  # a configuration has a model at least: it has not been put to work yet
         raise TargetUnavailable("The gateway is starting its models; try again shortly.", retry_after_s=1.0)
+    if model is None and rules.is_name(name):
+        words = "a chain" if name in rules.chains else "an alias"
+        return Model(name, resolve(name, catalog, rules.chains)), f"'{name}' is {words} of this gateway"
     if model is None:
         raise ModelNotFound(_unknown(name, catalog), param="model")
     return model, "named by the caller" if name == model.name else f"'{name}' is another name for it"
@@ -139,7 +183,8 @@ def _unavailable(model: Model, profile: Profile) -> Failure:
     )
 
 
-def _sift(model: Model, signals: Signals, allowed: Boundary) -> tuple[tuple[Target, ...], tuple[Excluded, ...]]:
+def sift(model: Model, signals: Signals, allowed: Boundary) -> tuple[tuple[Target, ...], tuple[Excluded, ...]]:
+    """The targets that can serve the call within what is allowed, and why the others cannot."""
     if all(signals.ability in target.abilities and target.boundary <= allowed for target in model.targets):
         return model.targets, ()  # the common case makes no new objects
     taken: list[Target] = []
@@ -154,11 +199,9 @@ def _sift(model: Model, signals: Signals, allowed: Boundary) -> tuple[tuple[Targ
     return tuple(taken), tuple(excluded)
 
 
-def _nothing_left(
-    model: Model, signals: Signals, allowed: Boundary, profile: Profile, excluded: tuple[Excluded, ...]
-) -> Failure:
+def _nothing_left(model: Model, signals: Signals, allowed: Boundary, profile: Profile, *, is_chain: bool) -> Failure:
     if any(signals.ability in target.abilities for target in model.targets):
-        if profile.ending is Ending.PARK and model.name == AUTO:  # a nearer one of the chain may come back
+        if profile.ending is Ending.PARK and is_chain:  # a nearer one of the chain may come back
             return _unavailable(model, profile)
         needed = min(target.boundary for target in model.targets if signals.ability in target.abilities)
         return BoundaryRefused(

@@ -10,9 +10,10 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from math import ceil
+
+from ringfence.core.route import Urgency
 
 BACK_OFF_S = 1.0
 MOST_BACK_OFF_S = 5.0
@@ -20,14 +21,6 @@ MOST_BACK_OFF_S = 5.0
 REMEMBERED = 32
 SPARE_DEADLINES = 64
 """Deadlines of those that are gone, before they are swept out."""
-
-
-class Urgency(IntEnum):
-    """The class of a request; lower goes first."""
-
-    USER = 0
-    AGENT = 1
-    BACKGROUND = 2
 
 
 def class_of(urgency: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from ringfence.config.hours import Daily, daily
 from ringfence.config.models import DEFAULT_SLOT, ModelSettings
@@ -30,8 +31,10 @@ from ringfence.placement.planning import (
     Slot,
     Window,
 )  # fmt: skip
-from ringfence.placement.sizing import TYPES, Footprint, ModelFiles, Use, footprint
 from ringfence.runtime.memory import Memory, build_of, held_bytes
+
+if TYPE_CHECKING:
+    from ringfence.placement.sizing import Footprint, ModelFiles
 
 GPU_OVERHEAD_BYTES = 512 << 20
 """What a driver takes for each process that computes; an assumption until the first load was seen."""
@@ -125,7 +128,7 @@ class Desired:
             return None
         settings = self.settings_of(entry)
         return (
-            settings.source, settings.engine, settings.window, settings.parallel, settings.kv_type,
+            settings.source, settings.engine, settings.window, settings.at_once(), settings.kv_type,
             settings.gpu_layers, settings.memory, settings.threads, settings.embeddings, settings.command,
             settings.args, settings.sleep, settings.lora_slots,
         )  # fmt: skip
@@ -237,7 +240,7 @@ class Desired:
         where = device.name if part >= 1 else f"{device.name}, {part:.0%} of it"
         weights = f"{entry.path.name}, {entry.weights_bytes} bytes"  # others may have the same name elsewhere
         return Setup(
-            engine, build_of(engine), weights, settings.window or entry.window, settings.parallel,
+            engine, build_of(engine), weights, settings.window or entry.window, settings.at_once(),
             entry.quantisation, settings.kv_type or "f16", where,
         )  # fmt: skip
 
@@ -341,7 +344,9 @@ class Desired:
 
 
 def _sized(files: ModelFiles, window: int, settings: ModelSettings) -> Footprint:
-    use = Use(settings.window or window, settings.parallel, TYPES[settings.kv_type or "f16"], settings.lora_slots,
+    from ringfence.placement.sizing import TYPES, Use, footprint
+
+    use = Use(settings.window or window, settings.at_once(), TYPES[settings.kv_type or "f16"], settings.lora_slots,
               overhead_bytes=0, embeddings=settings.embeddings is not False)  # fmt: skip
     return footprint(files, use)
 

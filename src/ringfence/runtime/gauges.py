@@ -13,8 +13,13 @@ def describe(runtime: Runtime) -> None:
     gauge, lanes, server = runtime.metrics.gauge, runtime.admission.lanes, runtime.server
     gauge("ringfence_running", "Requests that a target works on.", ("target",),
           lambda: (((name,), float(lane.running)) for name, lane in lanes.items()))  # fmt: skip
-    gauge("ringfence_waiting", "Requests that wait for a place.", ("target",),
-          lambda: (((name,), float(len(lane.waiting))) for name, lane in lanes.items()))  # fmt: skip
+    gauge("ringfence_target_state", "0: it serves; 1: one call at a time tries it; 2: it is set aside.", ("target",),
+          lambda: _targets(runtime))  # fmt: skip
+    gauge("ringfence_waiting", "Requests that wait for a place.", ("target", "class"),
+          lambda: (((name, urgency.name.lower()), float(count)) for name, lane in lanes.items()
+                   for urgency, count in lane.queue.by_class().items()))  # fmt: skip
+    gauge("ringfence_place_seconds", "For how long a place is held, on the whole, while others wait.", ("target",),
+          lambda: (((name,), lane.held_s) for name, lane in lanes.items() if lane.held_s is not None))  # fmt: skip
     gauge("ringfence_parked", "Requests that are parked.", (), lambda: [((), float(len(runtime.parking.waiting)))])
     gauge("ringfence_connections", "Open client connections.", (), lambda: [((), float(len(server.connections)))])
     gauge("ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(server.body_bytes))])
@@ -22,6 +27,11 @@ def describe(runtime: Runtime) -> None:
           lambda: (((s.name, s.engine), float(s.state == "ready")) for s in runtime.placement.status()))  # fmt: skip
     gauge("ringfence_device_bytes", "Memory of a device: in all, free, and held by programs of others.",
           ("device", "what"), lambda: _devices(runtime))  # fmt: skip
+
+
+def _targets(runtime: Runtime) -> list[tuple[tuple[str], float]]:
+    every = (target for model in runtime.pipeline.settings.catalog.models.values() for target in model.targets)
+    return [((target.name,), float(runtime.health.standing(target)[0].value)) for target in dict.fromkeys(every)]
 
 
 def _devices(runtime: Runtime) -> list[tuple[tuple[str, str], float]]:

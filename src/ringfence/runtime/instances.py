@@ -7,21 +7,20 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, resources
 from pathlib import Path
 from time import time
 from typing import Any
 
-from ringfence import engines, providers
+from ringfence import engines
 from ringfence.config.compile import too_far
 from ringfence.config.models import ModelSettings
 from ringfence.config.schema import Config
-from ringfence.core.boundary import Boundary, boundary_of
+from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint, Model, Target
 from ringfence.core.errors import BoundaryRefused
-from ringfence.core.ports import Ask, Emit, Engine, Fetch, Fetched, Provider, Sleeps
+from ringfence.core.ports import Ask, Emit, Engine, Fetch, Fetched, Sleeps
 from ringfence.core.registry import adapters
 from ringfence.egress.client import egress_endpoint
 from ringfence.egress.pool import Pool
@@ -32,14 +31,15 @@ from ringfence.placement.examine import examine
 from ringfence.placement.instance import Outlook, Placement
 from ringfence.placement.launch import NotLaunched
 from ringfence.placement.lifecycle import State
-from ringfence.placement.offered import REACHES_CLOUD, LeftOut, Source, catalog_of
+from ringfence.placement.offered import LeftOut, Source, catalog_of
 from ringfence.placement.supervisor import Supervisor
 from ringfence.placement.way_out import WayOut
+from ringfence.runtime.configured import Configured, engine_key, has_moved, has_other_key, restarts, wanted
 from ringfence.runtime.desired import Desired
 from ringfence.runtime.starts import NOWHERE, entry_of, started
+from ringfence.runtime.targets import Known, own_target, rented
 from ringfence.runtime.turning import LOOK_EVERY_S, Turned, Turning, can_turn
 
-CLOUDS: dict[str, Provider] = adapters(providers)
 WAY_OUT = "way out"
 """Names of models have no spaces, so that no engine of one can be taken for it."""
 FIRST_LOOK_S = 1.0
@@ -48,11 +48,6 @@ log = logging.getLogger("ringfence.instances")
 GONE_AFTER_S = 60.0
 DEMO = "demo"  # so small that a second thread only waits for the first, and on a busy machine for long
 DRAIN_S = 30.0
-BESIDE_THE_ENGINE: dict[str, Any] = {
-    "aliases": (), "tokenizer": None, "image_tokens": None, "residency": "always", "priority": "P1", "slot": None,
-    "idle_s": None, "devices": (), "hours": None,
-}  # fmt: skip
-"""Settings whose change needs no other engine."""
 ASK_S = 120.0
 """Tens of GiB are moved when an engine goes to sleep or wakes up; who asks for less waits for less."""
 MAKE_A_TOKEN = ("llamacpp", "vllm")
@@ -62,22 +57,6 @@ CALLABLE = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 
 class NotServable(Exception):
     """A configured model cannot be served; the message says why and what to do."""
-
-
-@dataclass(slots=True)
-class Configured:
-    """A model of the configuration and the instance that serves it now."""
-
-    name: str
-    settings: ModelSettings
-    instance: str
-    kind: str
-    endpoint: Endpoint | None
-    created_s: int
-    path: Path | None = None
-    """The weights of a source."""
-    digest: str = ""
-    """Their SHA-256, worked out only where a profile asks for it: it means reading all of them."""
 
 
 class Instances:
@@ -128,15 +107,14 @@ class Instances:
             raise
         for name, turn in turned.items():
             self._configured[name].path, self._configured[name].digest = turn.entry.path, ""
-        kept = {name: one for name, one in self._configured.items() if name in config.models and name not in fresh}
+        asked = wanted(config)
+        kept = {name: one for name, one in self._configured.items() if name in asked and name not in fresh}
         for name, one in kept.items():
-            one.settings = config.models[name]
+            one.settings = asked[name].settings
             if one.instance in self._desired.entries:
                 self._desired.entries[one.instance].settings = one.settings
         gone = [one for name, one in self._configured.items() if name not in kept]
-        self._configured = {
-            name: fresh.get(name) or kept[name] for name in config.models if name in fresh or name in kept
-        }
+        self._configured = {name: fresh.get(name) or kept[name] for name in asked if name in fresh or name in kept}
         for profile in config.profiles.values():
             one = self._configured.get(profile.exact.model) if profile.exact and profile.exact.digest else None
             if one is not None and one.path is not None and not one.digest:
@@ -151,20 +129,19 @@ class Instances:
 
     async def _begin(self, config: Config, fresh: dict[str, Configured], turned: dict[str, Turned]) -> None:
         """Whatever is new or was changed: started, or set up otherwise where it is. Raises NotServable."""
-        for name, settings in config.models.items():
-            if settings.provider is not None:
-                continue
+        for name, one in wanted(config).items():
+            settings = one.settings
             old = self._configured.get(name)
             if old is not None and not (
-                _restarts(old.settings, settings)
-                or _has_moved(old.endpoint, config)
-                or _has_other_key(old.endpoint, settings)
+                restarts(old.settings, settings)
+                or has_moved(old.endpoint, config)
+                or has_other_key(old.endpoint, settings)
             ):
                 continue
             if old is not None and settings.residency != "always" and can_turn(old.settings, settings):
                 turned[name] = await self._turn(old, settings)
             else:
-                fresh[name] = await self._start(name, settings, config)
+                fresh[name] = await self._start(name, one.model, settings, config)
 
     async def _brought(
         self, one: Configured, config: Config, ready_s: float, fresh: dict[str, Configured], turned: dict[str, Turned]
@@ -191,13 +168,15 @@ class Instances:
 
     def renewed(self, config: Config) -> list[str]:
         """Models whose engine is asked with another key than stands behind the same reference now. ConfigError."""
-        return [
-            name
+        asked = wanted(config)
+        found = [
+            one.model
             for name, one in self._configured.items()
-            if name in config.models
-            and one.settings.api_key == config.models[name].api_key
-            and _has_other_key(one.endpoint, config.models[name])
+            if name in asked
+            and one.settings.api_key == asked[name].settings.api_key
+            and has_other_key(one.endpoint, asked[name].settings)
         ]
+        return list(dict.fromkeys(found))
 
     async def _look_for_egress(self, config: Config) -> None:
         """While a model of a provider is configured, egress is looked for; it is never started from here."""
@@ -220,7 +199,7 @@ class Instances:
             return ""
         return next(status.reason for status in self.placement.status() if status.name == WAY_OUT)
 
-    async def _start(self, name: str, settings: ModelSettings, config: Config) -> Configured:
+    async def _start(self, name: str, model: str, settings: ModelSettings, config: Config) -> Configured:
         instance = name
         while self.placement.has(instance):
             instance += "+"  # the old one of this name is still being drained
@@ -241,17 +220,17 @@ class Instances:
             self._desired.entries[instance] = entry
             self.placement.add(keeper, is_planned=True)
             self.placement.demands.nudge()
-            return Configured(name, settings, instance, kind, None, int(time()), path)
-        endpoint = await self._address(name, settings, config)
+            return Configured(name, model, settings, instance, kind, None, int(time()), path)
+        endpoint = await self._address(model, settings, config)
         kind = settings.engine or await self._identify(endpoint)
         if kind not in self.adapters:
-            raise NotServable(f"models.{name}.engine: there is no engine kind '{kind}'")
+            raise NotServable(f"models.{model}.engine: there is no engine kind '{kind}'")
         adapter = self.adapters[kind]
         others = () if adapter.usual_ports else self._tellers()
         ask = self.ask_at(endpoint) if kind in MAKE_A_TOKEN else None
         keeper = Adopted(instance, adapter, endpoint, self.fetch_at, self._emit, others=others, ask=ask)
         self.placement.add(keeper)
-        return Configured(name, settings, instance, kind, endpoint, int(time()))
+        return Configured(name, model, settings, instance, kind, endpoint, int(time()))
 
     async def _remove(self, instance: str, drain_s: float) -> None:
         """The reconciler ends one that it has loaded: until then nobody else is to be given its room."""
@@ -298,7 +277,7 @@ class Instances:
             raise NotServable(f"models.{name}.url: {error}") from None
         except BoundaryRefused:
             raise NotServable(f"models.{name}.url: {too_far(url.host)}") from None
-        return Endpoint(at.address, url.port, at.boundary, url.prefix, _engine_key(settings))
+        return Endpoint(at.address, url.port, at.boundary, url.prefix, engine_key(settings))
 
     async def _identify(self, endpoint: Endpoint) -> str:
         fetch = self.fetch_at(endpoint)
@@ -313,9 +292,15 @@ class Instances:
 
     def _not_ready(self, one: Configured, ready_s: float) -> NotServable:
         reason = next((s.reason for s in self.placement.status() if s.name == one.instance), "")
-        return NotServable(f"models.{one.name}: not ready within {ready_s:g} s. {reason}".rstrip())
+        return NotServable(f"models.{one.model}: not ready within {ready_s:g} s. {reason}".rstrip())
 
     # -- what is found --------------------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """Whoever reads the configuration again wants what is there now: engines that were found say anew what they
+        have before they serve, for another may have taken the place of one since it was last asked for life."""
+        for adopted in self._found.values():
+            adopted.suspect()
 
     async def look_around(self, config: Config) -> None:
         """One look at the usual loopback ports; adopts what is new and forgets what has been gone for a while."""
@@ -354,18 +339,27 @@ class Instances:
 
     def models(self, config: Config) -> list[Model]:
         """Every model that can be named now; binds each instance to its targets."""
-        configured: list[Model] = []
         left_out: list[LeftOut] = []
+        by_model: dict[str, list[Target]] = {}
         for one in self._configured.values():
             if not self.placement.has(one.instance):  # everything is ending
                 continue
-            target = self._target(one, left_out)
-            configured.append(Model(one.name, (target,) if target else (), one.settings.aliases, one.created_s))
-            self.placement.bind(one.instance, (target.name,) if target else ())
-        rented = [_rented(name, one, config) for name, one in config.models.items() if one.provider]
-        configured += rented
+            of_model = by_model.setdefault(one.model, [])
+            target = own_target(one, self._known(one), config)
+            if isinstance(target, LeftOut):
+                left_out.append(target)
+            elif target is not None:
+                of_model.append(target)
+            self.placement.bind(one.instance, (target.name,) if isinstance(target, Target) else ())
+        first = {one.model: one for one in reversed(self._configured.values())}
+        configured = [
+            Model(name, tuple(found), first[name].settings.aliases, first[name].created_s)
+            for name, found in by_model.items()
+        ]
+        clouds = [rented(name, one, config) for name, one in config.models.items() if one.provider]
+        configured += clouds
         if self.placement.has(WAY_OUT):
-            self.placement.bind(WAY_OUT, [target.name for model in rented for target in model.targets])
+            self.placement.bind(WAY_OUT, [target.name for model in clouds for target in model.targets])
         # One that has stopped answering keeps its names for a while, unless another has the same model.
         answering_first = sorted(self._found.items(), key=lambda item: item[1].state is State.FAILED)
         sources = [Source(name, adopted.engine, adopted.at, adopted.offers) for name, adopted in answering_first]
@@ -375,70 +369,13 @@ class Instances:
         self.left_out = (*left_out, *offered.left_out)
         return list(offered.models)
 
-    def _target(self, one: Configured, left_out: list[LeftOut]) -> Target | None:
-        settings, offers = self._settings_now(one), self.placement.offers(one.instance)
-        engine_model = settings.engine_model or one.name
-        if settings.source is not None:
-            offer = offers[0] if offers else None
-            engine_model = one.name
-        else:
-            if not offers:
-                return None  # until it has said what it has, nobody knows how far its models reach
-            offer = next((offer for offer in offers if offer.engine_model == engine_model), None)
-            if offer is None and len(offers) == 1 and settings.engine_model is None:
-                offer = offers[0]
-                engine_model = offer.engine_model
-            if offer is None:
-                left_out.append(LeftOut(one.instance, engine_model, "the engine has no model of this name"))
-                return None
-        if offer is not None and offer.reaches_cloud:
-            left_out.append(
-                LeftOut(
-                    one.instance,
-                    engine_model,
-                    REACHES_CLOUD,
-                )
-            )
-            return None
-        abilities = offer.abilities if offer is not None else self._expected(one)
-        if settings.embeddings is False:
-            abilities -= {Ability.EMBEDDINGS}
-        window = offer.window if offer is not None else settings.window or self._window_of(one)
-        if settings.window is not None and window is not None:
-            window = min(window, settings.window)
-        boundary = one.endpoint.boundary if one.endpoint is not None else Boundary.HOST
-        return Target(
-            f"{one.kind}/{one.instance}",
-            one.name,
-            one.kind,
-            engine_model,
-            boundary,
-            window,
-            settings.parallel,
-            abilities,
-            one.digest or (offer.digest if offer is not None else ""),
-            offer.quantisation if offer is not None else "",
-            offer.device if offer is not None else "",
-            family=offer.family if offer is not None else "",
-            image_tokens=settings.image_tokens or 0,
-            tokenizer=settings.tokenizer or "",
-            may_cut=offer is not None and offer.may_cut,
-            shares_window=offer is not None and offer.shares_window,
-        )
-
-    def _settings_now(self, one: Configured) -> ModelSettings:
-        """As they are in the mode that is on."""
+    def _known(self, one: Configured) -> Known:
+        """What there is to say of it now; an engine of ours that has not been loaded yet has what its file tells, and
+        before anything is known, everything."""
         entry = self._desired.entries.get(one.instance)
-        return self._desired.settings_of(entry) if entry is not None else one.settings
-
-    def _window_of(self, one: Configured) -> int | None:
-        """Of an engine of ours that has not been loaded yet."""
-        entry = self._desired.entries.get(one.instance)
-        return entry.window if entry is not None else None
-
-    def _expected(self, one: Configured) -> frozenset[Ability]:
-        """Abilities of an engine that has not said anything yet: those of its file, else everything."""
-        return self.placement.expected(one.instance) or CALLABLE | {Ability.EMBEDDINGS}
+        settings = self._desired.settings_of(entry) if entry is not None else one.settings
+        abilities = self.placement.expected(one.instance) or CALLABLE | {Ability.EMBEDDINGS}
+        return Known(settings, self.placement.offers(one.instance), entry.window if entry else None, abilities)
 
     def fetch_at(self, endpoint: Endpoint) -> Fetch:
         """Control requests to what answers there."""
@@ -453,20 +390,6 @@ class Instances:
         return ask
 
 
-def _rented(name: str, settings: ModelSettings, config: Config) -> Model:
-    """A model of a provider: what it is and how far it lies is known from the configuration alone."""
-    assert settings.provider is not None
-    adapter: Provider = CLOUDS[config.providers[settings.provider].dialect]
-    engine_model = settings.provider_model or name
-    abilities = adapter.abilities - ({Ability.EMBEDDINGS} if settings.embeddings is False else set[Ability]())
-    target = Target(
-        f"{settings.provider}/{engine_model}", name, adapter.kind, engine_model, Boundary.CLOUD, settings.window,
-        settings.parallel, abilities, provider=settings.provider, image_tokens=settings.image_tokens or 0,
-        tokenizer=settings.tokenizer or "",
-    )  # fmt: skip
-    return Model(name, (target,), settings.aliases, owner=settings.provider)
-
-
 def egress_socket(state_dir: Path) -> Path:
     """Where the egress process is met. Its folder is its own, and nobody else may enter."""
     return state_dir / "egress" / "egress.sock"
@@ -475,23 +398,3 @@ def egress_socket(state_dir: Path) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _restarts(old: ModelSettings, new: ModelSettings) -> bool:
-    """True when the engine must be started anew: everything but its names and how it is counted is part of it."""
-    return old.model_copy(update=BESIDE_THE_ENGINE) != new.model_copy(update=BESIDE_THE_ENGINE)
-
-
-def _engine_key(settings: ModelSettings) -> str | None:
-    """As it stands behind the reference now. Raises ConfigError."""
-    return settings.api_key.resolve(os.environ) if settings.api_key is not None else None
-
-
-def _has_other_key(endpoint: Endpoint | None, settings: ModelSettings) -> bool:
-    """True when the file of the key holds another one than before."""
-    return endpoint is not None and settings.api_key is not None and _engine_key(settings) != endpoint.api_key
-
-
-def _has_moved(endpoint: Endpoint | None, config: Config) -> bool:
-    """True when the networks listed under mesh are others now, so that this address lies elsewhere than it did."""
-    return endpoint is not None and boundary_of(endpoint.address, config.mesh_networks) is not endpoint.boundary

@@ -24,15 +24,21 @@ from ringfence.control.access import SESSION_COOKIE
 from ringfence.core.catalog import Target
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
+from ringfence.core.route import Decision, Profile, Signals, Urgency
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.pipeline import chain_of
+from ringfence.gateway.lane import Lane
 from ringfence.gateway.read_call import read_signals
+from ringfence.gateway.trying import chain_of
+from ringfence.gateway.urgency import NAMED, urgency_of
 from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
+from ringfence.routing.explained import rule_rows, signal_row
 from ringfence.routing.rules import decide
 from ringfence.routing.standing import agent_of
+from ringfence.routing.waiting import class_of
 from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
@@ -78,6 +84,7 @@ class Overview:
             "uptime_s": time() - runtime.started_s,
             "ready": runtime.is_ready(),
             "models": [self._model(name) for name in runtime.pipeline.settings.catalog.models],
+            "offered": list(runtime.pipeline.settings.offered),
             "instances": [self._instance(status) for status in statuses],
             "left_out": [
                 {"name": one.engine_model, "engine": one.instance, "reason": one.reason}
@@ -102,8 +109,8 @@ class Overview:
                 "name": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
                 "window": target.window,
                 "slots": target.slots, "running": lane.running if lane else 0,
-                "waiting": len(lane.waiting) if lane else 0,
-                "failures": seen.failures, "reason": seen.reason,
+                "waiting": len(lane.waiting) if lane else 0, "waiting_by_class": _by_class(*filter(None, (lane,))),
+                "failures": seen.failures, "reason": seen.reason, "set_aside_s": runtime.health.set_aside_s(target),
             })  # fmt: skip
         abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
         return {
@@ -141,6 +148,7 @@ class Overview:
         return {
             "running": sum(lane.running for lane in lanes),
             "waiting": sum(len(lane.waiting) for lane in lanes),
+            "waiting_by_class": _by_class(*lanes),
             "total": sum(series.requests for series in answers.values()),
             "errors": sum(series.requests for labels, series in answers.items() if labels[4] not in ledger.NO_ERRORS),
             "per_minute": sum(type(e) is Answered and e.at_s > minute_ago for e in runtime.events.recent),
@@ -217,20 +225,25 @@ class Overview:
         key = self._asker(asker)
         agent = agent_of(key, asker.get("agent", ""))
         named = asker.get("profile", "") if "key" in asker else ""  # of a key, what it says of itself in a header
-        labels = asker.get("labels", "")
-        call = Call("explain", key, dialect, model, asked, _size_bytes(asked), False, 0.0, agent, named, labels)
+        labels, is_stream = asker.get("labels", ""), body.get("stream") is True
+        call = Call("explain", key, dialect, model, asked, _size_bytes(asked), is_stream, 0.0, agent, named, labels)
         dialect.check(call.body)
-        signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
+        call.urgency, call.may_load = urgency_of(NAMED[asker.get("priority", "user")], asked)
         profile = settings.profile_of(call)
-        decision = decide(settings.rules, settings.catalog, model, signals, profile)
+        by_rules = await runtime.pipeline.explained(call)
+        if by_rules is not None:
+            signals, decision = by_rules
+        else:
+            signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
+            decision = decide(settings.rules, settings.catalog, model, signals, profile)
         call.output = output_asked(call.body) if dialect.generates else None
-        targets = chain_of(call, decision).targets
+        targets = chain_of(call, decision, runtime.admission, runtime.placement).targets
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
             {
                 "target": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
                 "window": target.window, "usable": runtime.placement.is_bound(target, ready),
-                "note": runtime.health.of(target).reason,
+                "note": runtime.health.of(target).reason, "set_aside_s": runtime.health.set_aside_s(target),
             }
             for target in targets
         ]  # fmt: skip
@@ -240,13 +253,11 @@ class Overview:
         return {
             "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
             "kept_by": signals.kept_by, "held_by": profile.held_by,
-            "profile": profile.name, "agent": agent, "chain": chain, "ending": decision.chain.ending.value,
+            "profile": profile.name, "agent": agent, "priority": class_of(max(call.urgency, profile.priority)),
+            "chain": chain, "ending": decision.chain.ending.value,
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
             "window": foreseen,
-            "signals": {
-                "ability": signals.ability.value, "prompt_bytes": signals.prompt_bytes, "stream": signals.stream,
-                "tools": signals.tools,
-            },
+            **_by_rules(settings, signals, profile, decision, is_ruled=by_rules is not None),
         }  # fmt: skip
 
     def profiles(self) -> list[dict[str, Any]]:
@@ -342,10 +353,27 @@ def application(runtime: Runtime) -> AsgiApp:
     return built
 
 
+def _by_class(*lanes: Lane) -> dict[str, int]:
+    """Those who wait, by the class that they came with."""
+    found = [lane.queue.by_class() for lane in lanes]
+    return {urgency.name.lower(): sum(counts[urgency] for counts in found) for urgency in Urgency}
+
+
 def _dialect_of(body: dict[str, Any]) -> Dialect:
     named: dict[str, Callable[[], Dialect]] = dialects_by_name()
     name = "embeddings" if "input" in body else "completions" if "prompt" in body else "chat"
     return named[name]  # type: ignore[return-value]
+
+
+def _by_rules(
+    settings: Settings, signals: Signals, profile: Profile, decision: Decision, *, is_ruled: bool
+) -> dict[str, Any]:
+    """What was read of the call; with every rule, where rules decide it."""
+    if not is_ruled:
+        read = {"ability": signals.ability.value, "prompt_bytes": signals.prompt_bytes, "stream": signals.stream}
+        return {"signals": {**read, "tools": signals.tools}, "rules": []}
+    rows = rule_rows(settings.rules, settings.catalog, signals, profile, decision)
+    return {"signals": signal_row(signals), "rules": rows}
 
 
 def _size_bytes(body: dict[str, Any]) -> int:

@@ -28,12 +28,13 @@ from ringfence.gateway import dialects
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.cloud import Cloud
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.http import HttpServer
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
 from ringfence.gateway.parked_wishes import ParkingSettings
 from ringfence.gateway.parking import Parking
-from ringfence.gateway.pipeline import Pipeline, Settings
+from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Relay
 from ringfence.gateway.site import OPEN_KEY, Front
 from ringfence.gateway.tickets import Tickets
@@ -41,13 +42,14 @@ from ringfence.placement.events import InstanceFailed, InstanceQuarantined, Inst
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime import gauges, settings, tokenizers
-from ringfence.runtime.instances import CLOUDS, Instances, NotServable
+from ringfence.runtime.instances import Instances, NotServable
 from ringfence.runtime.isolation import Fenced
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, presidio
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
+from ringfence.runtime.targets import CLOUDS
 from ringfence.store import keys as keystore
 from ringfence.store.credentials import Credentials, admin_token, load_credentials, save_credentials
 from ringfence.store.db import Database, changed
@@ -58,13 +60,13 @@ from ringfence.telemetry.events import Answered, CallParked, CountGap, Events, P
 from ringfence.telemetry.logs import GapLog, RequestLog, configure
 from ringfence.telemetry.metrics import Metrics
 
-YOUNG_OBJECTS = 20_000
 log = logging.getLogger("ringfence.runtime")
 KEYS_EVERY_S = 0.5
 PARKING_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 TRY_WALL_EVERY_S = 60.0
 READY_ON_RELOAD_S = 60.0
+SETTLED_AFTER_S = 1.0
 FIRST_KEY = "default"
 
 
@@ -116,11 +118,11 @@ class Runtime:
         self.instances = Instances(
             self.placement, self.placing.desired, self.pool, emit, self.folder, self._refresh, has_parent=bool(parent)
         )
-        self.health = Health(monotonic, self.placement)
-        self.admission = Admission(config.admission.queue, config.admission.wait_s)
+        self.health = Health(monotonic, self.placement, emit)
+        self.admission = Admission(*settings.admission(config))
         self.placing.slow = self.admission.slow
         self.relay = Relay(self.pool, settings.timeouts(config), self.instances.adapters)
-        self.relay.correct = self.placement.correct
+        self.relay.correct, self.relay.slow = self.placement.correct, self.health.slow
         self.pipeline = Pipeline(
             Settings(Catalog.of([]), settings.house(config), config.timeouts.retries),
             limits=RateLimits(monotonic),
@@ -131,6 +133,7 @@ class Runtime:
             emit=emit,
             ids=CallIds(),
         )
+        self.pipeline.gpu_load = lambda: self.placing.gpu_load
         self.front = Front(
             self.pipeline,
             list(dialects_by_name().values()),
@@ -204,9 +207,7 @@ class Runtime:
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
         ]
-        gc.collect()
-        gc.set_threshold(YOUNG_OBJECTS, 20, 20)  # what a call makes dies with it: look rarely, and find little
-        gc.freeze()  # what lives from here on is small and short: spare the collector the rest
+        asyncio.get_running_loop().call_later(SETTLED_AFTER_S, spare_what_stays)
         return credentials
 
     async def _first_key(self) -> Credentials | None:
@@ -256,6 +257,7 @@ class Runtime:
             changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented))))
             self.config = fresh
             self._apply(fresh)
+            self.instances.look_again()
             self._reopen_log(fresh)
             await self._place(fresh)
             problems += await tokenizers.put_into(self.pipeline.meters, fresh)
@@ -318,7 +320,7 @@ class Runtime:
         self.server.limits = settings.limits(config)
         self.relay.timeouts = settings.timeouts(config)
         self.pool.connect_s, self.pool.mesh = config.timeouts.connect_s, config.mesh_networks
-        self.admission.queue, self.admission.wait_s = config.admission.queue, config.admission.wait_s
+        self.admission.settle(*settings.admission(config))
         self.front.keys = self.keyring if server.keys == "required" else None
         self.front.allowed_hosts = frozenset(server.allowed_hosts)
         self.front.metrics_need_key = not is_loopback(server.host)
@@ -342,8 +344,10 @@ class Runtime:
         }
         self.pipeline.settings = Settings(
             catalog, settings.house(config), config.timeouts.retries, config.placement.wait_s,
-            sensitivity=sensitivity(config), reader=self.reader, isolation=self.fenced.standing,
+            settings.ruleset(config), sensitivity(config), self.reader, self.fenced.standing,
+            config.timeouts.retry_within_s,
         )  # fmt: skip
+        self.admission.follow(target for model in catalog.models.values() for target in model.targets)
 
     async def _try_wall(self) -> None:
         if await self.fenced.look(self.config):
@@ -440,6 +444,13 @@ class Runtime:
         """Control API and console, loaded when somebody first asks: they cost 30 MB."""
         overview = import_module("ringfence.runtime.overview")
         return overview.application(self)
+
+
+def spare_what_stays() -> None:
+    """The collector looks no more at what lives by now; what lives from here on is small and short. Takes some 40 ms,
+    which the first callers need not wait for."""
+    gc.collect()
+    gc.freeze()
 
 
 def dialects_by_name() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ringfence.core.ports import Ask, Fetch, TenantKind
 from ringfence.core.registry import adapters
 from ringfence.egress.resolve import NameNotResolved, resolve
 from ringfence.placement.events import Moved
-from ringfence.placement.heat import slowed
+from ringfence.placement.heat import least_busy_percent, slowed
 from ringfence.placement.instance import Placement
 from ringfence.placement.lock_file import LockFiles, paths_of
 from ringfence.placement.planning import LeasePhase
@@ -60,6 +60,8 @@ class Placing:
         self.loop = Reconciling(self.reconciler, self.desired, self.memory)
         self.modes = Modes(self.desired, self.reconciler, self.loop.nudge, folder / "mode")
         self.slow: Callable[[dict[str, float]], None] = lambda _shares: None
+        self.gpu_load = 0.0
+        """Percent that the least busy GPU works, as it was last seen."""
         self.recent: list[tuple[float, Moved]] = []
         self._kept = KeptLeases(self.tenants, db)
         self._watches: dict[str, tuple[object, asyncio.Task[None]]] = {}
@@ -163,10 +165,14 @@ class Placing:
         return slowed(self.memory.pools, on, said.hot_c, said.busy_percent)
 
     async def _after(self) -> None:
-        self.slow(self.slowed())
+        self._strained()
         self.tenants.told(self.reconciler.last)
         self.timeline.add(time(), self.memory.pools, self.leased())
         await self.memory.write()
+
+    def _strained(self) -> None:
+        self.slow(self.slowed())
+        self.gpu_load = least_busy_percent(self.memory.pools)
 
     async def _look_at_devices(self) -> None:
         """For the last hour's picture, and so that a tenant is missed soon after it ended."""
@@ -175,7 +181,7 @@ class Placing:
             try:
                 await self.memory.refresh(LOOK_EVERY_S / 2)
                 self.tenants.look()
-                self.slow(self.slowed())
+                self._strained()
                 self.timeline.add(time(), self.memory.pools, self.leased())
             except Exception:
                 log.exception("devices could not be looked at")

@@ -27,10 +27,12 @@ from ringfence import engines
 from ringfence.config.cloud_keys import handed_to_egress, not_used
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
+from ringfence.config.routing import ALIASES
 from ringfence.config.schema import Config, state_dir
 from ringfence.core.registry import adapters
 from ringfence.interrupts import end_at_once
 from ringfence.runtime.claim import claim
+from ringfence.runtime.configured import wanted
 from ringfence.runtime.instances import WAY_OUT, NotServable
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.parts import Origin, Outcome, Runtime
@@ -195,7 +197,7 @@ async def _until_ready(runtime: Runtime, tell: Tell) -> None:
 
 def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, Any]:
     names = runtime.pipeline.settings.catalog.names
-    named = {name: model.url for name, model in runtime.config.models.items()}
+    named = {name: one.settings.url for name, one in wanted(runtime.config).items()}
     found = [
         {"engine": s.engine, "url": named.get(s.name) or f"http://127.0.0.1:{s.port}", "models": s.model}
         for s in runtime.placement.status() if not s.is_ours and s.name != WAY_OUT
@@ -203,7 +205,7 @@ def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, An
     return {
         "base_url": f"{runtime.base_url}/v1",
         "api_key": api_key,
-        "models": list(names),
+        "models": [*names, *(name for name in runtime.pipeline.settings.offered if name not in ALIASES)],
         "pid": os.getpid(),
         "console_url": runtime.console_link(),
         "state_dir": str(runtime.folder),

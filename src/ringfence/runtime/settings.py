@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from ringfence.config.models import ModelSettings
 from ringfence.config.problems import ConfigError
+from ringfence.config.routing import RuleSettings, default_rules
 from ringfence.config.schema import Config
 from ringfence.config.values import is_loopback
+from ringfence.core.catalog import Timeouts
 from ringfence.core.route import House
 from ringfence.gateway.http import Limits
-from ringfence.gateway.relay import Timeouts
+from ringfence.routing.ruleset import NamedChain, Rule, Ruleset
 
 
 def until_restart(fresh: Config, running: Config) -> Config:
@@ -29,9 +33,37 @@ def house(config: Config) -> House:
     )
 
 
+def ruleset(config: Config) -> Ruleset:
+    """The rules in force: the owner's, or the default ones."""
+    rules = config.rules if config.rules is not None else default_rules()
+    chains = {name: NamedChain(chain.models, chain.ending == "queue") for name, chain in config.chains.items()}
+    return Ruleset(tuple(_rule(one, chains) for one in rules), chains)
+
+
+def _rule(rule: RuleSettings, chains: dict[str, NamedChain]) -> Rule:
+    """It ends as its last chain does, where it does not say how."""
+    last = chains.get(rule.use[-1])
+    ending = "queue" if rule.ending == "error" and last is not None and last.waits else rule.ending
+    text = ", ".join(f"{one.dimension} is {one.text}" for one in rule.conditions if one.dimension != "model")
+    return Rule(rule.name, text or "always", rule.conditions, rule.use, ending, rule.names)
+
+
 def timeouts(config: Config) -> Timeouts:
     said = config.timeouts
-    return Timeouts(said.first_byte_s, said.between_bytes_s, said.answer_s)
+    return Timeouts(said.first_byte_s, said.between_bytes_s, said.answer_s, said.slow_s)
+
+
+def timeouts_of(model: ModelSettings, config: Config) -> Timeouts | None:
+    """Of one model, with those of all where it says nothing; None where it has none of its own."""
+    if model.timeouts is None:
+        return None
+    return replace(timeouts(config), **model.timeouts.model_dump(exclude_none=True))
+
+
+def admission(config: Config) -> tuple[int, float, float]:
+    """How many may wait for a target, for how long, and after how long they count as one class higher."""
+    said = config.admission
+    return said.queue, said.wait_s, said.promote_s
 
 
 def limits(config: Config) -> Limits:

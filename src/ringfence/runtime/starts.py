@@ -12,7 +12,6 @@ from ringfence.engines.llamacpp_process import USUAL_WINDOW_CAP, window_of
 from ringfence.placement.launch import Launch, Seat, llama_server, llamacpp
 from ringfence.placement.launch_vllm import vllm
 from ringfence.placement.planning import Site
-from ringfence.placement.sizing import NotSized, read_model
 from ringfence.runtime.desired import Entry
 
 DEMO = "demo"
@@ -24,6 +23,8 @@ log = logging.getLogger("ringfence.placement")
 
 def entry_of(instance: str, name: str, settings: ModelSettings, path: Path) -> Entry:
     """Reads the header; to be called in a thread."""
+    from ringfence.placement.sizing import NotSized, read_model  # only who starts models of its own pays for it
+
     window, quantisation = settings.window or USUAL_WINDOW_CAP, ""
     if path.is_file():
         try:
@@ -57,7 +58,7 @@ def started(entry: Entry, settings: ModelSettings, site: Site, devices: list[Dev
     if settings.source_engine == "vllm":
         return vllm(
             settings.command or VLLM, entry.path, entry.name, further=settings.args, window=window,
-            parallel=settings.parallel, kv_type=kv_type, sleeps=settings.sleep, lora_slots=settings.lora_slots,
+            parallel=settings.at_once(), kv_type=kv_type, sleeps=settings.sleep, lora_slots=settings.lora_slots,
             seat=seat,
         )  # fmt: skip
     # The demo is so small that a second thread only waits for the first, and on a busy machine for long.
@@ -65,11 +66,11 @@ def started(entry: Entry, settings: ModelSettings, site: Site, devices: list[Dev
     if settings.command is not None:
         return llama_server(
             settings.command, entry.path, entry.name, further=settings.args, window=window,
-            parallel=settings.parallel, threads=threads, embeddings=settings.embeddings is True, kv_type=kv_type,
+            parallel=settings.at_once(), threads=threads, embeddings=settings.embeddings is True, kv_type=kv_type,
             gpu_layers=settings.gpu_layers, seat=seat,
         )  # fmt: skip
     return llamacpp(
-        entry.path, entry.name, window=window, parallel=settings.parallel, threads=threads,
+        entry.path, entry.name, window=window, parallel=settings.at_once(), threads=threads,
         embeddings=settings.embeddings is not False, kv_type=kv_type, gpu_layers=settings.gpu_layers, seat=seat,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Any
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Failure
 from ringfence.core.identity import Key
+from ringfence.core.route import Urgency
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.chat import DIALECT
@@ -27,6 +28,8 @@ TOPIC_S = 900.0
 """For about so long most of them want the same two models."""
 LEAVES = 0.08
 """The share that does not wait for the end."""
+URGENCIES, URGENT = tuple(Urgency), (6, 3, 3)
+"""How many of each class there are."""
 TELLING = 0.05
 """The share whose text holds what must not leave this machine."""
 USAGE = Usage(40, 60)
@@ -48,7 +51,7 @@ class Callers:
 
     def __init__(
         self, pipeline: Pipeline, callers: tuple[Caller, ...], setting: Setting, far: tuple[str, ...],
-        loop: VirtualLoop, chance: Random, checks: Checks, record: Record,
+        loop: VirtualLoop, chance: Random, checks: Checks, record: Record, urgency: Random,
     ) -> None:  # fmt: skip
         self.rate = 0.0
         self.asked = 0
@@ -61,6 +64,7 @@ class Callers:
         self._now = self._usual
         self._loop = loop
         self._chance = chance
+        self._urgency = urgency
         self._checks = checks
         self._record = record
         self._next: asyncio.TimerHandle | None = None
@@ -104,6 +108,7 @@ class Callers:
         self.asked += 1
         body: dict[str, Any] = {"messages": SECRET if tells else PLAIN, "max_tokens": 200, "stream": True}
         call = Call(f"c{self.asked}", caller.key, DIALECT, name, body, 120, True, self._loop.time())
+        call.urgency = self._urgency.choices(URGENCIES, URGENT)[0]
         self._checks.asked(call, Boundary.HOST if tells else caller.reach)
         run = self.runs[call.id] = Run(self._serve(call))
         if chance.random() < LEAVES:

@@ -10,10 +10,12 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Target
 from ringfence.egress.permit import Permit
 from ringfence.gateway.call import Call
+from ringfence.gateway.lane import Asking, Lane
 from ringfence.placement.instance import Placement
 from ringfence.placement.lifecycle import State
 from ringfence.placement.planning import Priority, Residency
 from ringfence.placement.planning import State as Seen
+from ringfence.routing.fair import Turn
 from ringfence.simulation.machine import Machine
 from ringfence.simulation.process import OUT_OF_MEMORY, SimulatedProcess
 from ringfence.simulation.record import Record
@@ -64,6 +66,7 @@ class Checks:
         self, record: Record, machine: Machine, setting: Setting, drain_s: float, longest_s: float, dwell_s: float
     ) -> None:
         self.placement: Placement
+        self.lanes: dict[str, Lane] = {}
         self.promised: Promised = lambda _device, _held: 0
         self.lost: Callable[[str], bool] = lambda _device: False
         """Whether a device is known to be out of service."""
@@ -234,6 +237,18 @@ class Checks:
             if server.is_asleep or not self.placement.get(server.name).users.count:
                 self._record.broken("who is asked is held", f"{server.name} asleep={server.is_asleep}")
 
+    def let_in(self, target: Target, lane: Lane, asking: Asking, promote_s: float) -> None:
+        """A call has its place at a target."""
+        now_s = self._machine.now()
+
+        def counts_as(one: Turn) -> int:
+            return max(0, one.urgency - int((now_s - one.since_s) // promote_s))
+
+        if any(counts_as(other) < counts_as(asking) for other in lane.waiting.values()):
+            self._record.broken("nobody is let in before one of a higher class", f"{asking.urgency.name} {target.name}")
+        if lane.running > lane.places:
+            self._record.broken("no more at a time than there are places", f"{lane.running} at {target.name}")
+
     def waited(self, target: Target, seconds: float, at_most_s: float) -> None:
         """A caller had, or gave up, the wait for an instance."""
         if seconds > at_most_s + 0.1:
@@ -260,6 +275,13 @@ class Checks:
             if self._took_s(opened) > self._longest_s:
                 self._record.broken("every call ends in its time", f"{opened.call.id} {opened.call.model}")
             break
+        running = sum(lane.running for lane in self.lanes.values())
+        if running > len(self.open):
+            self._record.broken("every place is given back", f"{running} are held, by {len(self.open)} calls")
+        for name, lane in self.lanes.items():
+            first = lane.queue.first(self._machine.now())
+            if isinstance(first, Asking) and lane.has_room(first.tokens):
+                self._record.broken("who can be let in does not wait", f"{first.urgency.name} {name}")
         for name, process in self.alive.items():
             serves = process.mood is Mood.HUNG and self.placement.get(name).keeper.state in SERVING
             if serves and self._machine.now() - max(process.since_s, self._machine.resumed_s) > SEEN_S:
@@ -269,6 +291,9 @@ class Checks:
         """Nobody asks and nothing goes wrong any more: what is counted, and `seen` by the reconciler, is what is so."""
         for opened in self.open.values():
             self._record.broken("every call is answered or refused", f"{opened.call.id} {opened.call.model}")
+        for name, lane in self.lanes.items():
+            if lane.running or lane.used or lane.waiting or lane.yielding:
+                self._record.broken("every place is given back", f"{lane.running} at {name}, {len(lane.waiting)} wait")
         for status in self.placement.status():
             if status.in_use:
                 self._record.broken("every lease is given back", f"{status.name} has {status.in_use} users")

@@ -20,9 +20,11 @@ from ringfence.egress.client import egress_endpoint
 from ringfence.engines.llamacpp import ADAPTER as LLAMACPP
 from ringfence.engines.vllm import ADAPTER as VLLM
 from ringfence.gateway.admission import Admission
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.ids import CallIds
+from ringfence.gateway.lane import PROMOTE_S, Asking, Lane
 from ringfence.gateway.limits import RateLimits
-from ringfence.gateway.pipeline import Pipeline, Settings
+from ringfence.gateway.pipeline import Pipeline
 from ringfence.placement.adopted import Adopted
 from ringfence.placement.devices import Devices
 from ringfence.placement.events import InstanceFailed, InstanceReady, Moved
@@ -92,6 +94,20 @@ class Timed(Placement):
             self._checks.waited(target, machine.now() - machine.suspended_s - began_s, timeout_s)
 
 
+class Watched(Admission):
+    """Tells who is let in."""
+
+    def __init__(self, machine: Machine, checks: Checks) -> None:
+        super().__init__(QUEUE, QUEUE_WAIT_S, PROMOTE_S, machine.now)
+        self._checks = checks
+
+    async def place(self, target: Target, tokens: int = 0, asking: Asking | None = None) -> Lane:
+        asking = asking or Asking()
+        lane = await super().place(target, tokens, asking)
+        self._checks.let_in(target, lane, asking, self.promote_s)
+        return lane
+
+
 class World:
     """Made for one seed. `live` runs it for a while."""
 
@@ -109,6 +125,8 @@ class World:
         self.devices = Devices([self.machine.gpus], self.machine.now, beside=self.machine.beside)
         self.owner = Owner(setting, self.devices, self.machine, chances.of("sizes"))
         self.placement = self.checks.placement = Timed(self.machine, self.checks)
+        self.admission = Watched(self.machine, self.checks)
+        self.checks.lanes = self.admission.lanes
         self.checks.is_open = self.owner.is_open
         ids = count(1)
         self.tenants: list[Tenant] = []
@@ -137,7 +155,7 @@ class World:
             self.network.lies(at, server)
         self.callers = Callers(
             self._pipeline(), callers(), setting, ("mesh-model", "cloud-model"), loop, chances.of("callers"),
-            self.checks, self.record,
+            self.checks, self.record, chances.of("urgency"),
         )  # fmt: skip
         self.grabbers = self._outsiders(chances.of("outsiders"))
         self.faults = Faults(
@@ -275,7 +293,7 @@ class World:
         settings = Settings(Catalog.of(models), house(self.setting), RETRIES, LEASE_WAIT_S)
         relay: Any = SimulatedRelay(self.network, self.checks)
         return Pipeline(
-            settings, limits=RateLimits(now), admission=Admission(QUEUE, QUEUE_WAIT_S), placement=self.placement,
+            settings, limits=RateLimits(now), admission=self.admission, placement=self.placement,
             relay=relay, health=Health(now), emit=_nothing, ids=CallIds(),
         )  # fmt: skip
 

@@ -89,6 +89,23 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSetAside:
+    """A target failed too often, for the last time for `reason`: calls go elsewhere, and after `for_s` one tries it."""
+
+    target: str
+    reason: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReturned:
+    """One that was set aside answers again."""
+
+    target: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CountGap:
     """What an engine reported of a prompt is far from what was counted before: `side` is 'above' (more than counted) or
     'below' (it may have cut the prompt), `by` who counted: engine, tokenizer, bound or ratio. Tokens; `counted` 0 when

@@ -27,6 +27,8 @@ class FakeModel:
     remote_host: str | None = None
     is_loaded: bool = True
     vram_bytes: int = 0
+    kv_blocks: int | None = None
+    """Of a vLLM: blocks of 16 tokens that it can keep; None while it does not know yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Dialect:
             "/health": {},
             "/version": {"version": "0.33.0"},
             "/v1/models": listed,
+            "/metrics": kept_page(self.models[0].kv_blocks),
             "/openapi.json": {"openapi": "3.1.0", "paths": {route: {} for route in routes}},
         }
 
@@ -219,6 +222,17 @@ class Dialect:
             "error": f"Trying to keep the first {tokens} tokens when context the overflows. However, the model is "
             f"loaded with context length of only {window} tokens, which is not enough."
         }
+
+
+def kept_page(kv_blocks: int | None) -> str:
+    """The metrics of a vLLM, as far as they tell of its cache."""
+    return (
+        "# HELP vllm:cache_config_info Information of the LLMEngine CacheConfig\n"
+        "# TYPE vllm:cache_config_info gauge\n"
+        'vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="0",gpu_memory_utilization="0.9",'
+        f'mamba_block_size="None",num_cpu_blocks="None",num_gpu_blocks="{kv_blocks}",'
+        'num_gpu_blocks_override="None",sliding_window="None"} 1.0\n'
+    )
 
 
 def words_in(body: dict[str, Any]) -> int:

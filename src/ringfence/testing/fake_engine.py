@@ -26,6 +26,7 @@ from ringfence.core.catalog import Endpoint
 from ringfence.testing import fake_ollama
 from ringfence.testing.fake_controls import Controls
 from ringfence.testing.fake_dialects import Dialect, FakeModel, words_in
+from ringfence.testing.fake_twists import Twist
 
 INFERENCE = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", *fake_ollama.ROUTES))
 COUNTING = frozenset(("/v1/chat/completions/input_tokens", "/apply-template", "/tokenize"))
@@ -55,7 +56,8 @@ class Fault(StrEnum):
 class Behaviour:
     """How one request is answered. STALL, CUT and RESET come after `after_events` events of a stream.
 
-    `body` goes with STATUS, `location` with REDIRECT, which is also for requests that look at the engine.
+    `body` and `headers` (whole lines) go with STATUS, `location` with REDIRECT, which is also for requests that look at
+    the engine. A `twist` gets the right answer to send, and sends what it makes of it.
     `newline` and `byte_by_byte` shape the events of a stream; `between_s` is the pause between them, and between the
     pieces of a slow head.
     """
@@ -63,7 +65,9 @@ class Behaviour:
     fault: Fault = Fault.NONE
     status: int = 500
     body: Any = field(default=None, repr=False)
+    headers: str = ""
     location: str = ""
+    twist: Twist | None = None
     after_events: int = 2
     newline: bytes = b"\n"
     byte_by_byte: bool = False
@@ -247,7 +251,9 @@ class FakeEngine:
             return await wire.redirect(behaviour.location)
         if behaviour.fault is Fault.STATUS:
             said = {"error": {"message": "as told", "type": "server_error", "code": behaviour.status}}
-            return await wire.json(behaviour.status, said if behaviour.body is None else behaviour.body)
+            return await wire.json(
+                behaviour.status, said if behaviour.body is None else behaviour.body, behaviour.headers
+            )
         if request.path in fake_ollama.ROUTES:
             return await self._infer_as_ollama(request, wire, behaviour)
         body = request.body
@@ -297,7 +303,14 @@ async def _before_answer(wire: _Wire, behaviour: Behaviour) -> None:
             pass
 
 
+async def _twisted(wire: _Wire, parts: list[bytes], twist: Twist, is_stream: bool) -> None:
+    if not await twist(wire, parts, is_stream):
+        raise _Hangup
+
+
 async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour) -> None:
+    if behaviour.twist is not None:
+        return await _twisted(wire, [answer], behaviour.twist, False)
     match behaviour.fault:
         case Fault.BAD_JSON:
             answer = answer[: len(answer) // 2] + b"}}"
@@ -315,6 +328,8 @@ async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour) -> None:
 
 
 async def _stream(wire: _Wire, events: Iterator[bytes], behaviour: Behaviour, kind: str = "text/event-stream") -> None:
+    if behaviour.twist is not None:
+        return await _twisted(wire, list(events), behaviour.twist, True)
     await _send_head(wire, wire.head(200, kind, None), behaviour)
     for number, event in enumerate(events):
         if number == behaviour.after_events:
@@ -361,13 +376,16 @@ class _Wire:
         self._reader = reader
         self._writer = writer
 
-    def head(self, status: int, content_type: str, length: int | None) -> bytes:
+    def head(self, status: int, content_type: str, length: int | None, headers: str = "") -> bytes:
         framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-        return f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\n{framing}\r\n\r\n".encode()
+        return f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\n{headers}{framing}\r\n\r\n".encode()
 
-    async def json(self, status: int, body: Any) -> None:
-        data = json.dumps(body).encode()
-        await self.send(self.head(status, "application/json", len(data)) + data)
+    async def json(self, status: int, body: Any, headers: str = "") -> None:
+        """Or a page of text."""
+        data, kind = (
+            (body.encode(), "text/plain") if type(body) is str else (json.dumps(body).encode(), "application/json")
+        )
+        await self.send(self.head(status, kind, len(data), headers) + data)
 
     async def redirect(self, location: str) -> None:
         await self.send(f"HTTP/1.1 307 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))

@@ -22,12 +22,14 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "ready": True,
         "uptime_s": 93_784.0,
         "models": _models(),
+        "offered": ["auto", "local/long"],
         "instances": _instances(),
         "left_out": [{"name": "lmstudio-1234", "engine": "LM Studio", "reason": "no model is loaded; load one in it"}],
         "devices": _devices(),
         "requests": {
             "running": 3,
             "waiting": 1,
+            "waiting_by_class": {"user": 0, "agent": 0, "background": 1},
             "total": 18_204,
             "errors": 7,
             "per_minute": 42.5,
@@ -62,7 +64,7 @@ def _models() -> list[dict[str, Any]]:
             "owner": "ringfence",
             "targets": [
                 _target(TARGETS[0], "llama.cpp", 32_768, 4, running=3, waiting=1),
-                _target("vllm-8000/Qwen/Qwen3-8B", "vLLM", 40_960, 16, failures=3, reason="connect"),
+                _target("vllm-8000/Qwen/Qwen3-8B", "vLLM", 40_960, 16, failures=3, reason="connect", set_aside_s=4.0),
             ],
         },
         {
@@ -76,7 +78,9 @@ def _models() -> list[dict[str, Any]]:
     ]
 
 
-def _target(name: str, engine: str, window: int, slots: int, *, reason: str = "", **load: int) -> dict[str, Any]:
+def _target(
+    name: str, engine: str, window: int, slots: int, *, reason: str = "", set_aside_s: float | None = None, **load: int
+) -> dict[str, Any]:
     busy = {"running": 0, "waiting": 0, "failures": 0} | load
     return {
         "name": name,
@@ -87,6 +91,7 @@ def _target(name: str, engine: str, window: int, slots: int, *, reason: str = ""
         "window": window,
         "slots": slots,
         "reason": reason,
+        "set_aside_s": set_aside_s,
         **busy,
     }
 

@@ -15,6 +15,7 @@ from copy import deepcopy
 from typing import Any
 
 from ringfence.core.errors import BadRequest, ModelNotFound, NotFound
+from ringfence.testing.fake_explained import sample_window
 from ringfence.testing.fake_leases import FakeLeases
 from ringfence.testing.fake_parking import FakeParking
 from ringfence.testing.fake_placement import FakePlacement
@@ -39,6 +40,10 @@ class FakeView:
         self.asked_since: list[float | None] = []
         self.tokens: set[str] = set()
         self.sessions: dict[str, dict[str, Any]] = {}
+        self.bound = [{"name": "default", "tier": "T1 sovereign", "boundary": "HOST", "targets": [], "idle": []}]
+        self.explained: dict[str, Any] | None = None
+        """What every request that names a known model is told; None for an answer without rules."""
+        self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.known_keys: dict[str, dict[str, Any]] = {}
         self.reloads = 0
         self.watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
@@ -86,36 +91,44 @@ class FakeView:
         return dict(key)
 
     async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
+        self.asked.append((model, body, asker))
         for known in self.sample["models"]:
             if model in (known["name"], *known["aliases"]):
                 break
         else:
             raise ModelNotFound(f"The model '{model}' does not exist.", param="model")
-        shown = ("engine", "boundary")
+        if self.explained is not None:
+            return deepcopy(self.explained) | {"asker": asker}
+        shown = ("engine", "provider", "host", "boundary", "window")
         chain = [
             {
                 "target": target["name"],
                 **{name: target[name] for name in shown},
                 "usable": not target["reason"],
-                "note": "",
+                "note": target["reason"],
             }
             for target in known["targets"]
         ]
-        window = {"window": known["window"], "max_tokens": 4096, "state": "fit"}
         return {
             "model": known["name"],
-            "rule": "name",
-            "reason": "the model was named",
+            "rule": "requested-model",
+            "reason": "named by the caller" if model == known["name"] else f"'{model}' is another name for it",
             "allowed": "HOST",
+            "kept_by": "",
+            "held_by": "",
+            "profile": asker.get("profile", "default"),
+            "agent": asker.get("agent", ""),
+            "priority": asker.get("priority", "user"),
             "chain": chain,
+            "ending": "error",
             "excluded": [],
-            "window": window,
-            "signals": {"prompt_bytes": len(repr(body))},
+            "window": sample_window(target=chain[0]["target"], window=known["window"]),
+            "signals": {"ability": "chat", "prompt_bytes": len(repr(body)), "stream": False, "tools": False},
             "asker": asker,
         }
 
     def profiles(self) -> list[dict[str, Any]]:
-        return [{"name": "default", "tier": "T1 sovereign", "boundary": "HOST", "targets": [], "idle": []}]
+        return deepcopy(self.bound)
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:
         self.asked_since.append(since_s)

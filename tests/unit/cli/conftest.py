@@ -11,25 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from control_site import ControlSite
 
-from ringfence.control.app import build
 from ringfence.gateway import http
-from ringfence.gateway.asgi import Visit
 from ringfence.store.credentials import admin_token
 from ringfence.testing.fake_view import FakeView
-
-
-class Site:
-    """The control API alone, as the gateway's own server serves it."""
-
-    def __init__(self, view: FakeView) -> None:
-        self.app = build(view)
-
-    def screen(self, request: http.Request) -> None:
-        return None
-
-    def serve(self, request: http.Request) -> None:
-        Visit(request).start(self.app)
 
 
 @pytest.fixture
@@ -50,7 +36,7 @@ def view(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeView]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = http.HttpServer(Site(view), http.Limits())
+    server = http.HttpServer(ControlSite(view), http.Limits())
     port = asyncio.run_coroutine_threadsafe(server.listen("127.0.0.1", 0), loop).result(5)
     token = admin_token(state)
     monkeypatch.setattr(view, "is_admin", lambda given: given == token)

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from control_site import ControlSite
 from rich.console import Console
 from typer.testing import CliRunner
 
 from ringfence.cli.main import app
 from ringfence.cli.show_leases import leases_page
-from ringfence.control.app import build
 from ringfence.core.device import Device, DeviceKind
 from ringfence.gateway import http
-from ringfence.gateway.asgi import Visit
 from ringfence.placement.planning import DeviceState, Plan, Waiting
 from ringfence.placement.tenants import Lease, Tenants
 from ringfence.runtime.what_is_lent import WhatIsLent
@@ -57,7 +56,7 @@ class Gateway(FakeView):
         async def listen() -> int:
             self.book = Tenants(lambda: [DeviceState(CARD), DeviceState(RAM)], time.monotonic)
             self.view = WhatIsLent(self.book)
-            self.server = http.HttpServer(Site(self), http.Limits())
+            self.server = http.HttpServer(ControlSite(self), http.Limits())
             return await self.server.listen("127.0.0.1", 0)
 
         port = asyncio.run_coroutine_threadsafe(listen(), self.loop).result(5)
@@ -101,30 +100,6 @@ class Gateway(FakeView):
 
     async def end_lease(self, lease_id: str) -> dict[str, Any]:
         return self.view.end(lease_id)
-
-
-class Site:
-    """The control API alone, as the gateway's own server serves it."""
-
-    def __init__(self, view: FakeView) -> None:
-        self.app = build(view)
-
-    def screen(self, request: http.Request) -> None:
-        return None
-
-    def serve(self, request: http.Request) -> None:
-        Visit(request).start(self.app)
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RINGFENCE_CONFIG", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("RINGFENCE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "state").mkdir(mode=0o700)
-    return tmp_path / "state"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from ringfence.cli.show import isolation_page, keys_page, profiles_page, put
+from ringfence.cli.show import isolation_page, keys_page, models_page, profiles_page, put
 
 KEY: dict[str, Any] = {
     "id": "key_0123456789ab", "name": "the-laptop-in-the-cellar-with-a-long-name", "hint": "abcd",
@@ -90,3 +90,9 @@ def test_whatever_is_not_held_shows_how_it_is_mended(wall: str) -> None:
 def test_through_a_pipe_no_line_is_filled_up_to_an_edge_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     put(isolation_page([process("gateway", "unclaimed", "nothing says so", MEND)]))
     assert max(map(len, capsys.readouterr().out.splitlines())) < 200
+
+
+def test_names_beside_the_models_are_told() -> None:
+    assert "also: auto, local/long" in on_screen(
+        models_page({"models": [], "offered": ["auto", "local/long"], "left_out": []}), 80
+    )

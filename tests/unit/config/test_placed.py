@@ -21,7 +21,7 @@ from ringfence.config.problems import ConfigInvalid
 from ringfence.config.write import template
 from ringfence.engines import llamacpp_process, vllm_start
 from ringfence.placement.sizing.kv_types import LLAMACPP, TYPES, VLLM
-from ringfence.runtime.instances import BESIDE_THE_ENGINE
+from ringfence.runtime.configured import BESIDE_THE_ENGINE
 
 GIB = 1024**3
 TWO = "models:\n  a: {source: demo}\n  b: {source: demo, residency: swap}\n"

@@ -77,6 +77,21 @@ def test_explain_passes_everything_on(admin: TestClient) -> None:
     assert [step["usable"] for step in answer["chain"]] == [True, False]
 
 
+def test_a_bare_request_is_a_question_too(admin: TestClient) -> None:
+    sent = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    bare = admin.post("/control/v1/explain", json=sent).json()
+    assert bare == admin.post("/control/v1/explain", json={"model": "auto", "body": sent}).json()
+    nameless = admin.post("/control/v1/explain", json={"messages": []})
+    assert (nameless.status_code, nameless.json()["error"]["param"]) == (400, "model")
+
+
+def test_explain_passes_on_how_urgent_it_would_be(admin: TestClient) -> None:
+    answer = admin.post("/control/v1/explain", json={"model": "auto", "priority": "background", "labels": ["a", "b"]})
+    assert answer.json()["asker"] == {"labels": "a,b", "priority": "background"}
+    wrong = admin.post("/control/v1/explain", json={"model": "auto", "priority": "urgent"})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "priority")
+
+
 def test_what_left_begins_where_it_is_asked_to(admin: TestClient, view: FakeView) -> None:
     assert admin.get("/control/v1/egress").json() == view.what_left
     assert admin.get("/control/v1/egress?since_s=1793534400.5").json() == view.what_left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from ipaddress import ip_network
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -275,5 +276,31 @@ async def test_a_line_whose_answer_is_whole_is_not_left_unread(is_whole: bool) -
     )
     assert transport.is_reading is is_whole
     assert (pool.take(endpoint) is line) is is_whole
+    if pool.timer is not None:
+        pool.timer.cancel()
+
+
+@pytest.mark.parametrize("places", [(), (30,), (30, 40), (3, 5, 7)], ids=str)
+@pytest.mark.parametrize("body", [b"busy", b""], ids=["body", "none"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [(b"Retry-After: 7", b"7"), (b"retry-after:\t12 ", b"12"), (b"x-retry-after: 7", None), (b"x: y", None)],
+)
+async def test_an_error_says_when_to_come_again(
+    places: tuple[int, ...], body: bytes, line: bytes, told: bytes | None
+) -> None:
+    """However its head is cut into pieces, and not what an earlier answer on the same line said."""
+    pool, endpoint = Pool(), Endpoint("127.0.0.1", 1, Boundary.HOST)
+    used = Line(pool, endpoint)
+    used.connection_made(Still())  # type: ignore[arg-type]
+    earlier = b"HTTP/1.1 503 X\r\nretry-after: 99\r\ncontent-length: 0\r\n\r\n"
+    answer = b"HTTP/1.1 503 Busy\r\n%b\r\ncontent-length: %d\r\n\r\n%b" % (line, len(body), body)
+    for sent in (earlier, answer):
+        taken = Taken()
+        used.ask(taken, HERE, ASK, b"{}", 5, 5, keep=True)
+        for start, end in pairwise([0, *places, len(sent)]):
+            used.data_received(sent[start:end])
+        assert (await taken.ended, used.status()) == ("end", 503)
+    assert used.header(b"retry-after") == told
     if pool.timer is not None:
         pool.timer.cancel()

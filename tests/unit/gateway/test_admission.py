@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.errors import Overloaded
-from ringfence.gateway.admission import Admission, Lane
+from ringfence.gateway.admission import Admission
+from ringfence.gateway.lane import Asking, Lane, Told
 from ringfence.gateway.step import Run
 
 
@@ -165,7 +166,10 @@ async def test_places_are_never_exceeded_and_none_is_lost(moves: list[tuple[str,
                 slots = 1 + number % 4
                 admission.lanes["a"].resize(slots)
             case "late" if waiting and admission.lanes["a"].waiting:
-                admission.lanes["a"].waiting.popleft().wake(False)
+                lane = admission.lanes["a"]
+                first = lane.queue.first(0.0)
+                assert isinstance(first, Asking)
+                lane.withdraw(first, Told.LATE)
             case _:
                 continue
         _check(admission, askers, before)
@@ -228,3 +232,48 @@ class TestSlowed:
         askers[3].leave()
         late.leave()
         assert (admission.lanes["a"].running, admission.lanes["a"].free) == (0, 4)
+
+
+async def test_new_places_are_for_those_who_wait_at_once() -> None:
+    admission = Admission(10, 5)
+    askers = [Asker(admission, target(1)) for _ in range(4)]
+    admission.follow([target(3), target(9, "b")])
+    assert [asker.lane is not None for asker in askers] == [True, True, True, False]
+    assert list(admission.lanes) == ["a"]
+    for asker in askers:
+        asker.leave()
+
+
+async def test_a_call_decided_before_does_not_bring_back_the_places_there_were() -> None:
+    admission, before, now = Admission(10, 5), target(4), target(1)
+    askers = [Asker(admission, before) for _ in range(4)]
+    admission.follow([now])
+    askers += [Asker(admission, now), Asker(admission, before)]
+    assert (admission.lanes["a"].places, len(admission.lanes["a"].waiting)) == (1, 2)
+    for asker in askers[:3]:
+        asker.leave()
+    assert askers[4].lane is None
+    askers[3].leave()
+    assert askers[4].lane is not None and askers[5].lane is None
+    askers[4].leave()
+    askers[5].leave()
+
+
+async def test_whoever_is_let_in_may_go_on_to_a_target_that_nobody_had_asked_for() -> None:
+    admission = Admission(10, 5)
+    first, other = Asker(admission, target(2)), Asker(admission, target(2))
+    went_on: list[Lane] = []
+
+    async def passes_through() -> None:
+        (await admission.place(target(2))).leave()
+        went_on.append(await admission.place(target(1, "b")))
+
+    admission.slow({"a": 0.5})
+    run = Run(passes_through())
+    run.step()
+    first.leave()
+    assert not went_on
+    admission.slow({})
+    assert run.is_done and len(went_on) == 1
+    other.leave()
+    went_on[0].leave()

@@ -11,10 +11,11 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Model, Target
 from ringfence.core.identity import Key
 from ringfence.core.route import House, Profile
-from ringfence.gateway import pipeline
+from ringfence.gateway import deciding
 from ringfence.gateway.call import Call
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.dialects.chat import DIALECT
-from ringfence.gateway.pipeline import Pipeline, Settings
+from ringfence.gateway.pipeline import Pipeline
 
 NAMES = tuple(f"fast-{number}" for number in range(20))
 
@@ -34,7 +35,7 @@ def named(model: str) -> Call:
 
 
 def test_a_decision_is_made_once_and_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "MAX_DECISIONS", 8)
+    monkeypatch.setattr(deciding, "MAX_DECISIONS", 8)
     served = path()
     kept = served.settings.decisions
     first = served.decided(named(NAMES[0]))

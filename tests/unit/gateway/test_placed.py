@@ -16,9 +16,11 @@ from ringfence.core.identity import Key
 from ringfence.core.route import Chain, Decision, Ending, House, Profile
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.call import Call
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.dialects.chat import DIALECT
 from ringfence.gateway.held import Held
-from ringfence.gateway.pipeline import PARKED_LEASE_S, Pipeline, Settings
+from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.places import PARKED_LEASE_S
 from ringfence.gateway.step import Run
 from ringfence.placement.lease import Lease, Users
 from ringfence.routing.health import Health
@@ -47,7 +49,7 @@ class Seats:
             return None
         return Lease(self.users, Endpoint("127.0.0.1", 1, Boundary.HOST))
 
-    async def lease(self, target: Target, timeout_s: float) -> Lease:
+    async def lease(self, target: Target, timeout_s: float, urgency: int = 0) -> Lease:
         self.waited.append((target.name, timeout_s))
         await asyncio.sleep(0)
         self.on_wait()
@@ -63,7 +65,7 @@ class Seats:
     def is_here(self, target: Target) -> bool:
         return target.name in self.here
 
-    def missed(self, target: Target) -> None:
+    def missed(self, target: Target, urgency: int = 0) -> None:
         self.misses.append(target.name)
 
     def failed(self, target: Target, reason: str) -> None:
@@ -114,7 +116,7 @@ class TestPlaced:
         case.seats.comes = {"first"}
         seen: list[int] = []
         case.seats.on_wait = lambda: seen.append(case.running("first"))
-        lease = await case.path.placed(case.call, FIRST, case.held)
+        lease = await case.path.places.placed(case.call, FIRST, case.held)
         assert seen == [0] and case.running("first") == 1
         assert case.held.lease is lease and case.seats.users.count == 1
         case.held.let_go()
@@ -124,7 +126,7 @@ class TestPlaced:
         case = Case(FIRST)
         case.seats.here = {"first"}
         other = await case.admission.place(FIRST)
-        waiter = running(case.path.placed(case.call, FIRST, case.held))
+        waiter = running(case.path.places.placed(case.call, FIRST, case.held))
         await asyncio.sleep(0.01)
         assert not waiter.done() and case.seats.users.count == 0, "no lease is held meanwhile"
         other.leave(0)
@@ -136,7 +138,7 @@ class TestPlaced:
         case = Case(FIRST)
         case.seats.here = {"first"}
         other = await case.admission.place(FIRST)
-        waiter = running(case.path.placed(case.call, FIRST, case.held))
+        waiter = running(case.path.places.placed(case.call, FIRST, case.held))
         await asyncio.sleep(0.01)
         case.seats.here, case.seats.comes = set(), {"first"}
         seen: list[int] = []
@@ -151,7 +153,7 @@ class TestPlaced:
     async def test_nothing_is_held_when_it_does_not_come(self) -> None:
         case = Case(FIRST)
         with pytest.raises(TargetFailed):
-            await case.path.placed(case.call, FIRST, case.held)
+            await case.path.places.placed(case.call, FIRST, case.held)
         assert case.held.lease is None is case.held.place
         assert (case.seats.users.count, case.running("first")) == (0, 0)
 
@@ -161,14 +163,14 @@ class TestLeased:
         case = Case(FIRST, SECOND)
         case.seats.here = {"second"}
         with pytest.raises(TargetFailed) as caught:
-            await case.path.leased(case.call, FIRST)
+            await case.path.places.leased(case.call, FIRST)
         assert caught.value.reason == "elsewhere"
         assert (case.seats.misses, case.seats.waited) == (["first"], [])
 
     async def test_where_none_is_it_is_waited_for_as_long_as_is_set(self) -> None:
         case = Case(FIRST, SECOND)
         case.seats.comes = {"first"}
-        (await case.path.leased(case.call, FIRST)).release()
+        (await case.path.places.leased(case.call, FIRST)).release()
         assert (case.seats.misses, case.seats.waited) == ([], [("first", 30.0)])
 
     @pytest.mark.parametrize(
@@ -178,25 +180,25 @@ class TestLeased:
         case = Case(FIRST, ending=ending)
         case.path.parking = SimpleNamespace() if can_park else None  # type: ignore[assignment]
         case.seats.comes = {"first"}
-        (await case.path.leased(case.call, FIRST)).release()
+        (await case.path.places.leased(case.call, FIRST)).release()
         assert case.seats.waited == [("first", wait_s)]
 
 
 class TestElsewhere:
     def test_only_another_that_is_here(self) -> None:
         case = Case(FIRST, SECOND)
-        assert not case.path.is_elsewhere(case.call, FIRST)
+        assert not case.path.places.is_elsewhere(case.call, FIRST)
         case.seats.here = {"first"}
-        assert not case.path.is_elsewhere(case.call, FIRST), "it is not another"
+        assert not case.path.places.is_elsewhere(case.call, FIRST), "it is not another"
         case.seats.here = {"second"}
-        assert case.path.is_elsewhere(case.call, FIRST)
+        assert case.path.places.is_elsewhere(case.call, FIRST)
 
     def test_never_beyond_the_boundary(self) -> None:
         case = Case(FIRST, FAR)
         case.seats.here = {"far"}
-        assert not case.path.is_elsewhere(case.call, FIRST)
+        assert not case.path.places.is_elsewhere(case.call, FIRST)
         case.decision.allowed = Boundary.CLOUD
-        assert case.path.is_elsewhere(case.call, FIRST)
+        assert case.path.places.is_elsewhere(case.call, FIRST)
 
     def test_none_that_is_not_well(self) -> None:
         case = Case(FIRST, SECOND)
@@ -204,4 +206,4 @@ class TestElsewhere:
         for _ in range(20):
             case.health.record(SECOND, "connect")
         assert not case.health.is_usable(SECOND)
-        assert not case.path.is_elsewhere(case.call, FIRST)
+        assert not case.path.places.is_elsewhere(case.call, FIRST)

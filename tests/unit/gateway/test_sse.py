@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.core.usage import Usage
-from ringfence.gateway.sse import DONE, MAX_EVENT_BYTES, EventStream, MalformedStream, usage_event
+from ringfence.gateway.sse import (
+    DONE,
+    EVENTS_A_TOKEN,
+    MAX_EVENT_BYTES,
+    MORE_EVENTS,
+    MOST_EVENTS,
+    MOST_REMARKS,
+    EventStream,
+    MalformedStream,
+    most_events,
+    usage_event,
+)
 
 
 def event(text: str = "x", *, model: str = "engine/name", **more: object) -> bytes:
@@ -38,6 +49,9 @@ SHAPES = {
     "compact": (event("a") + event("b") + LAST + DONE).replace(b'": ', b'":'),
     "comments": b": ping\n\n" + event("a") + b": ping\n\nevent: x\n" + event("b") + DONE,
     "no end": event("a") + event("b"),
+    "more spaces": (event("a") + event("b") + LAST + DONE).replace(b"data: ", b"data:  "),
+    "lines": event("a").replace(b', "choices"', b',\ndata: "choices"') + event("b") + LAST + DONE,
+    "null before": b"data:null\n\n" + (event("a") + event("b") + DONE).replace(b"data: ", b"data:"),
     "usage beside choices": event("a") + event("b", usage=USAGE) + DONE,
     "null usage": event("a", usage=None) + event("b", usage=None) + LAST + DONE,
 }
@@ -169,3 +183,118 @@ def test_a_first_event_that_cannot_be_read_is_refused(first: bytes) -> None:
 def test_own_events_are_whole() -> None:
     told = json.loads(usage_event("fast", Usage(1, 2), "id", 7, "chat.completion.chunk")[6:])
     assert (told["usage"]["total_tokens"], told["choices"], told["model"]) == (3, [], "fast")
+
+
+# -- what is no event, and what has no end ---------------------------------------------------------------------------
+
+RUBBISH = {
+    "cut": event("abc")[:40] + b"\n\n",
+    "cut behind a brace": b'data: {"choices": [{"delta": {}}\n\n',
+    "two that make one": b'data: {"choices": [{"a": 1}\n\ndata: {"b": 2}]}\n\n',
+    "half a sign": event("abc").replace(b"abc", b"ab\xe2\x82"),
+    "a bare word": b"data: ok\n\n",
+    "a list": b"data: [1]\n\n",
+    "a page": b"<html>\n\n",
+    "a named event that is cut": b'event: x\ndata: {"a": \n\n',
+    "more behind it": event("a")[:-2] + b"}\n\n",
+    "not a number": b'data: {"logprob": NaN}\n\n',
+}
+
+
+@pytest.mark.parametrize("places", [(), (7,), (60, 100, 150)], ids=str)
+@pytest.mark.parametrize("name", RUBBISH)
+def test_what_is_no_event_is_not_passed_on(name: str, places: tuple[int, ...]) -> None:
+    data = event("first") + event("second") + RUBBISH[name] + event("third") + DONE
+    stream, shown = EventStream("fast", hides_usage=True), []
+    with pytest.raises(MalformedStream):
+        for piece in cut(data, list(places)):
+            shown.append(stream.feed(piece))
+    assert b"third" not in b"".join(shown)
+    assert not stream.is_done
+
+
+ODD = {
+    "named": b"event: message\n" + event("x", model="fast"),
+    "numbered": b"id: 7\nretry: 5\n" + event("x", model="fast"),
+    "in several lines": b'data: {"model": "fast",\ndata: "choices": []}\n\n',
+    "a comment": b": ping\n\n",
+    "a name alone": b"event: ping\n\n",
+    "other signs": event("\u20ac \u4f60\u597d", model="fast").replace(b"\\u20ac", "\u20ac".encode()),
+    "deep": b'data: {"a": %b1%b}\n\n' % (b"[" * 100, b"]" * 100),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_allowed_is_passed_on_as_it_is(name: str) -> None:
+    data = event("a", model="fast") + ODD[name] + event("b", model="fast") + DONE
+    for places in ([], [7], [60, 100]):
+        assert run(EventStream("fast", hides_usage=True), *cut(data, places)) == data
+
+
+@given(texts=st.lists(st.text(max_size=30), max_size=6), place=st.integers(0, 2000))
+def test_a_stream_that_stops_anywhere_is_not_whole(texts: list[str], place: int) -> None:
+    data = b"".join(event(text) for text in texts) + DONE
+    place %= len(data) - 2  # without its last empty line, the end is an end all the same
+    stream = EventStream("fast", hides_usage=True)
+    stream.feed(data[:place])
+    assert not stream.is_whole
+    stream.feed(data[place:])
+    assert stream.is_whole
+
+
+@pytest.mark.parametrize("gap", [b"", b" "])
+def test_a_finish_reason_says_that_it_is_whole(gap: bytes) -> None:
+    last = event("b").replace(b'"index": 0', b'"index": 0, "finish_reason":%b"stop"' % gap)
+    for data in (event("a") + last, event("a") + last + LAST):
+        for pieces in ([data], [part + b"\n\n" for part in data.split(b"\n\n") if part]):
+            stream = EventStream("fast", hides_usage=True)
+            run(stream, *pieces)
+            assert stream.is_whole
+    for other in (event('"finish_reason":"stop"'), event("b", finish_reason=None), last[:-5]):
+        stream = EventStream("fast", hides_usage=True)
+        run(stream, event("a"), other)
+        assert not stream.is_whole
+
+
+def test_after_an_end_or_an_error_nothing_is_passed_on() -> None:
+    error = b'data: {"error": {"message": "broke"}}\n\n'
+    for end in (DONE, error, b"event: error\n" + error, b'error: {"message": "broke"}\n\n'):
+        for pieces in ([event("a") + end + event("b") + DONE], [event("a"), end, event("b"), event("c"), DONE]):
+            stream = EventStream("fast", hides_usage=True)
+            shown = run(stream, *pieces)
+            assert (shown.count(b"data: {"), shown.count(DONE)) in ((1, 1), (2, 0), (1, 0))
+            assert b'"b"' not in shown and b'"c"' not in shown
+            assert (stream.error is None) is (end == DONE)
+
+
+def test_a_stream_has_no_more_events_than_make_sense() -> None:
+    most = most_events(16, {})
+    assert most == EVENTS_A_TOKEN * 16 + MORE_EVENTS
+    for pieces in ([event("x", model="fast")] * (most + 1), [event("x", model="fast") * 7] * (most // 7 + 1)):
+        stream = EventStream("fast", True, None, most)
+        with pytest.raises(MalformedStream, match="far more"):
+            for piece in pieces:
+                stream.feed(piece)
+        assert stream.events == most + 1 or stream.events - most <= 7
+    stream = EventStream("fast", True, None, most)
+    run(stream, *[event("x", model="fast")] * most)
+    assert stream.events == most
+
+
+def test_each_of_several_answers_may_have_so_many() -> None:
+    one = EVENTS_A_TOKEN * 16
+    assert most_events(16, {"n": 3}) == 3 * one + MORE_EVENTS
+    assert most_events(16, {"n": 3, "prompt": ["a", "b"]}) == 6 * one + MORE_EVENTS
+    assert most_events(16, {"n_cmpl": 3}) == 3 * one + MORE_EVENTS, "llama.cpp's name for it"
+    for odd in ({"n": None}, {"n": True}, {"n": -1}, {"n": "3"}, {"prompt": []}, {"prompt": "long"}):
+        assert most_events(16, odd) == one + MORE_EVENTS
+    assert most_events(None, {"n": 3}) == MOST_EVENTS
+
+
+@pytest.mark.parametrize("remark", [b": ping\n\n", b"data: null\n\n", b"\n\n", b"\r\n\r\n"], ids=repr)
+def test_comments_alone_are_no_stream(remark: bytes) -> None:
+    stream = EventStream("fast", hides_usage=True)
+    for _ in range(MOST_REMARKS):
+        stream.feed(remark)
+    with pytest.raises(MalformedStream, match="comments"):
+        stream.feed(remark)

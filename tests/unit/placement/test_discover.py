@@ -108,11 +108,26 @@ def test_configured_names_are_kept() -> None:
     assert Catalog.of(list(offered.models)).names["ollama/b"] is configured
 
 
-def test_a_second_engine_with_the_same_model_is_left_out_by_name() -> None:
-    sources = [Source(name, "ollama", HERE, (Offer("a"),)) for name in ("one", "two")]
-    offered = catalog_of([], sources)
-    assert [model.targets[0].name for model in offered.models] == ["one/a"]
-    assert [(left.instance, "taken" in left.reason) for left in offered.left_out] == [("two", True)]
+def test_engines_of_one_kind_with_the_same_model_serve_it_together() -> None:
+    sources = [Source(name, "vllm", HERE, (Offer("a", digest="d1"), Offer("b"))) for name in ("one", "two", "three")]
+    offered = catalog_of([], [*sources, Source("four", "llamacpp", HERE, (Offer("a"),))])
+    assert [(model.name, [target.name for target in model.targets]) for model in offered.models] == [
+        ("a", ["one/a", "two/a", "three/a"]),
+        ("b", ["one/b", "two/b", "three/b"]),
+        ("llamacpp/a", ["four/a"]),
+    ]
+    assert offered.targets_of == {name: (f"{name}/a", f"{name}/b") for name in ("one", "two", "three")} | {
+        "four": ("four/a",)
+    }
+    assert offered.left_out == ()
+
+
+@pytest.mark.parametrize("told", [{"digest": "d2"}, {"quantisation": "Q4_0"}])
+def test_another_version_of_a_model_under_the_same_name_is_left_out(told: dict[str, str]) -> None:
+    offers = (Offer("a", digest="d1", quantisation="Q8_0"), Offer("a", **told))  # type: ignore[arg-type]
+    offered = catalog_of([], [Source(name, "ollama", HERE, (one,)) for name, one in zip("xy", offers, strict=True)])
+    assert [[target.name for target in model.targets] for model in offered.models] == [["x/a"]]
+    assert [(left.instance, "taken" in left.reason) for left in offered.left_out] == [("y", True)]
 
 
 def test_the_boundary_is_that_of_the_address() -> None:

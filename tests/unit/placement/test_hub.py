@@ -4,67 +4,36 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import FakeHub, HubAnswers
 
 from ringfence.placement import hub
 from ringfence.placement.hub_pick import HubError, RemoteFile, parse_source, pick
 
-COMMIT = "a" * 40
 Q4 = bytes(range(256)) * 1200
 Q8 = b"eight" * 1000
 
 
-class Hub(ThreadingHTTPServer):
-    """`cuts` is how many answers end early; `gated` and `missing` are repositories."""
-
-    daemon_threads = True
+class Hub(FakeHub):
+    """`cuts` is how many answers end early; `told` are hashes that it tells instead of the right ones."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
+        super().__init__(Answers)
         self.files = {"m-Q4_K_M.gguf": Q4, "m-Q8_0.gguf": Q8, "mmproj-f16.gguf": b"p", "README.md": b"r"}
         self.told: dict[str, str] = {}
         self.cuts = 0
         self.status = 0
-        self.gated = False
-        self.seen: list[tuple[str, str | None, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(HubAnswers):
     server: Hub  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        hub = self.server
-        hub.seen.append((self.path, self.headers["Range"], self.headers["Authorization"]))
-        if hub.gated:
-            self._say(403, b"{}", {"X-Error-Code": "GatedRepo"})
-        elif self.path.startswith("/api/models/owner/repo"):
-            self._say(200, json.dumps(self._info()).encode())
-        elif self.path.startswith("/api/models/"):
-            self._say(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        elif self.path.startswith(f"/owner/repo/resolve/{COMMIT}/"):
-            self._say(302, b"", {"Location": "/cdn/" + self.path.rpartition("/")[2]})
-        else:
-            self._send_file(hub.files[self.path.removeprefix("/cdn/")])
-
-    def _info(self) -> dict[str, Any]:
-        siblings = [
+    def listed(self) -> list[dict[str, Any]]:
+        return [
             {
                 "rfilename": name,
                 "size": len(data),
@@ -76,11 +45,11 @@ class Answers(BaseHTTPRequestHandler):
             }
             for name, data in self.server.files.items()
         ]
-        return {"id": "owner/repo", "modelId": "owner/repo", "sha": COMMIT, "siblings": siblings, "tags": []}
 
-    def _send_file(self, data: bytes) -> None:
+    def send_file(self, name: str) -> None:
+        data = self.server.files[name]
         if self.server.status:
-            return self._say(self.server.status, b"")
+            return self.say(self.server.status, b"")
         wanted = self.headers["Range"]
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         part = data[start:]
@@ -95,26 +64,12 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(part)
         return None
 
-    def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setattr(hub, "PAUSE_S", 0.0)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with server.serving(monkeypatch):
+        yield server
 
 
 def get(tmp_path: Path, source: str = "hf:owner/repo", token: str | None = None) -> tuple[Path, list[tuple[int, int]]]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import re
 import struct
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import FakeHub, HubAnswers
 
 from ringfence.engines.gguf_header import facts_in
-from ringfence.placement import hub
 from ringfence.placement.hub_headers import model_on_hub
 from ringfence.placement.hub_pick import HubError, from_url
 from ringfence.placement.sizing.architecture import NotSized
@@ -23,90 +21,53 @@ from ringfence.placement.sizing.weights import Weights
 from ringfence.testing.made_models import made_model
 
 FIRST_PIECE = 64 * 1024
-COMMIT = "b" * 40
 CONFIG = (Path(__file__).parent / "sizing/configs/llama-3.1-8b.json").read_bytes()
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(FakeHub):
     """`files` are (bytes at the begin, whole size); what lies behind the bytes is weights, which nobody may ask for.
 
     A GGUF file does not tell how long its header is: there the piece that holds its end may be asked for.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
+        super().__init__(Answers)
         self.files: dict[str, tuple[bytes, int]] = {}
         self.asked_too_much: list[str] = []
         self.sent: dict[str, int] = {}
-        self.tokens: dict[str, str | None] = {}
         self.sends_parts = True
         self.failures = 0
-        self.gated = False
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(HubAnswers):
     server: Hub  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def listed(self) -> list[dict[str, Any]]:
+        return [{"rfilename": name, "size": size} for name, (_, size) in self.server.files.items()]
 
-    def do_GET(self) -> None:
-        hub, name = self.server, self.path.rpartition("/")[2]
-        hub.tokens[self.path.split("/")[1]] = self.headers["Authorization"]
-        if self.path.startswith("/api/models/owner/repo"):
-            siblings = [{"rfilename": name, "size": size} for name, (_, size) in hub.files.items()]
-            info = {"id": "owner/repo", "modelId": "owner/repo", "sha": COMMIT, "siblings": siblings, "tags": []}
-            self._say(200, json.dumps(info).encode())
-        elif self.path.startswith("/api/models/"):
-            self._say(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        elif self.path.startswith(f"/owner/repo/resolve/{COMMIT}/"):
-            self._say(403 if hub.gated else 302, b"", {"Location": f"/cdn/{name}"})
-        else:
-            self._part(name)
-
-    def _part(self, name: str) -> None:
+    def send_file(self, name: str) -> None:
         known, size = self.server.files[name]
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "")
         if self.server.failures:
             self.server.failures -= 1
-            return self._say(503, b"")
+            return self.say(503, b"")
         if wanted is None or not self.server.sends_parts:
             if wanted is None:
                 self.server.asked_too_much.append(f"all of {name}")
-            return self._say(200, known)
+            return self.say(200, known)
         start, end = int(wanted[1]), min(int(wanted[2]) + 1, size)
         spare = max(FIRST_PIECE, len(known)) if name.endswith(".gguf") else 0
         if start >= len(known) or end > len(known) + spare:
             self.server.asked_too_much.append(f"{start} to {end} of {name}, whose header has {len(known)}")
         self.server.sent[name] = self.server.sent.get(name, 0) + end - start
-        return self._say(206, known[start:end] + bytes(max(0, end - max(start, len(known)))))
-
-    def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        return self.say(206, known[start:end] + bytes(max(0, end - max(start, len(known)))))
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setattr(hub, "PAUSE_S", 0.0)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with server.serving(monkeypatch):
+        yield server
     assert server.asked_too_much == []
 
 
@@ -170,7 +131,8 @@ def test_the_quantisation_that_is_named_is_taken_before_the_configuration(server
 def test_the_token_goes_to_the_hub_and_not_to_where_it_redirects(server: Hub) -> None:
     server.files = {"config.json": (CONFIG, len(CONFIG))}
     model_on_hub("owner/repo", "hf_secret")
-    assert server.tokens == {"api": "Bearer hf_secret", "owner": "Bearer hf_secret", "cdn": None}
+    tokens = {asked.split("/")[1]: token for asked, _range, token in server.seen}
+    assert tokens == {"api": "Bearer hf_secret", "owner": "Bearer hf_secret", "cdn": None}
 
 
 def test_what_failed_for_a_moment_is_asked_again(server: Hub) -> None:
@@ -195,7 +157,7 @@ def test_what_cannot_be_sized_is_told(server: Hub, monkeypatch: pytest.MonkeyPat
         model_on_hub("owner/repo", None)
     with pytest.raises(HubError, match="there is no model owner/other"):
         model_on_hub("owner/other", None)
-    server.gated = True
+    server.files_are_gated = True
     with pytest.raises(HubError, match="HF_TOKEN"):
         model_on_hub("owner/repo", None)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")

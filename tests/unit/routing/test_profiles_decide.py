@@ -10,7 +10,8 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Model, Target
 from ringfence.core.errors import BoundaryRefused, Forbidden, TargetUnavailable
 from ringfence.core.route import Decision, Ending, Exact, Profile, Signals
-from ringfence.routing.rules import RULES, decide
+from ringfence.routing.rules import decide
+from ringfence.routing.ruleset import NO_RULES
 
 FAST = Target("fast/1", "fast", "llamacpp", "fast", Boundary.HOST, 4096, quantisation="Q8_0", device="cpu", digest="ab")
 SMALL = Target("small/1", "small", "llamacpp", "small", Boundary.MESH)
@@ -19,7 +20,7 @@ CATALOG = Catalog.of([Model("fast", (FAST,), ("auto",)), Model("small", (SMALL,)
 
 
 def choose(profile: Profile, name: str = "auto", tightest: Boundary = Boundary.CLOUD) -> Decision:
-    return decide(RULES, CATALOG, name, Signals(Ability.CHAT, 10, tightest=tightest), profile)
+    return decide(NO_RULES, CATALOG, name, Signals(Ability.CHAT, 10, tightest=tightest), profile)
 
 
 def test_auto_takes_the_chain_of_the_profile_in_its_order() -> None:

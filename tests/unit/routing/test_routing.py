@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +13,8 @@ from ringfence.core.catalog import Ability, Catalog, Model, Target
 from ringfence.core.errors import BadRequest, BoundaryRefused, ModelNotFound, TargetUnavailable
 from ringfence.core.route import Chain, Profile, Signals
 from ringfence.routing.chain import roomiest_first, walk
-from ringfence.routing.health import COOL_S, FAILURES_TO_COOL, Health
-from ringfence.routing.rules import RULES, Rule, decide, tighten
+from ringfence.routing.rules import decide, tighten
+from ringfence.routing.ruleset import NO_RULES
 
 ABILITIES = st.frozensets(st.sampled_from(list(Ability)))
 BOUNDARIES = st.sampled_from(list(Boundary))
@@ -27,6 +29,26 @@ TARGETS = st.lists(st.tuples(BOUNDARIES, ABILITIES), max_size=6).map(
 )
 
 
+class Sick:
+    """Lets in whoever is well, and as the last ones all but those that are hopeless."""
+
+    def __init__(self, sick: Collection[str], hopeless: Collection[str] = ()) -> None:
+        self.sick = sick
+        self.hopeless = hopeless
+        self.inside: list[str] = []
+
+    def is_plain(self, target: Target) -> bool:
+        return target.name not in (*self.sick, *self.hopeless)
+
+    def enter(self, target: Target, *, is_last: bool) -> int:
+        entered = self.is_plain(target) or (is_last and target.name not in self.hopeless)
+        self.inside += (target.name,) if entered else ()
+        return int(entered)
+
+    def leave(self, target: Target, entered: int) -> None:
+        self.inside.remove(target.name)
+
+
 @given(
     targets=TARGETS,
     allowed=BOUNDARIES,
@@ -36,7 +58,7 @@ TARGETS = st.lists(st.tuples(BOUNDARIES, ABILITIES), max_size=6).map(
 def test_no_target_beyond_what_is_allowed_is_ever_yielded(
     targets: tuple[Target, ...], allowed: Boundary, retries: int, sick: set[str]
 ) -> None:
-    walked = list(walk(Chain("c", targets), allowed, lambda each: each.name not in sick, retries))
+    walked = list(walk(Chain("c", targets), allowed, Sick(sick), retries))
     permitted = [each for each in targets if each.boundary <= allowed]
     assert all(each.boundary <= allowed for each in walked)
     assert set(walked[: len(permitted)]) == set(permitted)
@@ -44,6 +66,23 @@ def test_no_target_beyond_what_is_allowed_is_ever_yielded(
     first = walked[: len(permitted)]
     assert first == [t for t in permitted if t.name not in sick] + [t for t in permitted if t.name in sick]
     assert walked[len(permitted) :] == [first[turn % len(first)] for turn in range(retries if first else 0)]
+
+
+@given(retries=st.integers(0, 5), hopeless=st.sets(st.sampled_from("abcd")))
+def test_what_is_not_even_let_in_as_the_last_is_never_tried(retries: int, hopeless: set[str]) -> None:
+    targets = tuple(target(name) for name in "abcd")
+    walked = [each.name for each in walk(Chain("c", targets), Boundary.HOST, Sick((), hopeless), retries)]
+    well = [name for name in "abcd" if name not in hopeless]
+    assert walked == well + [well[turn % len(well)] for turn in range(retries if well else 0)]
+
+
+def test_a_walk_that_ends_early_leaves_where_it_was() -> None:
+    gate = Sick(())
+    for each in walk(Chain("c", (target("a"), target("b"))), Boundary.HOST, gate, 2):
+        assert gate.inside == [each.name]
+        if each.name == "b":
+            break
+    assert gate.inside == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +105,7 @@ def test_a_decision_holds_only_able_and_permitted_targets(
     allowed = min(boundary, tightest)
     expected = tuple(each for each in targets if ability in each.abilities and each.boundary <= allowed)
     try:
-        decision = decide(RULES, catalog, "m", signals, profile)
+        decision = decide(NO_RULES, catalog, "m", signals, profile)
     except TargetUnavailable:
         assert not targets
     except BoundaryRefused:
@@ -91,7 +130,7 @@ def test_a_signal_tightens_and_never_widens(boundary: Boundary, tightest: Bounda
 def test_an_unknown_model_names_those_that_are_known() -> None:
     catalog = Catalog.of([Model(f"m{number}", (target(),)) for number in range(20)])
     with pytest.raises(ModelNotFound) as refused:
-        decide(RULES, catalog, "x" * 1000, Signals(Ability.CHAT, 1), Profile("p"))
+        decide(NO_RULES, catalog, "x" * 1000, Signals(Ability.CHAT, 1), Profile("p"))
     assert (refused.value.status, refused.value.param) == (404, "model")
     assert "m0" in refused.value.message
     assert len(refused.value.message) < 400
@@ -100,76 +139,15 @@ def test_an_unknown_model_names_those_that_are_known() -> None:
 def test_before_there_is_any_model_none_is_unknown() -> None:
     """A gateway that starts again must not tell its callers that their model is gone."""
     with pytest.raises(TargetUnavailable) as refused:
-        decide(RULES, Catalog.of([]), "m", Signals(Ability.CHAT, 10), Profile("p", Boundary.CLOUD))
+        decide(NO_RULES, Catalog.of([]), "m", Signals(Ability.CHAT, 10), Profile("p", Boundary.CLOUD))
     assert refused.value.retry_after_s == 1.0
 
 
 def test_another_name_is_said_to_be_one() -> None:
     catalog = Catalog.of([Model("m", (target(),), aliases=("other",))])
-    assert "another name" in decide(RULES, catalog, "other", Signals(Ability.CHAT, 1), Profile("p")).reason
-
-
-def test_the_first_rule_that_matches_decides() -> None:
-    rules = (Rule("long", "", lambda signals: signals.prompt_bytes > 100), *RULES)
-    catalog = Catalog.of([Model("m", (target(),))])
-    assert decide(rules, catalog, "m", Signals(Ability.CHAT, 101), Profile("p")).rule == "long"
-    assert decide(rules, catalog, "m", Signals(Ability.CHAT, 100), Profile("p")).rule == "requested-model"
+    assert "another name" in decide(NO_RULES, catalog, "other", Signals(Ability.CHAT, 1), Profile("p")).reason
 
 
 def test_names_win_over_aliases() -> None:
     catalog = Catalog.of([Model("a", (), aliases=("b",)), Model("b", ()), Model("c", (), aliases=("b", "d"))])
     assert {name: model.name for name, model in catalog.names.items()} == {"a": "a", "b": "b", "c": "c", "d": "c"}
-
-
-def test_a_target_cools_down_after_failures_in_a_row_and_success_forgets_them() -> None:
-    now = [100.0]
-    health, at = Health(lambda: now[0]), target()
-    for _ in range(FAILURES_TO_COOL - 1):
-        health.record(at, "lost")
-    health.succeed(at)
-    for _ in range(FAILURES_TO_COOL - 1):
-        health.record(at, "lost")
-    assert health.is_usable(at)
-    health.record(at, "connect")
-    assert (health.is_usable(at), health.of(at).reason) == (False, "connect")
-    assert health.is_usable(target("b"))
-    now[0] += COOL_S
-    assert health.is_usable(at)
-
-
-class Keeper:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def failed(self, target: Target, reason: str) -> None:
-        self.told.append(reason)
-
-    def doubt(self, target: Target) -> None:
-        self.told.append("doubt")
-
-
-class TestDoubts:
-    def test_three_failures_in_a_row_make_a_target_doubtful(self) -> None:
-        keeper = Keeper()
-        health, at = Health(lambda: 0.0, keeper), target()
-        for _ in range(2):
-            health.record(at, "malformed")
-            health.record(at, "status")
-            health.succeed(at)
-        assert keeper.told == []
-        for _ in range(6):
-            health.record(at, "malformed")
-        assert keeper.told == ["doubt", "doubt"]
-
-    def test_answers_that_begin_well_and_are_never_whole(self) -> None:
-        keeper = Keeper()
-        health, at = Health(lambda: 0.0, keeper), target()
-        for outcome in ("malformed", "malformed", "ok", "malformed", "client_gone", "lost", "engine_error"):
-            health.succeed(at)  # the first byte came
-            health.ended(at, outcome)
-        assert "doubt" not in keeper.told
-        health.ended(at, "malformed")
-        assert keeper.told == ["malformed", "malformed", "malformed", "lost", "malformed", "doubt"]
-        health.ended(None, "lost")

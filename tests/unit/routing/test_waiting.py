@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.routing.waiting import MOST_BACK_OFF_S, Place, Urgency, Waiting, left_s
+from ringfence.core.route import Urgency
+from ringfence.routing.waiting import MOST_BACK_OFF_S, Place, Waiting, left_s
 
 DEADLINE_S = 900.0
 

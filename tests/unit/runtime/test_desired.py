@@ -257,7 +257,7 @@ class TestModes:
         assert case.model("m").sites[0].shares == (Share("gpu0", 5 * GIB),)
         case.desired.now = "forensic"
         laid = case.desired.settings_of(entry)
-        assert (laid.window, laid.kv_type, laid.memory, laid.parallel) == (16384, "q8_0", None, 4)
+        assert (laid.window, laid.kv_type, laid.memory, laid.at_once()) == (16384, "q8_0", None, 4)
         assert case.desired.settings_of(other) is other.settings
         assert case.desired.setup("m") != before[0] and case.desired.setup("n") == before[1]
         assert case.model("m").sites[0].shares != (Share("gpu0", 5 * GIB),), "that said nothing of how it is now"

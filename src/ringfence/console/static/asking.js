@@ -35,10 +35,5 @@ async function answerYes() {
   mine.done();
 }
 
-/** What changes something says that it comes from the console. */
-export const send = (method, path, body) => fetch(path, {
-  method, headers: { "x-ringfence-console": "1", ...(body ? { "content-type": "application/json" } : {}) }, body: body ? JSON.stringify(body) : undefined,
-});
-
 byId("question-no").addEventListener("click", () => dialog.close());
 byId("question-yes").addEventListener("click", answerYes);

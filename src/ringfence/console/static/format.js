@@ -53,6 +53,11 @@ export const rate = (n) => (Number.isInteger(n) ? whole.format(n) : n < 10 ? n.t
 
 export const plural = (n, one, many = `${one}s`) => `${whole.format(n)} ${n === 1 ? one : many}`;
 
+const OF_A_ROLE = { system: "system prompt", user: "user message", assistant: "assistant message" };
+
+/** {tool_result: 3} -> ["3 tool results"] */
+export const kinds = (shortened) => Object.entries(shortened).map(([kind, n]) => plural(n, OF_A_ROLE[kind] ?? kind.replaceAll("_", " ")));
+
 /** backing_off -> Backing off */
 export const words = (name) => {
   const text = String(name ?? "").replaceAll("_", " ");

@@ -3,7 +3,6 @@
 import { byId, command, draw, h, list, pill, say } from "./dom.js";
 import { plural, tokens, words } from "./format.js";
 
-const SPARED = 3; // failures in a row after which a target is passed over for a while
 const REASONS = {
   connect: "not reachable",
   lost: "the connection broke",
@@ -12,16 +11,20 @@ const REASONS = {
   status: "answered with an error",
   malformed: "answered with something unreadable",
   loading: "still loading",
+  slow: "begins to answer too late",
 };
 
 /** A target is named INSTANCE/MODEL where the engine was found, ENGINE/INSTANCE where it was started. */
-const runs = (instance, target) => target.name.startsWith(`${instance.name}/`) || target.name.endsWith(`/${instance.name}`);
+export const runs = (instance, target) => target.name.startsWith(`${instance.name}/`) || target.name.endsWith(`/${instance.name}`);
+
+/** It failed too often: calls go elsewhere, until one of them finds that it answers again. */
+const isSetAside = (target) => typeof target.set_aside_s === "number";
 
 /** What keeps a target from being used now, in words; "" when nothing does. */
 export function obstacle(target, instances) {
   const instance = instances.find((one) => runs(one, target));
   if (instance && instance.state !== "ready") return instance.reason || words(instance.state).toLowerCase();
-  return !instance || target.failures >= SPARED ? REASONS[target.reason] ?? target.reason : "";
+  return !instance || isSetAside(target) ? REASONS[target.reason] ?? target.reason : "";
 }
 
 /** [kind, words] for the worst that a caller would notice. */
@@ -92,6 +95,7 @@ function fillTarget(element, target, problem) {
   say(bottom.children[0], target.window ? `${busy} · window ${tokens(target.window)}` : busy);
   say(bottom.children[1], target.waiting ? `${target.waiting} waiting` : "");
   const failures = target.failures ? `${plural(target.failures, "failure")} in a row` : "";
-  say(why, [problem || (failures && (REASONS[target.reason] ?? target.reason)), failures].filter(Boolean).join(" · "));
+  const aside = isSetAside(target) ? `set aside, ${target.set_aside_s > 0 ? `tried again in ${Math.ceil(target.set_aside_s)} s` : "being tried again"}` : "";
+  say(why, [problem || (failures && (REASONS[target.reason] ?? target.reason)), failures, aside].filter(Boolean).join(" · "));
   why.hidden = why.textContent === "";
 }

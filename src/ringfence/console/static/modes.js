@@ -1,8 +1,9 @@
 // Modes with a button that switches, the way of a switch, and leases of other programs with their end.
 
-import { ask, send } from "./asking.js";
+import { ask } from "./asking.js";
 import { byId, draw, h, list, pill, say } from "./dom.js";
 import { bytes, duration, timeOfDay, words } from "./format.js";
+import { send } from "./send.js";
 
 const PHASES = { asked: "busy", held: "good", recalled: "warn" };
 const named = (mode) => (mode === null ? "no mode" : mode);

@@ -1,7 +1,7 @@
 // The last requests: times, places and counts. Their text is not known here.
 
 import { byId, draw, h, list, pill } from "./dom.js";
-import { count, milliseconds, plural, timeOfDay, words } from "./format.js";
+import { count, kinds, milliseconds, plural, timeOfDay, words } from "./format.js";
 
 const SHOWN = 50;
 let isFirst = true;
@@ -23,8 +23,6 @@ function outcome(one) {
   return [one.status >= 500 || one.status < 400 ? "bad" : "warn", one.status >= 400 ? `${one.status} ${text}` : text];
 }
 
-const OF_A_ROLE = { system: "system prompt", user: "user message", assistant: "assistant message" };
-
 /** What was done so that it fits the window: nothing to look at where it did. */
 function fitting(done) {
   if (!done) return h("td.dim", {}, "–");
@@ -32,16 +30,19 @@ function fitting(done) {
   if (state === "fit") return h("td.dim", {}, "Fits");
   const [from, to, what] = before ? [before, after, "prompt"] : [asked, output, "output"];
   const sizes = `${count(from)} → ${count(to)}`;
-  const kinds = Object.entries(done.shortened).map(([kind, n]) => plural(n, OF_A_ROLE[kind] ?? kind.replaceAll("_", " ")));
-  const detail = [`Tokens of the ${what}: ${sizes}`, done.dropped ? `${plural(done.dropped, "message")} left out` : "", kinds.length ? `shortened: ${kinds.join(", ")}` : ""];
+  const shortened = kinds(done.shortened);
+  const detail = [`Tokens of the ${what}: ${sizes}`, done.dropped ? `${plural(done.dropped, "message")} left out` : "", shortened.length ? `shortened: ${shortened.join(", ")}` : ""];
   return h("td", { title: detail.filter(Boolean).join("; ") }, pill(before ? "warn" : "busy", words(state)), h("span.sizes", {}, sizes));
 }
+
+/** Its text is not known here: the page it leads to begins with the model. */
+const explained = (one) => h("a", { href: `/console/explain#model=${encodeURIComponent(one.model)}`, title: `Explain a request for ${one.model}` }, one.rule);
 
 function make(one) {
   const cell = (content, kind = "td") => h(kind, typeof content === "string" && content.length > 22 ? { title: content } : {}, content);
   const spent = !one.prompt_tokens && !one.completion_tokens ? "–" : `${count(one.prompt_tokens)} → ${count(one.completion_tokens ?? 0)}`;
   return h(isFirst ? "tr" : "tr.new", {},
-    cell(timeOfDay(one.at_s), "td.dim"), cell(one.model), cell(one.target || "–"), cell(one.rule || "–", "td.dim"),
+    cell(timeOfDay(one.at_s), "td.dim"), cell(one.model), cell(one.target || "–"), cell(one.rule ? explained(one) : "–", "td.dim"),
     cell(milliseconds(one.first_byte_ms || null), "td.num"), cell(milliseconds(one.total_ms), "td.num"), cell(spent, "td.num"), fitting(one.fitting),
     h("td", {}, pill(...outcome(one))), cell(one.key || "–", "td.dim"));
 }

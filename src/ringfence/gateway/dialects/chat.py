@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
-from operator import itemgetter
 from typing import Any, cast
 
 from ringfence.core.catalog import Ability
 from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
-from ringfence.gateway.dialects.media import PLAIN_MESSAGE, check_message_fields, check_part, refuse_media
+from ringfence.gateway.dialects.media import check_message_fields, check_part, refuse_media
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
-TEXT = frozenset((str,))
-BARE_MESSAGE = frozenset(("role", "content"))
-ROLE, CONTENT = itemgetter("role"), itemgetter("content")
 
 
 class Chat:
@@ -28,17 +23,14 @@ class Chat:
         listed: list[Any] = body.get("messages", [])
         if type(listed) is not list or not listed:
             raise wrong("messages", "a list with at least one message")
-        is_bare = False
-        try:
-            is_plain = ROLES.issuperset(map(ROLE, listed)) and TEXT.issuperset(map(type, map(CONTENT, listed)))
-            if is_plain:
-                is_bare = BARE_MESSAGE.issuperset(chain.from_iterable(listed))
-                is_plain = is_bare or PLAIN_MESSAGE.issuperset(chain.from_iterable(listed))
-        except (KeyError, TypeError):
-            is_plain = False
-        if not is_plain:  # not all of it is text from known roles: look closely
-            for index, message in enumerate(listed):
-                self._check_message(index, message)
+        is_bare = True
+        for index, message in enumerate(listed):
+            if message.__class__ is dict and len(message) == 2 and type(message.get("content")) is str:
+                role = message.get("role")
+                if type(role) is str and role in ROLES:
+                    continue
+            is_bare = False  # not a role that is known and a text: look closely
+            self._check_message(index, message)
         refuse_media(body)
         check_shared(body)
         return is_bare
