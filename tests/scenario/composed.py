@@ -31,6 +31,7 @@ from ringfence.gateway.dialects import chat, completions, embeddings
 from ringfence.gateway.http import HttpServer, Limits
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
+from ringfence.gateway.listing import Models
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Relay, Timeouts
 from ringfence.gateway.site import Front
@@ -143,6 +144,7 @@ class Gateway:
             is_ready=lambda: True,
             emit=self.events.emit,
         )
+        self.front.desks = [Models(self.pipeline)]
         self.server = HttpServer(self.front, self.limits)
         self.port = 0
 

@@ -14,6 +14,7 @@ from ringfence.core.catalog import Catalog, Endpoint, Model
 from ringfence.core.identity import Key
 from ringfence.core.route import Ending, House, Profile
 from ringfence.gateway.deciding import Settings
+from ringfence.gateway.listing import Models
 from ringfence.gateway.parking import Parking
 from ringfence.gateway.tickets import Tickets
 from ringfence.store.db import Database
@@ -41,7 +42,7 @@ class Waiting:
             self.key_of, now=lambda: self.now_s, wall=lambda: self.wall_s,
         )  # fmt: skip
         gateway.pipeline.parking = self.parking
-        gateway.front.tickets = Tickets(self.parking)
+        gateway.front.desks = [Models(gateway.pipeline), Tickets(self.parking)]
         return self.parking
 
     def dialects(self) -> list[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from ringfence.core.route import Decision, Urgency
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.reported import Counted
 from ringfence.gateway.request import Request
+from ringfence.gateway.voice import Voice
 from ringfence.telemetry.events import Fitting
 
 
@@ -59,6 +60,12 @@ class Call:
     """As its caller says, and once it is decided about, no higher than its profile lets it be."""
     may_load: bool = True
     """False for what nobody waits for, such as the title of a chat: it goes to what is here, and has nothing loaded."""
+    spoken: str = ""
+    """The name of the dialect that it was asked in, which need not be the `dialect` that its target is asked in."""
+    asked: dict[str, Any] | None = field(default=None, repr=False)
+    """What its caller said, where `body` is a translation of it."""
+    voice: Voice | None = field(default=None, repr=False)
+    """Who tells its answer then."""
 
     @property
     def text_bytes(self) -> int:

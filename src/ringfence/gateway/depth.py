@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ringfence.core.errors import BadRequest
+
 MOST_DEEP = 200
 """What orjson reads may be 1,024 levels deep, and what it writes 254."""
 
@@ -17,3 +19,8 @@ def is_deep(body: dict[str, Any]) -> bool:
         if not level:
             return False
     return True
+
+
+def too_deep() -> BadRequest:
+    """What its caller is told."""
+    return BadRequest(f"The body is nested deeper than {MOST_DEEP} levels.", code="nested_too_deep")

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from ringfence.gateway.relay import EVENT_HEAD
 from ringfence.gateway.request import Request
 
 SOON_S = 5.0
@@ -35,7 +34,7 @@ class ToldMeanwhile:
 
     def _tell(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(COMMENT_EVERY_S, self._tell)
-        self._request.begin(200, b"x-request-id: %b\r\n%b" % (self._call_id.encode(), EVENT_HEAD))
+        self._request.begin_events(b"x-request-id: %b\r\n" % self._call_id.encode())
         self._request.write(b": %b\n\n" % self._words())
 
 

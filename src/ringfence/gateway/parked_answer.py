@@ -8,9 +8,10 @@ from ringfence.core.usage import Usage
 from ringfence.gateway.arriving import MAX_ANSWER_BYTES
 from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.refusal import told
-from ringfence.gateway.relay import EVENT_HEAD, Finishing
+from ringfence.gateway.relay import Finishing
 from ringfence.gateway.request import Failure, Request
 from ringfence.gateway.step import Waiter
+from ringfence.gateway.voice import Voice
 
 COMMENT_EVERY_S = 10.0
 
@@ -33,7 +34,8 @@ class Paper:
 class Recorder(Request):
     """Takes an answer as a caller would, and keeps it. `done` comes when it is whole, or will not be."""
 
-    def __init__(self) -> None:
+    def __init__(self, voice: Voice | None) -> None:
+        self.voice = voice
         self.paper = Paper()
         super().__init__(self.paper, NO_HEAD, monotonic())  # type: ignore[arg-type]
         self.done: Waiter[None] = Waiter()
@@ -60,10 +62,10 @@ class Recorder(Request):
     def begin(self, status: int, head: bytes) -> None:
         self.answered = (status, head)
 
-    def write(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
         self.paper.write(data)
 
-    def finish(self) -> None:
+    def close(self) -> None:
         self.done.wake(None)
 
 
@@ -86,7 +88,7 @@ class Told:
         self._request = request
         self._next_s = 0.0
         lead = b"x-request-id: %b\r\n" % call_id.encode() if call_id else b""
-        request.begin(200, lead + EVENT_HEAD)
+        request.begin_events(lead)
 
     def is_due(self, now_s: float) -> bool:
         """Whether the last comment was long enough ago."""

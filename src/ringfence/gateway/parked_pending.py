@@ -11,7 +11,9 @@ from ringfence.core.identity import Key
 from ringfence.core.route import Urgency
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.parked_answer import Told
+from ringfence.gateway.route import Foreign
 from ringfence.gateway.step import Run, Waiter
 from ringfence.routing.health import Seen
 from ringfence.routing.rules import PARK_RETRY_S
@@ -68,14 +70,22 @@ class Pending:
 
 
 def call_of(
-    row: Parked, key: Key, dialect: Dialect, started_at: float, body: dict[str, Any] | None = None, labels: str = ""
-) -> Call:
+    row: Parked, key: Key, route: Dialect | Foreign, started_at: float, body: dict[str, Any] | None = None,
+    labels: str = "",
+) -> Call:  # fmt: skip
     """Its call: as far as when it was parked, whatever is allowed now. Without its text, for the queue."""
-    return Call(
+    dialect = route.goes_as if isinstance(route, Foreign) else route
+    voice = asked = None
+    if isinstance(route, Foreign) and body is not None:
+        heard = route.heard(body, NO_HEAD)
+        body, voice, asked = heard.body, heard.voice, body
+    call = Call(
         row.id, key, dialect, row.model, body or {}, row.body_bytes, row.stream, started_at, row.agent, row.named,
         labels, at_most=Boundary(row.boundary), urgency=Urgency(row.urgency),
-        may_load=not is_background(body or {}),
+        may_load=not is_background(body or {}), spoken=row.dialect,
     )  # fmt: skip
+    call.asked, call.voice = asked, voice
+    return call
 
 
 def too_late() -> TargetUnavailable:

@@ -41,6 +41,7 @@ from ringfence.gateway.parked_wishes import ParkingSettings, read_wishes
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Answer, Stream
 from ringfence.gateway.request import Request
+from ringfence.gateway.route import Foreign
 from ringfence.gateway.step import Run, Waiter
 from ringfence.routing.rules import PARK_RETRY_S
 from ringfence.routing.waiting import Place, Waiting, left_s
@@ -66,7 +67,7 @@ class Parking:
         self,
         pipeline: Pipeline,
         rows: ParkedRows,
-        dialects: dict[str, Dialect],
+        dialects: dict[str, Dialect | Foreign],
         key_of: Callable[[str], Key | None],
         *,
         now: Callable[[], float] = monotonic,
@@ -119,7 +120,7 @@ class Parking:
             self._held_bytes[wishes.wants_ticket] -= call.body_bytes
         if not wishes.wants_ticket:
             return await self._served(self._take_in(row, call, wishes.deadline_s), request)
-        without_text = call_of(row, call.key, call.dialect, self._now())
+        without_text = call_of(row, call.key, self._dialects[row.dialect], self._now())
         without_text.may_load, without_text.matched = call.may_load, call.matched
         self._take_in(row, without_text, wishes.deadline_s)
         self._give_ticket(row, request, call.id)
@@ -134,11 +135,12 @@ class Parking:
         now_s = self._wall()
         row = Parked(
             f"parked-{secrets.token_hex(10)}", call.key.id, profile.name, int(boundary), int(call.urgency), call.model,
-            call.dialect.name, call.agent, call.named, call.stream, call.body_bytes, wants_ticket, now_s,
+            call.spoken, call.agent, call.named, call.stream, call.body_bytes, wants_ticket, now_s,
             now_s + deadline_s,
         )  # fmt: skip
         call.at_most = min(call.at_most, boundary)
-        text = orjson.dumps({"body": call.body, "labels": call.labels}) if wants_ticket else None
+        asked = call.body if call.asked is None else call.asked
+        text = orjson.dumps({"body": asked, "labels": call.labels}) if wants_ticket else None
         try:
             row = await self.rows.add(row, text)
         except StoreFailed as failed:
@@ -155,7 +157,7 @@ class Parking:
 
     def _take_in(self, row: Parked, call: Call, left_s: float) -> Pending:
         now_s = self._now()
-        want = (call.model, call.dialect.name, row.key_id, call.agent, call.named, row.boundary)
+        want = (call.model, row.dialect, row.key_id, call.agent, call.named, row.boundary)
         place = Place(row.id, row.number, Urgency(row.urgency), want, now_s, now_s + left_s)
         kept = self.kept[row.id] = Pending(row, call, now_s)
         self._held_bytes[row.ticketed] += row.body_bytes
@@ -301,11 +303,12 @@ class Parking:
 
     async def _serve(self, kept: Pending) -> None:
         """Of a ticket: the answer is kept, and nobody is told before it is written down."""
-        began_s, recorder, row = self._now(), Recorder(), kept.row
+        began_s, row = self._now(), kept.row
         try:
             call = await self.read_back(kept)
             if call is None:
                 return
+            recorder = Recorder(call.voice)
             state = await self._record(kept, call, recorder)
             if state:
                 status, head = recorder.answered

@@ -11,7 +11,6 @@ from typing import Any
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import (
-    BadRequest,
     ContextLengthExceeded,
     EngineFailed,
     Failure,
@@ -27,7 +26,7 @@ from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.call import Call
 from ringfence.gateway.deciding import Deciding, Settings
-from ringfence.gateway.depth import MOST_DEEP, is_deep
+from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.fitting import USUAL_TOKENS_A_BYTE, prepared, refit, refuse_steering, surely, weigh
 from ringfence.gateway.held import Held
@@ -41,6 +40,7 @@ from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.reply_head import reply_head
 from ringfence.gateway.reported import Reported
 from ringfence.gateway.request import Request
+from ringfence.gateway.route import Foreign
 from ringfence.gateway.shrink import Fitted
 from ringfence.gateway.step import Run
 from ringfence.gateway.trying import BYTES_A_TOKEN, chain_of, once_more
@@ -247,13 +247,13 @@ class Pipeline(Deciding):
 
     # -- around it ----------------------------------------------------------------------------------------------
 
-    def serve(self, request: Request, dialect: Dialect) -> None:
+    def serve(self, request: Request, dialect: Dialect | Foreign) -> None:
         """Start answering; the run goes on from what it awaits, and ends with the request."""
         run = Run(self._serve(request, dialect))
         request.on_gone = run.cancel
         run.step()
 
-    async def _serve(self, request: Request, dialect: Dialect) -> None:
+    async def _serve(self, request: Request, dialect: Dialect | Foreign) -> None:
         call: Call | None = None
         call_id = request.head.request_id
         if not call_id or call_id in self.running:  # callers may send the same id twice at once
@@ -285,7 +285,9 @@ class Pipeline(Deciding):
         except Exception:  # a fault of ours must not take the connection down without a word
             self._failed(request, call, dialect, call_id, fault(call, call_id))
 
-    def _failed(self, request: Request, call: Call | None, dialect: Dialect, call_id: str, failure: Failure) -> None:
+    def _failed(
+        self, request: Request, call: Call | None, dialect: Dialect | Foreign, call_id: str, failure: Failure
+    ) -> None:
         request.fail(failure, call_id)
         if call is not None:
             self.record(call, None, failure.status, failure.code or "error", None, 0.0)
@@ -303,7 +305,7 @@ class Pipeline(Deciding):
         model, rule = (decision.model, decision.rule) if decision is not None else (self._known(call.model), "")
         name = target.name if target is not None else ""
         first_byte_s = (first_at or now) - started_at
-        told = (call.key.id, call.dialect.name, model, name, rule, status, outcome, call.stream)
+        told = (call.key.id, call.spoken, model, name, rule, status, outcome, call.stream)
         kind = self._kinds.get(told) or self._kind(call.key, told)
         fitting = call.fitting if target is not None else None
         self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting)))
@@ -324,7 +326,7 @@ def fault(call: Call | None, call_id: str) -> Failure:
     """What is said of an exception that nobody foresaw. What is nested too deep can be read and not be written again;
     it is looked for here, so that others need not pay for it."""
     if call is not None and is_deep(call.body):
-        return BadRequest(f"The body is nested deeper than {MOST_DEEP} levels.", code="nested_too_deep")
+        return too_deep()
     log.exception("call %s failed inside the gateway", call_id)
     return Failure("The gateway failed on this request; its log says why.")
 

@@ -12,8 +12,10 @@ from ringfence.core.errors import BadRequest
 from ringfence.core.ports import Decides
 from ringfence.core.route import Caller, Kept, Signals
 from ringfence.gateway.call import Call
+from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.request import Request
+from ringfence.gateway.route import Foreign
 from ringfence.gateway.urgency import urgency_of
 from ringfence.routing.waiting import class_of
 from ringfence.signals.reading import first_answer
@@ -36,7 +38,7 @@ async def check_size(raw: bytes | bytearray) -> None:
         await asyncio.sleep(0)
 
 
-def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
+def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
     """Parse and check the body; BadRequest names what is wrong with it."""
     raw = request.body
     try:
@@ -48,13 +50,22 @@ def read_call(request: Request, dialect: Dialect, call_id: str) -> Call:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
+    asked: dict[str, Any] | None = None
+    if isinstance(route, Foreign):
+        dialect, asked = route.goes_as, body
+        if is_deep(body):  # before anything is made of it
+            raise too_deep()
+        heard = route.heard(body, request.head)
+        body, request.voice = heard.body, heard.voice
+    else:
+        dialect = route
     is_bare = dialect.check(body)
     urgency, may_load = urgency_of(request.head.urgency, body)
     request.body = b""
     return Call(
         call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
         request.head.agent, request.head.profile, request.head.labels, is_bare=is_bare,
-        urgency=urgency, may_load=may_load,
+        urgency=urgency, may_load=may_load, spoken=route.name, asked=asked, voice=request.voice,
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
-from ringfence.gateway.refusal import JSON_HEAD, told_midway
+from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import CHUNK, Request
 from ringfence.gateway.retry_after import seconds_of
 from ringfence.gateway.salts import SALT_BYTES, Salts
@@ -55,7 +55,6 @@ BUSY = frozenset((429, 503, 529))
 ANSWERED_IN = frozenset(("choices", "data"))
 """One of these fields holds what was asked for."""
 BROKE_OFF = "The engine broke off; the answer is not complete."
-EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Finishing(Protocol):
@@ -78,8 +77,9 @@ class Answer:
         self.held: Finishing  # given back when the answer has been sent
 
     def send(self, out: Request, head: bytes) -> None:
+        body = self.body if out.voice is None else out.voice.answer(self.body)
         self.held.finish(200, "ok", self.usage, self._first_at)
-        out.answer(200, head + JSON_HEAD, self.body)
+        out.answer(200, head + JSON_HEAD, body)
 
 
 class Stream:
@@ -141,8 +141,9 @@ class Stream:
         out.on_gone = self._leave
         out.on_pause = self._reading.line.pause
         out.on_resume = self._reading.line.resume
-        out.begin(200, head + EVENT_HEAD)
-        self._write, self._is_chunked = out.connection.write, out.is_chunked
+        out.begin_events(head)
+        is_plain = out.voice is None
+        self._write, self._is_chunked = (out.connection.write if is_plain else out.write), is_plain and out.is_chunked
         if self._begun:
             out.write(self._begun)
         self._reading.pass_on(self)
@@ -180,7 +181,7 @@ class Stream:
         """What the engine says of its failure, in our words."""
         told = self._translation.failure if self._translation is not None else None
         self.failed = self._fails(error if told is None else told)
-        return b"" if self._begun is None else told_midway(self.failed, self._out.head, self._call.id)
+        return b"" if self._begun is None else self._out.told_midway(self.failed, self._call.id)
 
     def _translated(self, data: bytes) -> bytes:
         """From the events of another dialect to those that every caller knows."""
@@ -200,7 +201,7 @@ class Stream:
             self._break(reason, EngineFailed(BROKE_OFF))
 
     def _break(self, outcome: str, failure: Failure) -> None:
-        self._out.write(told_midway(failure, self._out.head, self._call.id))
+        self._out.write(self._out.told_midway(failure, self._call.id))
         self._close(outcome, self._events.usage or self._estimate())
 
     def _close(self, outcome: str, usage: Usage) -> None:

@@ -7,8 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfence.core.errors import Failure
-from ringfence.gateway.head import Head
+from ringfence.gateway.head import NO_HEAD, Head
 from ringfence.gateway.refusal import OVERLOADED, told, told_midway
+from ringfence.gateway.route import Route
+from ringfence.gateway.voice import EVENT_HEAD, Voice
 
 if TYPE_CHECKING:
     from ringfence.gateway.http import Connection
@@ -37,6 +39,8 @@ class Request:
     body: bytes | bytearray = b""
     identity: Any = None
     route: Any = None
+    voice: Voice | None = None
+    """Tells the answer, where it was not asked for in a dialect that engines speak. What `answer` is given was told."""
     discard = False
     is_answered = False
     refusal: Failure | None = None
@@ -80,15 +84,24 @@ class Request:
     def fail(self, failure: Failure, call_id: str = "") -> None:
         """An error answer, in the shape that this caller reads; the end of a streamed one that was begun."""
         if self.is_answered:
-            self.write(told_midway(failure, self.head, call_id))
+            self.write(self.told_midway(failure, call_id))
             self.finish()
-            return
-        self.answer(*told(failure, self.head, call_id))
+        elif isinstance(self.route, Route):
+            self.answer(*self.route.told(failure, self.head, call_id))
+        else:
+            self.answer(*told(failure, self.head, call_id))
+
+    def told_midway(self, failure: Failure, call_id: str) -> bytes:
+        """The event with which a stream ends that broke; a voice is told it as it hears all else."""
+        return told_midway(failure, NO_HEAD if self.voice is not None else self.head, call_id)
+
+    def begin_events(self, head: bytes) -> None:
+        """Start a stream of events, or of what the dialect has in their place. One that was begun goes on."""
+        if not self.is_answered:
+            self.begin(200, head + (EVENT_HEAD if self.voice is None else self.voice.stream_head))
 
     def begin(self, status: int, head: bytes) -> None:
-        """Start a streamed answer; the first `write` should follow at once. One that was begun before goes on."""
-        if self.is_answered:
-            return
+        """Start a streamed answer; the first `write` should follow at once."""
         connection = self.connection
         self.is_answered = True
         if connection.is_gone:
@@ -103,12 +116,24 @@ class Request:
         connection.write(b"%b%b%b%b%b" % (STATUS_LINES[status], connection.server.date, head, framing, end))
 
     def write(self, data: bytes) -> None:
+        """Go on with a streamed answer."""
+        self.put(data if self.voice is None else self.voice.feed(data))
+
+    def finish(self) -> None:
+        """The end of a streamed answer."""
+        if self.voice is not None:
+            self.put(self.voice.end())
+        self.close()
+
+    def put(self, data: bytes) -> None:
+        """Send a part of an answer as it is."""
         connection = self.connection
         if self._is_mute or connection.is_gone or not data:
             return
         connection.write(CHUNK % (len(data), data) if self.is_chunked else data)
 
-    def finish(self) -> None:
+    def close(self) -> None:
+        """Nothing more comes of this answer."""
         connection = self.connection
         if connection.is_gone:
             return

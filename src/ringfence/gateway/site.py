@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from time import time
@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from ringfence.core.catalog import Catalog, Model
-from ringfence.core.errors import Failure, Forbidden, MethodNotAllowed, ModelNotFound, NotAuthenticated, NotFound
+from ringfence.core.errors import Failure, Forbidden, MethodNotAllowed, NotAuthenticated, NotFound
 from ringfence.core.identity import Key
 from ringfence.core.ports import Emit
 from ringfence.gateway.asgi import AsgiApp, Visit
@@ -20,15 +19,14 @@ from ringfence.gateway.head import host_name
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
-from ringfence.gateway.tickets import PREFIX as TICKETS
-from ringfence.gateway.tickets import Tickets
+from ringfence.gateway.route import LOOK, Desk, Foreign
 from ringfence.routing.standing import agent_of
 from ringfence.telemetry.events import Refused
 
 OPEN_KEY = Key("open", "keys are off")
 HEALTH_PATHS = frozenset(("/health", "/v1/health", "/healthz", "/livez"))
 READY_PATHS = frozenset(("/ready", "/readyz"))
-TICKET_METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
+OPEN_PAGES = HEALTH_PATHS | READY_PATHS | {"/metrics", "/favicon.ico"}
 APP_PREFIXES = ("/control/", "/console")
 
 
@@ -48,7 +46,7 @@ class Grant:
 
     version: int
     key: Key
-    route: Dialect | None
+    route: Dialect | Foreign | Desk | None
 
 
 Page = Callable[[], tuple[str, bytes]]
@@ -61,7 +59,7 @@ class Front:
     def __init__(
         self,
         pipeline: Pipeline,
-        dialects: list[Dialect],
+        dialects: list[Dialect | Foreign],
         keys: Finding | None,
         *,
         apps: Callable[[], AsgiApp],
@@ -81,7 +79,8 @@ class Front:
         self.emit = emit
         self.metrics_need_key = metrics_need_key
         self.allowed_hosts = allowed_hosts
-        self.tickets: Tickets | None = None
+        self.desks: list[Desk] = []
+        """The first one whose path it is answers."""
         self._app: AsgiApp | None = None
 
     # -- from the head alone ------------------------------------------------------------------------------------
@@ -100,29 +99,21 @@ class Front:
             self.emit(Refused(failure.status, failure.code or "error", ""))
         return failure
 
-    def _screen(self, request: Request) -> Failure | None:  # noqa: PLR0911  (a table of paths reads best downwards)
+    def _screen(self, request: Request) -> Failure | None:
         path = request.path
-        if path in self.routes:
-            return MethodNotAllowed(f"{path} takes POST.", headers=(("allow", "POST"),))
+        if (route := self.routes.get(path)) is not None:
+            request.route = route
+            return _takes(path, (b"POST",))
         if path.startswith(APP_PREFIXES) or path == "/":
             return None if self._is_known_host(request) else _foreign_host(request)
-        if path.startswith(TICKETS) and self.tickets is not None:
-            if request.method not in TICKET_METHODS:
-                return MethodNotAllowed(
-                    f"{path[:200]} takes GET and DELETE.", headers=(("allow", "GET, HEAD, DELETE"),)
-                )
-            return self._authenticate(request)
-        if request.method not in (b"GET", b"HEAD"):
-            known = _is_model_path(path) or path in HEALTH_PATHS or path in READY_PATHS or path == "/metrics"
-            if known:
-                return MethodNotAllowed(f"{path} takes GET.", headers=(("allow", "GET, HEAD"),))
-            return _no_route(path)
-        if path in HEALTH_PATHS or path in READY_PATHS or path == "/favicon.ico":
-            return None
-        if path == "/metrics":
-            return self._authenticate(request) if self.metrics_need_key else None
-        if _is_model_path(path):
-            return self._authenticate(request)
+        if path in OPEN_PAGES:
+            if request.method not in LOOK:
+                return _takes(path, LOOK)
+            return self._authenticate(request) if path == "/metrics" and self.metrics_need_key else None
+        for desk in self.desks:
+            if methods := desk.methods(path):
+                request.route = desk
+                return self._authenticate(request) if request.method in methods else _takes(path, methods)
         return _no_route(path)
 
     def _authenticate(self, request: Request) -> Failure | None:
@@ -160,10 +151,13 @@ class Front:
     # -- with the body ------------------------------------------------------------------------------------------
 
     def serve(self, request: Request) -> None:
-        if request.route is not None:
-            self.pipeline.serve(request, request.route)
+        route, path = request.route, request.path
+        if route is not None:
+            if isinstance(route, Desk):
+                route.serve(request)
+            else:
+                self.pipeline.serve(request, route)
             return
-        path = request.path
         if path.startswith(APP_PREFIXES) or path == "/":
             if self._app is None:
                 self._app = self.apps()
@@ -176,51 +170,8 @@ class Front:
         elif path == "/metrics":
             content_type, body = self.metrics()
             request.answer(200, f"content-type: {content_type}\r\n".encode(), body)
-        elif path == "/favicon.ico":
+        else:
             request.answer(204, b"", b"")
-        elif path.startswith(TICKETS) and self.tickets is not None:
-            self.tickets.serve(request)
-        else:
-            self._models(request)
-
-    def _models(self, request: Request) -> None:
-        catalog = self.pipeline.settings.catalog
-        name = request.path.partition("/models")[2].strip("/")
-        if not name:
-            _answer(request, 200, {"object": "list", "data": list_models(catalog, self.pipeline.settings.offered)})
-            return
-        model = catalog.names.get(name) or self.pipeline.settings.offered.get(name)
-        if model is None:
-            request.fail(
-                ModelNotFound(
-                    f"The model '{name[:128]}' does not exist; GET /v1/models lists those that do.", param="model"
-                )
-            )
-        else:
-            _answer(request, 200, describe(name, model))
-
-
-def list_models(catalog: Catalog, offered: Mapping[str, Model]) -> list[dict[str, Any]]:
-    """Every name that can be asked for, aliases and chains too: clients choose from this list."""
-    return [describe(name, model) for name, model in (*catalog.names.items(), *offered.items())]
-
-
-def describe(name: str, model: Model) -> dict[str, Any]:
-    """One row of /v1/models: OpenAI's fields, and what clients of other engines look for."""
-    abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
-    row: dict[str, Any] = {
-        "id": name,
-        "object": "model",
-        "created": model.created_s,
-        "owned_by": model.owner,
-        "context_length": model.window,
-        "max_model_len": model.window,
-        "abilities": abilities,
-        "boundary": max(target.boundary for target in model.targets).name if model.targets else None,
-    }
-    if name != model.name:
-        row["root"] = model.name
-    return row
 
 
 def _expired(key: Key) -> Failure | None:
@@ -229,8 +180,10 @@ def _expired(key: Key) -> Failure | None:
     return None
 
 
-def _is_model_path(path: str) -> bool:
-    return path in ("/v1/models", "/models") or path.startswith(("/v1/models/", "/models/"))
+def _takes(path: str, methods: tuple[bytes, ...]) -> MethodNotAllowed:
+    allowed = [method.decode() for method in methods]
+    shown = " and ".join(method for method in allowed if method != "HEAD")
+    return MethodNotAllowed(f"{path[:200]} takes {shown}.", headers=(("allow", ", ".join(allowed)),))
 
 
 def _answer(request: Request, status: int, body: dict[str, Any]) -> None:

@@ -14,23 +14,27 @@ from ringfence.gateway.parked_pending import too_late
 from ringfence.gateway.parking import Parking
 from ringfence.gateway.refusal import JSON_HEAD, retold
 from ringfence.gateway.request import Request
+from ringfence.gateway.route import LOOK, Desk
 from ringfence.gateway.step import Run, Waiter
 from ringfence.store.failure import StoreFailed
 from ringfence.store.parked import CANCELLED, EXPIRED, UNREADABLE, WAITING, Parked
 from ringfence.store.sealing import Unreadable
 
 PREFIX = "/v1/parked/"
+METHODS = (*LOOK, b"DELETE")
 log = logging.getLogger("ringfence.parking")
 
 
-class Tickets:
+class Tickets(Desk):
     """Answers the holders of tickets. Whose ticket it is not, for that caller there is none."""
 
     def __init__(self, parking: Parking) -> None:
         self._parking = parking
 
+    def methods(self, path: str) -> tuple[bytes, ...]:
+        return METHODS if path.startswith(PREFIX) else ()
+
     def serve(self, request: Request) -> None:
-        """Start answering; must not block."""
         run = Run(self._serve(request))
         request.on_gone = run.cancel
         run.step()

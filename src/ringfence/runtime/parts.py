@@ -37,11 +37,11 @@ from ringfence.gateway.parking import Parking
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Relay
 from ringfence.gateway.site import OPEN_KEY, Front
-from ringfence.gateway.tickets import Tickets
 from ringfence.placement.events import InstanceFailed, InstanceQuarantined, InstanceReady, Moved, OffersChanged
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime import gauges, settings, tokenizers
+from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances, NotServable
 from ringfence.runtime.isolation import Fenced
 from ringfence.runtime.parent import Parent
@@ -144,7 +144,8 @@ class Runtime:
             emit=emit,
         )
         self.parking = Parking(self.pipeline, ParkedRows(self.db, self.folder), dialects_by_name(), self._key_by_id)
-        self.pipeline.parking, self.front.tickets = self.parking, Tickets(self.parking)
+        self.pipeline.parking = self.parking
+        self.front.desks = desks(self)
         self.server = HttpServer(self.front, settings.limits(config))
         self.admin, self._pepper = "", b""
         self._tasks: list[asyncio.Task[None]] = []

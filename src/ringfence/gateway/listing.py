@@ -1,0 +1,65 @@
+"""GET /v1/models: every name that can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ringfence.core.catalog import Catalog, Model
+from ringfence.core.errors import ModelNotFound
+from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.refusal import JSON_HEAD
+from ringfence.gateway.request import Request
+from ringfence.gateway.route import LOOK, Desk
+
+PATHS = ("/v1/models", "/models")
+BELOW = ("/v1/models/", "/models/")
+
+
+class Models(Desk):
+    """The list, and each row of it by its name."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def methods(self, path: str) -> tuple[bytes, ...]:
+        return LOOK if path in PATHS or path.startswith(BELOW) else ()
+
+    def serve(self, request: Request) -> None:
+        settings = self._pipeline.settings
+        name = request.path.partition("/models")[2].strip("/")
+        if not name:
+            rows = list_models(settings.catalog, settings.offered)
+            request.answer(200, JSON_HEAD, orjson.dumps({"object": "list", "data": rows}))
+            return
+        model = settings.catalog.names.get(name) or settings.offered.get(name)
+        if model is None:
+            text = f"The model '{name[:128]}' does not exist; GET /v1/models lists those that do."
+            request.fail(ModelNotFound(text, param="model"))
+        else:
+            request.answer(200, JSON_HEAD, orjson.dumps(describe(name, model)))
+
+
+def list_models(catalog: Catalog, offered: Mapping[str, Model]) -> list[dict[str, Any]]:
+    """Every name that can be asked for, aliases and chains too: clients choose from this list."""
+    return [describe(name, model) for name, model in (*catalog.names.items(), *offered.items())]
+
+
+def describe(name: str, model: Model) -> dict[str, Any]:
+    """One row of /v1/models: OpenAI's fields, and what clients of other engines look for."""
+    abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
+    row: dict[str, Any] = {
+        "id": name,
+        "object": "model",
+        "created": model.created_s,
+        "owned_by": model.owner,
+        "context_length": model.window,
+        "max_model_len": model.window,
+        "abilities": abilities,
+        "boundary": max(target.boundary for target in model.targets).name if model.targets else None,
+    }
+    if name != model.name:
+        row["root"] = model.name
+    return row
