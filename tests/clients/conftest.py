@@ -24,7 +24,7 @@ from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 KINDS = ("llamacpp", "vllm", "ollama", "lmstudio")
-CUT_OFF = tuple(f"fakes/cut-{client}" for client in ("openai", "ai-sdk", "langchain", "llamaindex"))
+CUT_OFF = tuple(f"fakes/cut-{client}" for client in ("openai", "ai-sdk", "langchain", "llamaindex", "ollama"))
 CHECKS_TAKE_S = 120
 ARGUMENTS = ('{"ci', 'ty": "Pa', 'ris"}')
 WEATHER = '{"city": "Paris", "degrees": 21}'

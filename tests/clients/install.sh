@@ -9,7 +9,7 @@ echo "Python clients: $here/requirements.txt -> $venv"
 [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
 echo '*' > "$venv/.gitignore"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
-"$venv/bin/python" -m pip list --disable-pip-version-check 2>/dev/null | grep -iE '^(openai|langchain-openai|llama-index-(core|llms|embeddings)[a-z-]*) '
+"$venv/bin/python" -m pip list --disable-pip-version-check 2>/dev/null | grep -iE '^(openai|ollama|langchain-openai|llama-index-(core|llms|embeddings)[a-z-]*) '
 
 if command -v npm >/dev/null; then
   echo "npm clients: $here/node/package-lock.json -> $here/node/node_modules"

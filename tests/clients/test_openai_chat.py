@@ -223,7 +223,7 @@ def test_an_ollama_gets_what_its_own_openai_routes_would_take(client: openai.Ope
     client.chat.completions.create(**asked, extra_body=more)
     assert engines["fakes/ollama"].calls[-1].body == {
         "model": "fake-model", "messages": ASKED, "stream": False, "truncate": False, "shift": False,
-        "options": {"temperature": 0.1, "top_p": 1.0, "seed": 3, "num_predict": 9},
+        "options": {"temperature": 0.1, "top_p": 1.0, "top_k": 5, "seed": 3, "num_predict": 9},
     }  # fmt: skip
     for name, value in {"n": 2, "logit_bias": {"5": -1}}.items():
         with pytest.raises(openai.BadRequestError) as caught:

@@ -15,6 +15,12 @@ HERE = Path(__file__).parent
 SNIPPETS = HERE / "snippets"
 PAGE = HERE.parent.parent / "docs" / "clients.md"
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.M | re.S)
+CLAUDE = """
+curl -sN "$ANTHROPIC_BASE_URL/v1/messages?beta=true" -H "authorization: Bearer $ANTHROPIC_AUTH_TOKEN" \\
+  -H "anthropic-version: 2023-06-01" -H "content-type: application/json" -d '{"max_tokens": 9, "stream": true,
+  "model": "'$ANTHROPIC_MODEL'", "messages": [{"role": "user", "content": "Hello"}]}'
+"""
+"""What the program itself asks with these settings; it is not installed here."""
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -22,7 +28,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def run(gateway: Any) -> Run:
     def run(name: str, *command: str) -> subprocess.CompletedProcess[str]:
         shown = (SNIPPETS / name).read_text()
-        text = shown.replace("http://127.0.0.1:7464/v1", gateway.base_url).replace("sk-rf-...", gateway.api_key)
+        address = gateway.base_url.removesuffix("/v1")
+        text = shown.replace("http://127.0.0.1:7464", address).replace("sk-rf-...", gateway.api_key)
+        text = text.replace("\nclaude\n", CLAUDE)
         assert text.count(gateway.api_key) == shown.count("sk-rf-...") > 0
         done = subprocess.run(
             command,
@@ -53,12 +61,26 @@ def test_openai_errors(run: Run) -> None:
     assert run("openai_errors.py", sys.executable, "-").stdout.startswith("404 model_not_found ")
 
 
+def test_openai_responses(run: Run) -> None:
+    assert run("openai_responses.py", sys.executable, "-").stdout.count("\n") >= 1
+
+
 def test_curl(run: Run) -> None:
     assert '"chat.completion"' in run("curl.sh", "bash", "-s").stdout
 
 
+def test_anthropic_python(run: Run) -> None:
+    assert int(run("anthropic_python.py", sys.executable, "-").stdout.split()[-1]) > 0
+
+
+def test_the_settings_of_claude_code(run: Run) -> None:
+    assert run("claude_code.sh", "bash", "-s").stdout.endswith('event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
 @pytest.mark.clients
-@pytest.mark.parametrize("name", ["langchain_client.py", "llamaindex_client.py", "openai_python.py"])
+@pytest.mark.parametrize(
+    "name", ["langchain_client.py", "llamaindex_client.py", "ollama_client.py", "openai_python.py"]
+)
 def test_python_clients(run: Run, clients_python: str, name: str) -> None:
     assert run(name, clients_python, "-").stdout.strip().endswith("128")
 

@@ -73,7 +73,7 @@ class TestLlamaCppReal(EngineContract):
         keeper.start()
         try:
             endpoint = await keeper.wait_ready(20)
-            yield UnderTest(endpoint, "tiny", 512, 2, frozenset(Ability), checks_model=False)
+            yield UnderTest(endpoint, "tiny", 512, 2, llamacpp.NOT_TOLD, checks_model=False)
         finally:
             await keeper.stop()
 
@@ -125,7 +125,7 @@ class TestLlamaServer(EngineContract):
         keeper.start()
         try:
             endpoint = await keeper.wait_ready(20)
-            yield UnderTest(endpoint, "tiny", 512, 2, frozenset(Ability), checks_model=False)
+            yield UnderTest(endpoint, "tiny", 512, 2, llamacpp.NOT_TOLD, checks_model=False)
         finally:
             await keeper.stop()
 

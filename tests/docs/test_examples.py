@@ -119,7 +119,7 @@ async def test_home_lab(start_up: Any, tiny_model: Path) -> None:
             "--set", f"models.big.url=http://127.0.0.1:{ollama.port}",
             "--set", f"discovery.ports={json.dumps(ports)}",
         )  # fmt: skip
-        assert set(up.ready["models"]) == {"small", "local/fast", "auto", "big", "local/quality"}
+        assert set(up.ready["models"]) == {"small", "local/fast", "auto", "big", "local/quality", "orchestrator"}
         for name in ("auto", "local/quality"):
             done = await asyncio.to_thread(up.run, "chat", "--json", "--model", name, "Hello")
             assert done.returncode == 0, done.stderr

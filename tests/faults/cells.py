@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import ssl
 from collections import Counter
@@ -82,21 +81,20 @@ def seen(reply: Reply, way: tuple[str, bool]) -> str:
         return f"HALF: {reply}"
     if reply.status != 200:
         later = reply.head.get("retry-after")
-        return f"{reply.status} `{reply.error['code']}`" + (f", retry-after {later}" if later else "")
+        status, code = SPOKEN[name].refused(reply)
+        return f"{status} `{code}`" + (f", retry-after {later}" if later else "")
     is_other = reply.head["x-ringfence-target"] == "seat/well"
     if not is_stream:
         said = SPOKEN[name].said(reply.json)
         return f"SHOWN AS WHOLE: {said!r}" if said != SAID else OTHER if is_other else WELL
     piece = SPOKEN[name].piece
     assert piece is not None
-    *events, last = [event for event in reply.events if not event.startswith(":")]
-    if last != "[DONE]":
-        error = json.loads(last).get("error")
-        said = "".join(piece(json.loads(event)) for event in events)
+    told = SPOKEN[name].streamed(reply)
+    said = "".join(map(piece, told.events))
+    if not told.is_whole:
         is_beginning = SAID.startswith(said) or AGAIN_AND_AGAIN.fullmatch(said)
-        return f"error event `{error['code']}`" if error and is_beginning else f"NO END: {reply.body!r}"
-    said = "".join(piece(json.loads(event)) for event in events)
-    return f"SHOWN AS WHOLE: {said!r}" if said != SAID or "[DONE]" in events else OTHER if is_other else WELL
+        return f"error event `{told.code}`" if told.code and is_beginning else f"NO END: {reply.body!r}"
+    return f"SHOWN AS WHOLE: {said!r}" if said != SAID else OTHER if is_other else WELL
 
 
 def written(gateway: Gateway) -> str:

@@ -6,10 +6,13 @@ One that is found in gateway/dialects/ and is not listed here fails the suite.
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from composed import Reply
 
 from ringfence.gateway import dialects
 
@@ -18,13 +21,87 @@ MOST_TOKENS = 16
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """A stream as it was read: its events, whether it came to its end, and the code of the error that ended it."""
+
+    events: list[Any]
+    is_whole: bool
+    code: str = ""
+
+
+def _refused(reply: Reply) -> tuple[int, str]:
+    return reply.status, reply.error["code"]
+
+
+def _streamed(reply: Reply) -> Streamed:
+    *events, last = [event for event in reply.events if not event.startswith(":")]
+    told = [json.loads(event) for event in events if event != "[DONE]"]
+    if last == "[DONE]":
+        return Streamed(told, len(told) == len(events))
+    return Streamed(told, False, (json.loads(last).get("error") or {}).get("code", ""))
+
+
+@dataclass(frozen=True)
 class Spoken:
-    """`said` finds the text in an answer in one piece, `piece` that in an event of a stream; None: no streams."""
+    """`said` finds the text in an answer in one piece, `piece` that in an event of a stream; None: no streams.
+    `refused` reads an error in place of an answer, as status and code; `streamed` reads a stream."""
 
     path: str
     body: dict[str, Any]
     said: Callable[[Any], str]
     piece: Callable[[Any], str] | None = None
+    refused: Callable[[Reply], tuple[int, str]] = _refused
+    streamed: Callable[[Reply], Streamed] = _streamed
+
+
+def _anthropic_refused(reply: Reply) -> tuple[int, str]:
+    """Its 529 is the 503 of the others."""
+    told = reply.json
+    assert told["type"] == "error" and set(told["error"]) == {"type", "message", "details"}
+    return 503 if reply.status == 529 else reply.status, told["error"]["details"]["error_code"]
+
+
+def _anthropic_streamed(reply: Reply) -> Streamed:
+    told = [block.partition("\n") for block in reply.body.decode().split("\n\n")[:-1]]
+    events = [json.loads(data.removeprefix("data: ")) for _, _, data in told]
+    assert [name for name, _, _ in told] == [f"event: {event['type']}" for event in events]
+    events = [event for event in events if event["type"] != "ping"]
+    last = events[-1]
+    if last["type"] == "error":
+        return Streamed(events[:-1], False, last["error"]["details"]["error_code"])
+    return Streamed(events, last["type"] == "message_stop")
+
+
+def _anthropic_piece(event: Any) -> str:
+    return event["delta"].get("text", "") if event["type"] == "content_block_delta" else ""
+
+
+def _lines(reply: Reply) -> Streamed:
+    """As Ollama has it: a line is a JSON object, and the last one says that it is done."""
+    assert reply.head["content-type"] == "application/x-ndjson" and reply.body.endswith(b"\n")
+    *events, last = [json.loads(line) for line in reply.body.splitlines()]
+    if "error" in last:
+        return Streamed(events, False, _line_refused(reply.status, last)[1])
+    return Streamed([*events, last], last["done"] is True and not any(event["done"] for event in events))
+
+
+def _line_refused(status: int, told: Any) -> tuple[int, str]:
+    assert isinstance(told["error"], str)
+    return status, told["code"]
+
+
+def _ollama_refused(reply: Reply) -> tuple[int, str]:
+    return _line_refused(reply.status, reply.json)
+
+
+def _response_streamed(reply: Reply) -> Streamed:
+    """Events with names. One that breaks is told twice: as an error, and as a response that failed."""
+    *blocks, rest = reply.body.decode().split("\n\n")
+    told = [json.loads(block.partition("data: ")[2]) for block in blocks if not block.startswith(":")]
+    errors = [event["code"] for event in told if event["type"] == "error"]
+    last = told[-1]["type"]
+    is_told = len(errors) == 1 and last == "response.failed"
+    return Streamed(told, last == "response.completed" and not errors and not rest, errors[0] if is_told else "")
 
 
 def _choice(answer: Any) -> Any:
@@ -48,6 +125,48 @@ SPOKEN = {
         "/v1/embeddings",
         {"input": "hello there"},
         lambda answer: SAID if len(answer["data"][0]["embedding"]) == 8 else "",
+    ),
+    "messages": Spoken(
+        "/v1/messages",
+        {"messages": [{"role": "user", "content": "hello there"}], "max_tokens": MOST_TOKENS},
+        lambda answer: "".join(block["text"] for block in answer["content"]),
+        _anthropic_piece,
+        _anthropic_refused,
+        _anthropic_streamed,
+    ),
+    "responses": Spoken(
+        "/v1/responses",
+        {"input": "hello there", "max_output_tokens": MOST_TOKENS},
+        lambda answer: answer["output"][0]["content"][0]["text"],
+        lambda event: event["delta"] if event["type"] == "response.output_text.delta" else "",
+        streamed=_response_streamed,
+    ),
+    "rerank": Spoken(
+        "/v1/rerank",
+        {"query": "hello there", "documents": ["hello", "hello there"]},
+        lambda answer: SAID if [one["index"] for one in answer["results"]] == [1, 0] else "",
+    ),
+    "ollama_chat": Spoken(
+        "/api/chat",
+        {"messages": [{"role": "user", "content": "hello there"}], "options": {"num_predict": MOST_TOKENS}},
+        lambda answer: answer["message"]["content"],
+        lambda event: event["message"]["content"],
+        _ollama_refused,
+        _lines,
+    ),
+    "ollama_generate": Spoken(
+        "/api/generate",
+        {"prompt": "hello there", "options": {"num_predict": MOST_TOKENS}},
+        lambda answer: answer["response"],
+        lambda event: event["response"],
+        _ollama_refused,
+        _lines,
+    ),
+    "ollama_embed": Spoken(
+        "/api/embed",
+        {"input": "hello there"},
+        lambda answer: SAID if len(answer["embeddings"][0]) == 8 else "",
+        refused=_ollama_refused,
     ),
 }
 

@@ -31,6 +31,7 @@ from ringfence.egress.pool import Pool
 from ringfence.gateway.http import Connection
 from ringfence.gateway.parked_endings import Endings
 from ringfence.gateway.parking import Parking
+from ringfence.placement import examine
 from ringfence.placement.adopted import Adopted
 from ringfence.runtime.instances import NotServable
 from ringfence.runtime.parts import PARKING_EVERY_S, Origin, Runtime
@@ -87,12 +88,13 @@ def virtual(loop: Loop) -> Iterator[None]:
     """The product sees this loop's clock, and its looks at engines are told from calls."""
     patched = list(clocks(sys.modules, "monotonic", time.monotonic))
     told, parks = Adopted.__init__.__kwdefaults__, Parking.__init__.__kwdefaults__
-    fetch, peer_uid = Pool.fetch, pool.peer_uid
+    fetch, peer_uid, listeners = Pool.fetch, pool.peer_uid, examine.listeners
     for module in patched:
         module.monotonic = loop.time
     told["clock"] = parks["now"] = loop.time
     Pool.fetch = looking(fetch)  # type: ignore[method-assign]
     pool.peer_uid = lambda _transport: os.geteuid()  # a connection here has no socket to ask
+    examine.listeners = lambda _port: []  # nor has an engine a process: this machine's tables would only take time
     try:
         yield
     finally:
@@ -101,6 +103,7 @@ def virtual(loop: Loop) -> Iterator[None]:
         told["clock"] = parks["now"] = time.monotonic
         Pool.fetch = fetch  # type: ignore[method-assign]
         pool.peer_uid = peer_uid
+        examine.listeners = listeners
 
 
 def story(seed: int, folder: Path, *, houses: int = HOUSES, asks: int = ASKS) -> Tally:

@@ -28,7 +28,10 @@ def whole_request(data: bytes) -> tuple[str, str, bytes, bytes] | None:
 
 
 def is_look(engine: Engine | None, method: str, path: str, raw: bytes) -> bool:
-    """A page of an engine; or, of an Ollama, what it says of one model, with the name of that model and no more."""
+    """A page of an engine; or, of an Ollama, what it says of one model, with the name of that model and no more; or
+    whether it ranks, with no text at all."""
+    if path == "/v1/rerank":
+        return raw == b'{"query":""}'
     if method == "GET" or engine is None or path != "/api/show":
         return method == "GET"
     return raw in [json.dumps({"model": name}, separators=(",", ":")).encode() for name in engine.models]

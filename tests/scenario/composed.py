@@ -22,16 +22,20 @@ import uvloop
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Endpoint, Model, Target
 from ringfence.core.identity import Key
+from ringfence.core.registry import adapters
 from ringfence.core.route import House, Profile
 from ringfence.egress.pool import Pool
 from ringfence.engines import llamacpp, ollama, openai_compatible, vllm
+from ringfence.gateway import dialects
 from ringfence.gateway.admission import Admission
+from ringfence.gateway.counting import messages_counting
 from ringfence.gateway.deciding import Settings
-from ringfence.gateway.dialects import chat, completions, embeddings
+from ringfence.gateway.dialects import messages
 from ringfence.gateway.http import HttpServer, Limits
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
 from ringfence.gateway.listing import Models
+from ringfence.gateway.ollama_pages import OllamaPages
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Relay, Timeouts
 from ringfence.gateway.site import Front
@@ -137,14 +141,16 @@ class Gateway:
         self.keys = Keys(self.key) if self.key is not None else None
         self.front = Front(
             self.pipeline,
-            [chat.DIALECT, completions.DIALECT, embeddings.DIALECT],
+            list(adapters(dialects, "DIALECT", "name").values()),
             self.keys,
             apps=lambda: self.app,
             metrics=lambda: ("text/plain", b"up 1\n"),
             is_ready=lambda: True,
             emit=self.events.emit,
         )
-        self.front.desks = [Models(self.pipeline)]
+        self.front.desks = [
+            Models(self.pipeline), OllamaPages(self.pipeline), messages_counting(self.pipeline, messages.DIALECT),
+        ]  # fmt: skip
         self.server = HttpServer(self.front, self.limits)
         self.port = 0
 

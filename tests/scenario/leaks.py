@@ -75,11 +75,86 @@ FURTHER_CHAIN = (
 )
 """When the first target fails, rented ones are tried."""
 
+TRAIN = "gateway/thinking/train.py"
+OTHER_KEY = (
+    TRAIN,
+    "            self._next_id(), call.key, ",
+    "            self._next_id(), type(call.key)(call.key.id, '', 'prove-open'), ",
+)
+"""What is asked for a call's sake is asked under a key of its own, of another profile."""
+WIDER_THOUGHT = (TRAIN, "at_most=self._at_most, ", "at_most=Boundary.CLOUD, ")
+
 LEAKS = (
     _leak("cloud-model", "private", (RULES, TIGHTEN, "    return signals.tightest\n")),
     _leak("cloud-stream", "private", _widened_for("signals.stream")),
     _leak("completions", "private", _widened_for("signals.ability == 'completions'")),
     _leak("embeddings", "private", _widened_for("signals.ability == 'embeddings'")),
+    _leak(
+        "messages", "private",
+        (
+            DECIDING, "standing(self.house, call.key.profile, ",
+            "standing(self.house, 'prove-open' if call.spoken == 'messages' else call.key.profile, ",
+        ),
+    ),
+    _leak(
+        "count-tokens", "private",
+        (
+            "gateway/counting.py", "    held = Held(pipeline, call)\n",
+            f"    held = Held(pipeline, call)\n    {CALL_HOME}\n",
+        ),
+    ),
+    _leak(
+        "ollama-chat", "private",
+        (
+            "gateway/read_call.py", "        call_id, request.identity, dialect, ",
+            "        call_id, request.identity if route.name != 'ollama_chat' else "
+            "type(request.identity)(request.identity.id, request.identity.name, 'prove-open'), dialect, ",
+        ),
+    ),
+    _leak(
+        "ollama-generate", "private",
+        _then("gateway/dialects/ollama_generate.py", "        asked = begun(body)\n", f"        {CALL_HOME}\n"),
+    ),
+    _leak(
+        "ollama-embed", "private",
+        _then(
+            "gateway/dialects/ollama_embed.py", "        check_keep_alive(body, is_bare=False)\n",
+            f"        {CALL_HOME}\n",
+        ),
+    ),
+    _leak(
+        "ollama-pull", "private",
+        _then(
+            "gateway/ollama_pages.py", "        path, names = request.path, self._names()\n", f"        {CALL_HOME}\n",
+        ),
+    ),
+    _leak(
+        "rerank", "private",
+        _then(
+            "gateway/dialects/rerank.py", "    def check(self, body: Body) -> bool:\n", f"        {CALL_HOME}\n",
+        ),
+    ),
+    _leak(
+        "responses", "private",
+        (
+            "gateway/dialects/responses.py", "        previous = previous_of(call.asked or {})\n",
+            "        previous = previous_of(call.asked or {})\n"
+            "        call.key = type(call.key)(call.key.id, call.key.name, 'prove-open')\n",
+        ),
+    ),
+    _leak(
+        "stored-response", "personal",
+        (
+            "gateway/dialects/responses.py", "            call.at_most = min(call.at_most, previous.at_most)\n",
+            "            pass\n",
+        ),
+    ),
+    _leak(
+        "cached-answer", "private",
+        _then(
+            "gateway/answers.py", '        given = Given(self._path, call, "cached")\n', f"        {CALL_HOME}\n",
+        ),
+    ),
     _leak(
         "every-model", "private",
         (
@@ -160,7 +235,13 @@ LEAKS = (
     _leak(
         "explain", "private",
         _then(
-            "runtime/overview.py", "        profile = settings.profile_of(call)\n", f"        {CALL_HOME}\n",
+            "runtime/overview.py", '        key = self._asker(asker)\n', f"        {CALL_HOME}\n",
+        ),
+    ),
+    _leak(
+        "decisions", "private",
+        _then(
+            "gateway/decisions.py", "        call = read_call(request, ASKING, call_id)\n", f"        {CALL_HOME}\n",
         ),
     ),
     _leak(
@@ -207,6 +288,21 @@ LEAKS = (
             "row.id, type(key)(key.id, key.name, 'prove-open'), dialect, 'prove-cloud', ",
         ),
         ("gateway/parked_pending.py", "labels, at_most=Boundary(row.boundary),", "labels, at_most=Boundary.CLOUD,"),
+    ),
+    _leak(
+        "thinking-model", "private", OTHER_KEY, WIDER_THOUGHT,
+        (TRAIN, 'body = body | {"model": model}', "body = body | {'model': (model := 'prove-cloud')}"),
+    ),
+    _leak("thought", "private", OTHER_KEY, WIDER_THOUGHT),
+    _leak("thought-of-secret", "personal", WIDER_THOUGHT),
+    _leak(
+        "batch", "private",
+        (
+            "gateway/batches/line.py", "asked.body, asked.identity = orjson.dumps(line.body), key\n",
+            "asked.body = orjson.dumps(line.body)\n"
+            "    asked.identity = type(key)(key.id, key.name, 'prove-open')\n",
+        ),
+        ("gateway/batches/line.py", "call.at_most = min(call.at_most, reach)", "call.at_most = Boundary.CLOUD"),
     ),
     _leak("retry", "private", *FURTHER_CHAIN),
     _leak("fallback", "private", *FURTHER_CHAIN),

@@ -22,6 +22,8 @@ from whole import ask, chat, control, engine_pid, gone, is_alive, question, unti
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--set", "discovery.interval_s=0.2")
 
 

@@ -43,6 +43,14 @@ async def test_nobody_takes_the_salt_of_another(serve: Any, engine: FakeEngine, 
     assert await sent(serve, engine, "key_1", cache_salt="", stream=stream) == mine
 
 
+@pytest.mark.parametrize("path", list(ASKS))
+async def test_nothing_in_a_body_stands_in_its_place(serve: Any, path: str) -> None:
+    async with FakeEngine("vllm", (FakeModel(embeds=path.endswith("embeddings")),)) as engine:
+        mine = await sent(serve, engine, "key_1", path)
+        for more in ({"cache_salt": "mine"}, {"cache_salt": None}, {"cache_salt": {"of": "all"}}):
+            assert await sent(serve, engine, "key_1", path, **more) == mine
+
+
 @pytest.mark.parametrize("kind", ["llamacpp", "ollama"])
 async def test_engines_without_one_are_sent_none(serve: Any, kind: str) -> None:
     async with FakeEngine(kind) as engine:

@@ -16,6 +16,18 @@ from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 CANARY = "xyzzy-canary-4d1c9"
 IMAGE = "data:image/png;base64,Y2FuYXJ5LXBpeGVsLTkx"
+MESSAGES: dict[str, Any] = {
+    "model": "auto", "max_tokens": 2, "system": CANARY, "metadata": {"user_id": CANARY},
+    "tools": [{"name": "f", "description": CANARY, "input_schema": {"type": "object"}}],
+    "messages": [
+        {"role": "user", "content": CANARY},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": CANARY, "signature": CANARY},
+            {"type": "tool_use", "id": "a", "name": "f", "input": {"q": CANARY}},
+        ]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": CANARY, "is_error": True}]},
+    ],
+}  # fmt: skip
 BODIES: dict[str, tuple[str, Any]] = {
     "prompt": ("/v1/chat/completions", question(CANARY)),
     "system": ("/v1/chat/completions", question() | {"messages": [{"role": "system", "content": CANARY}]}),
@@ -58,11 +70,27 @@ BODIES: dict[str, tuple[str, Any]] = {
     "model": ("/v1/chat/completions", question(model=CANARY)),
     "broken": ("/v1/chat/completions", b'{"model": "auto", "messages": "' + CANARY.encode()),
     "no text at all": ("/v1/chat/completions", b"\xff\xfe" + CANARY.encode("utf-16")),
+    "messages": ("/v1/messages", MESSAGES),
+    "messages counted": ("/v1/messages/count_tokens", MESSAGES),
+    "messages wrong block": (
+        "/v1/messages",
+        MESSAGES | {"messages": [{"role": "user", "content": [{"type": CANARY}]}]},
+    ),
+    "messages wrong type": ("/v1/messages", MESSAGES | {"system": {"text": CANARY}}),
     "path": (f"/v1/{CANARY}", {}),
     "explain": ("/control/v1/explain", {"model": "auto", "body": question(CANARY)}),
     "explain wrong": ("/control/v1/explain", {"model": "auto", "body": {"messages": CANARY}, "more": CANARY}),
+    "decisions": (
+        "/v1/decisions",
+        {"model": "auto", "input": CANARY, "questions": [{"type": "choice", "name": CANARY}]},
+    ),
+    "decisions wrong": ("/v1/decisions", {"model": CANARY, "input": [{"role": CANARY, "content": CANARY}]}),
     "key name": ("/control/v1/keys", {"name": "k", "profile": CANARY, "rpm": CANARY}),
 }
+
+
+WELL = ("prompt", "system", "completion", "embedding", "user", "too long", "messages", "messages counted")
+WRONG_MESSAGES = ("messages wrong block", "messages wrong type")
 
 
 def _shown_by(up: Any) -> dict[str, str]:
@@ -99,10 +127,8 @@ def test_what_callers_say_to_an_engine_of_our_own(start_up: Any, tmp_path: Path,
     with printed.open("wb") as stderr:
         up = start_up("--model", str(tiny_model), "--set", "logging.level=debug", stderr=stderr)
         seen = {name: _send(up, path, body) for name, (path, body) in BODIES.items()}
-        assert {seen[name] for name in ("prompt", "system", "completion", "embedding", "user", "too long")} == {200}, (
-            seen
-        )
-        refused = ("broken", "wrong type", "no object", "too long to shorten", "grammar")
+        assert {seen[name] for name in WELL} == {200}, seen
+        refused = ("broken", "wrong type", "no object", "too long to shorten", "grammar", *WRONG_MESSAGES)
         assert {seen[name] for name in refused} == {400}, seen
         assert {seen[name] for name in ("path", "model")} == {404}, seen
         assert seen["explain"] == 200, seen

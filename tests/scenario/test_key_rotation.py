@@ -23,6 +23,8 @@ from ringfence.testing.fake_cloud import Certificate, make_certificate
 from ringfence.testing.fake_dialects import FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = "sk-canary-old-51c07e9b2f", "sk-canary-new-e84d10a63c"
 ENGINE_OLD, ENGINE_NEW = "canary-engine-old-77b1", "canary-engine-new-09fa"
 CONFIG = """

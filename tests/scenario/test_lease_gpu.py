@@ -14,6 +14,8 @@ import pytest
 from moving import DEVICE, HURRIED, LOADS_S, Callers, Site, alike
 from whole import LONG_TOKENS, Stream, control, gone, is_alive, kill, made_key, until
 
+pytestmark = pytest.mark.slow
+
 WORKS = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); sys.stdin.read()"
 LARGE = "11GiB"
 

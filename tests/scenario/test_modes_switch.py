@@ -13,6 +13,8 @@ from whole import LONG_TOKENS, Stream, control, gateway_pid, is_alive, kill, mad
 
 from ringfence.testing.llama_program import llama_server_program
 
+pytestmark = pytest.mark.slow
+
 SWITCH_S = 60.0
 PROGRAM = """
 import os, pathlib, sys, time

@@ -87,7 +87,9 @@ class World:
     async def park(self, urgency: str, deadline_s: int = 80_000) -> str:
         asked = Asked(deadline_s)
         known = len(self.parking.kept)
-        call = Call(f"call-{known}", KEY, chat.DIALECT, "fast", dict(CHAT), BODY_BYTES, False, self.now_s)
+        call = Call(
+            f"call-{known}", KEY, chat.DIALECT, "fast", dict(CHAT), BODY_BYTES, False, self.now_s, spoken="chat"
+        )
         call.urgency = Urgency[urgency.upper()]
         assert await self.parking.wait(asked, call) is None  # type: ignore[arg-type]
         assert asked.status == 202

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from whole import Reply, ask, command, control, made_key, question
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(str(resources.files("ringfence.models") / "demo.gguf"))
 DIGEST = hashlib.sha256(DEMO.read_bytes()).hexdigest()
 CONFIG = f"""

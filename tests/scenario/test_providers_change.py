@@ -19,6 +19,8 @@ from whole import Terminal, command, control, gateway_pid, kill, open_request, q
 from ringfence.egress.journal_chain import calls, verify
 from ringfence.testing.fake_cloud import Certificate, Conduct, Misdeed, make_certificate
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 discovery: {adopt: false}
 providers: {PROVIDERS}

@@ -90,7 +90,7 @@ def test_a_new_alias_is_there_at_once(running: Reloadable, tiny_model: Path) -> 
     engine = engine_pid(running.up)
     outcome = running.reloaded(_file(tiny_model, aliases="auto, watch"))
     assert outcome["changes"] == [{"path": "models.night.aliases", "reload": "hot"}]
-    assert running.names() == {"night", "auto", "watch"}
+    assert running.names() == {"night", "auto", "orchestrator", "watch"}
     assert chat(running.up, model="watch").status == 200
     assert engine_pid(running.up) == engine
     running.reloaded(_file(tiny_model))
@@ -101,7 +101,7 @@ def test_a_new_alias_is_there_at_once(running: Reloadable, tiny_model: Path) -> 
 def test_sighup_to_the_parent_or_to_the_gateway(running: Reloadable, tiny_model: Path, to_parent: bool) -> None:
     running.write(_file(tiny_model, aliases=f"auto, hup{int(to_parent)}"))
     kill(running.up.process.pid if to_parent else gateway_pid(running.up), signal.SIGHUP)
-    until(lambda: running.names() == {"night", "auto", f"hup{int(to_parent)}"}, 5, "the new name")
+    until(lambda: running.names() == {"night", "auto", "orchestrator", f"hup{int(to_parent)}"}, 5, "the new name")
     assert running.up.process.poll() is None
 
 
@@ -191,7 +191,7 @@ def test_a_model_that_cannot_be_served_changes_nothing(
     told = running.reload()
     assert told.returncode == 1
     assert words in told.stderr.replace("\n", " ")
-    assert running.names() == {"night", "auto"}
+    assert running.names() == {"night", "auto", "orchestrator"}
     assert engine_pid(running.up) == engine
 
 

@@ -9,6 +9,8 @@ import pytest
 from moving import DEVICE, HURRIED, Callers, Site, alike
 from whole import LONG_TOKENS, Stream, gone, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site_of(start_up: Any, tmp_path: Path) -> Any:

@@ -19,8 +19,11 @@ from whole import Reply, ask, made_key, question
 from ringfence.egress.child import EgressProcess
 from ringfence.egress.journal_chain import calls, verify
 from ringfence.testing.fake_cloud import FakeCloud
-from ringfence.testing.fake_cloud_answers import Saying
+from ringfence.testing.fake_cloud_answers import Saying, ToolCall
 
+pytestmark = pytest.mark.slow
+
+GONE = {"type": "text", "text": "gone"}
 CONFIG = """
 discovery: {adopt: false}
 providers:
@@ -133,6 +136,41 @@ async def test_another_dialect(house: House) -> None:
     spent = await house.chat("bold")
     assert (spent.status, spent.code) == (429, "provider_calls_used_up"), spent.body
     assert len(house.other.requests) == 3
+
+
+async def test_anthropics_dialect_is_kept_on_the_way_there_and_back(house: House) -> None:
+    """Markers of caches and signed thoughts go to Anthropic as they came, and its thoughts come back signed."""
+    marked = {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}
+    thought = {"type": "thinking", "thinking": "I look.", "signature": "c2lnbmVk"}
+    called = {"type": "tool_use", "id": "toolu_9", "name": "look", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_9", "is_error": True, "content": "gone"}
+    turns = [
+        {"role": "user", "content": [marked]}, {"role": "assistant", "content": [thought, called]},
+        {"role": "user", "content": [result]},
+    ]  # fmt: skip
+    body = {
+        "model": "wise", "max_tokens": 64, "messages": turns, "system": [marked], "thinking": {"type": "adaptive"},
+        "tools": [{"name": "look", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}}],
+    }  # fmt: skip
+    house.other.says = Saying(("It", " is."), (ToolCall("look", '{"at": 1}'),), thinking="I think.", cached_tokens=2)
+
+    def asked(**more: Any) -> Reply:
+        return ask(house.root_url, "POST", "/v1/messages", body | more, house.keys["bold"], 30.0)
+
+    whole = await asyncio.to_thread(asked)
+    assert whole.status == 200, whole.body
+    sent = house.other.requests[-1].body
+    assert (sent["system"], sent["tools"], sent["thinking"]) == (body["system"], body["tools"], body["thinking"])
+    assert sent["messages"] == [*turns[:2], {"role": "user", "content": [result | {"content": [GONE]}]}]
+    kinds = [block["type"] for block in whole.json["content"]]
+    assert (kinds, whole.json["stop_reason"]) == (["thinking", "text", "tool_use"], "tool_use")
+    assert whole.json["content"][0] == {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"}
+    assert (whole.json["model"], whole.json["usage"]["cache_read_input_tokens"]) == ("wise", 2)
+    streamed = await asyncio.to_thread(asked, stream=True)
+    events = [json.loads(line[6:]) for line in streamed.body.splitlines() if line.startswith(b"data: ")]
+    assert [event["content_block"]["type"] for event in events if event["type"] == "content_block_start"] == kinds
+    assert {"type": "signature_delta", "signature": "c2lnbmVk"} in [event.get("delta") for event in events]
+    assert events[-1]["type"] == "message_stop" and events[-2]["usage"]["cache_read_input_tokens"] == 2
 
 
 async def test_who_may_not_reach_it(house: House) -> None:

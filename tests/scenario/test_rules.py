@@ -21,7 +21,8 @@ from whole import Reply, ask, made_key, question, reloaded
 
 from ringfence.testing.fake_cloud import FakeCloud
 from ringfence.testing.fake_dialects import FakeModel
-from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.fake_engine import Behaviour, FakeEngine
+from ringfence.testing.fake_turns import Says
 
 CONFIG = """
 discovery: {adopt: false}
@@ -39,6 +40,7 @@ agents:
 sensitivity: {labels: [ours]}
 chains:
   ways: {models: [big, small]}
+thinking: {model: big, reasoning: quick}
 """
 RULES = """
 rules:
@@ -186,6 +188,37 @@ async def test_every_rule_is_explained(unchanged: House, tmp_path: Path) -> None
     assert "hasty (speed is critical): taken" in " ".join(page.split()) and "speed critical" in page
     named = json.loads(await house.run("explain", "big", "--profile", "bold", "--json"))
     assert named["rules"] == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_thought_reaches_a_cloud_where_the_request_may(unchanged: House, stream: bool) -> None:
+    house = unchanged
+    asks, answers = Says(calls=(("think", {"question": "Why is it so?"}),)), Says("It is so.")
+    for profile, headers, reaches in (
+        ("bold", None, 1), ("default", None, 0), ("bold", {"x-ringfence-label": "ours"}, 0),
+    ):  # fmt: skip
+        seen = len(house.cloud.requests)
+        house.big.once(Behaviour(twist=asks), Behaviour(twist=answers))
+        told = {"model": "orchestrator", "reasoning_effort": "high", "stream": stream}
+        reply = await asyncio.to_thread(house.ask, profile, "Is it so?", headers, **told)
+        assert reply.status == 200 and b"so." in reply.body, reply.body
+        assert reply.headers["x-ringfence-thinking"] == ("CLOUD" if reaches else "HOST")
+        assert len(house.cloud.requests) == seen + reaches
+        result = house.big.calls[-1].body["messages"][-1]
+        assert result["role"] == "tool" and ("boundary_refused" in result["content"]) is not bool(reaches)
+
+
+async def test_what_would_think_is_explained(unchanged: House) -> None:
+    house = unchanged
+    hard = ("explain", "orchestrator", "--prompt", "Prove that there are infinitely many primes.")
+    found = json.loads(await house.run(*hard, "--profile", "bold", "--json"))["thinking"]
+    assert (found["thinks"], found["targets"], found["excluded"]) == (True, ["rented/fake-large"], [])
+    page = await house.run(*hard, "--profile", "default")
+    assert "Thinking  big may ask quick: 3 thoughts at most, 32,768 tokens in all" in page
+    assert "not rented/fake-large: lies at CLOUD, beyond HOST" in page
+    easy = json.loads(await house.run("explain", "orchestrator", "--prompt", "Hello", "--profile", "bold", "--json"))
+    assert not easy["thinking"]["thinks"] and "is not > 6" in easy["thinking"]["why"]
+    assert "thinking" not in json.loads(await house.run("explain", "big", "--profile", "bold", "--json"))
 
 
 async def test_a_rule_may_wait(house: House) -> None:

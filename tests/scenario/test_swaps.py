@@ -11,6 +11,8 @@ import pytest
 from moving import DEVICE, HURRIED, Callers, Site, alike
 from whole import LONG_TOKENS, Stream, Terminal, command, made_key, until
 
+pytestmark = pytest.mark.slow
+
 STREAMS = 4
 DWELLS_S = 4.5
 """Twice what a tiny model is reckoned to take to load; it stays so long at least."""

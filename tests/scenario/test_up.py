@@ -37,7 +37,7 @@ SECRET = "sk-cloud-7f3a9c1e5b"
 
 def test_json_is_one_line_and_nothing_else(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
-    assert up.ready["models"] == [tiny_model.stem, "local/fast", "auto"]
+    assert up.ready["models"] == [tiny_model.stem, "local/fast", "auto", "orchestrator"]
     assert up.ready["pid"] == gateway_pid(up)
     assert up.ready["api_key"].startswith("sk-rf-")
     assert ask(up.root_url, "GET", up.ready["console_url"].removeprefix(up.root_url)).status in (200, 303)
@@ -264,7 +264,7 @@ def test_a_model_beside_those_of_a_file(start_up, tmp_path: Path, tiny_model: Pa
     file = tmp_path / "some.yaml"
     file.write_text(f"models: {{first: {{source: {tiny_model}, aliases: [auto]}}}}\n")
     up = start_up("--config", str(file), "--model", str(other))
-    assert sorted(up.ready["models"]) == ["auto", "first", "other"]
+    assert sorted(up.ready["models"]) == ["auto", "first", "orchestrator", "other"]
     up.stop()
 
 

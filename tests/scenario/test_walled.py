@@ -14,7 +14,7 @@ from walled import PROBED
 from ringfence.prove.network import ENTER, NoNamespace, check_tools
 from ringfence.testing.fake_cloud import make_certificate
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 PRIVATE, PERSONAL = "canary-of-the-private-profile", "canary-of-the-personal-profile"
 CONFIG: dict[str, Any] = {
     "discovery": {"adopt": False},

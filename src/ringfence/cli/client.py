@@ -80,12 +80,24 @@ class Gateway:
             if line.startswith(b"data: ") and line.strip() != b"data: [DONE]":
                 yield "event", json.loads(line[6:])
 
-    def _send(self, method: str, path: str, body: Any, secret: str) -> http.client.HTTPResponse:
+    def fetch(self, method: str, path: str, body: bytes | None, key: str, kind: str = "application/json") -> bytes:
+        """One request as any client makes it; what it is answered. Raises NotRunning and Refused."""
+        answer = self._send(method, path, body, key, kind)
+        raw = answer.read()
+        if answer.status >= 400:
+            raise Refused(json.loads(raw)["error"]["message"], answer.status)
+        return raw
+
+    def _send(
+        self, method: str, path: str, body: Any, secret: str, kind: str = "application/json"
+    ) -> http.client.HTTPResponse:
+        """`body` that is bytes is sent as it is."""
         parts = urlsplit(self.base_url)
         connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=TIMEOUT_S)
-        headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {secret}", "content-type": kind}
+        raw = body if isinstance(body, bytes) or body is None else json.dumps(body)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            connection.request(method, path, raw, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException):
             raise NotRunning(

@@ -78,8 +78,22 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
         where = f"{target['target']} on {server(target)} at {target['boundary']}"
         lines.append(f"Target {place}  {where}{window}, {mark}{note}")
     lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
+    lines += _thinking_lines(found.get("thinking"))
     lines += [f"Else      {found['ending']}", *_window_lines(found["window"], len(found["chain"]) > 1)]
     return Text.from_markup("\n".join(lines))
+
+
+def _thinking_lines(thinking: dict[str, Any] | None) -> list[str]:
+    """What would think, where the name that was called means that."""
+    if thinking is None:
+        return []
+    if not thinking["thinks"]:
+        return [f"Thinking  no: {thinking['why']}"]
+    bounds = f"{plural(thinking['thoughts'], 'thought')} at most, {thinking['tokens']:,} tokens in all"
+    lines = [f"Thinking  {escape(thinking['model'])} may ask {escape(thinking['reasoning'])}: {bounds}"]
+    lines += [f"          on {escape(name)}" for name in thinking["targets"]]
+    lines += [f"[dim]          not {escape(one['target'])}: {escape(one['reason'])}[/]" for one in thinking["excluded"]]
+    return lines
 
 
 def rules_lines(found: dict[str, Any]) -> list[str]:

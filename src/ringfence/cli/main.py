@@ -14,7 +14,20 @@ import typer
 from typer.main import get_command_name
 
 from ringfence import __version__
-from ringfence.cli import config, journal, keys, lease, parked, placing, secrets, units
+from ringfence.cli import (
+    batches,
+    cache,
+    config,
+    connecting,
+    importing,
+    journal,
+    keys,
+    lease,
+    parked,
+    placing,
+    secrets,
+    units,
+)
 from ringfence.cli.asking import asked, told
 from ringfence.interrupts import raise_again
 from ringfence.tether import keep_memory_private
@@ -38,7 +51,11 @@ app.add_typer(keys.app, name="keys")
 app.command(context_settings={"allow_interspersed_args": False})(lease.lease)
 app.command()(lease.leases)
 app.add_typer(parked.app, name="parked")
+app.add_typer(cache.app, name="cache")
+app.add_typer(batches.app, name="batches")
 app.add_typer(journal.app, name="journal")
+app.add_typer(importing.app, name="import")
+app.command()(connecting.connect)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(units.service, name="service")
 app.add_typer(units.firewall, name="firewall")
@@ -200,6 +217,9 @@ def explain(
     priority: Annotated[
         str | None, typer.Option("--priority", help="As user, agent or background says how soon it is wanted.")
     ] = None,
+    dialect: Annotated[
+        str | None, typer.Option("--dialect", help="What --body is written in; default: what it looks like.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -218,7 +238,7 @@ def explain(
         request["tools"] = [{"type": "function", "function": {"name": name}} for name in tool]
     model = model or str(request.get("model") or "auto")
     question: dict[str, Any] = {"model": model, "body": request, "labels": label or []}
-    asker = (("key", key), ("profile", profile), ("agent", agent), ("priority", priority))
+    asker = (("key", key), ("profile", profile), ("agent", agent), ("priority", priority), ("dialect", dialect))
     question |= {name: given for name, given in asker if given}
     told(asked(connect(config), "POST", "/explain", question), as_json, explain_page)
 

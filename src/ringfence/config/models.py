@@ -92,6 +92,11 @@ class ModelSettings(Section):
         le=4096,
     )
     embeddings: Flag | None = setting(None, "drain", "Whether it makes embeddings; null: found out.")
+    rerank: Flag | None = setting(
+        None,
+        "drain",
+        "Whether it ranks documents, and does nothing else; null: found out, from its file or its engine.",
+    )
     threads: Whole | None = setting(None, "drain", "Threads, with source only; null: one per core.", ge=1, le=4096)
     aliases: tuple[ModelName, ...] = setting((), "hot", "Other names that callers may use.")
     residency: Literal["always", "swap", "lazy", "on_demand"] = setting(
@@ -215,11 +220,11 @@ class ModelSettings(Section):
 
 GOES_WITH: dict[str, tuple[str, ...]] = {
     "source": (
-        "threads", "engine", "embeddings", "residency", "priority", "slot", "idle_s", "memory", "devices", "gpu_layers",
-        "kv_type", "hours", "command", "args", "sleep", "lora_slots",
+        "threads", "engine", "embeddings", "rerank", "residency", "priority", "slot", "idle_s", "memory", "devices",
+        "gpu_layers", "kv_type", "hours", "command", "args", "sleep", "lora_slots",
     ),
-    "url": ("engine_model", "api_key", "engine", "embeddings"),
-    "urls": ("engine_model", "api_key", "engine", "embeddings"),
+    "url": ("engine_model", "api_key", "engine", "embeddings", "rerank"),
+    "urls": ("engine_model", "api_key", "engine", "embeddings", "rerank"),
     "provider": ("provider_model",),
 }  # fmt: skip
 """Where a model comes from, and the settings that only make sense there."""

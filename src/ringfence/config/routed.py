@@ -24,6 +24,9 @@ def misrouted(config: Config) -> Iterator[Breach]:
     """Names that nothing has, chains in a circle, rules that never match, and profiles that none of them can serve."""
     names = _claimed(config)
     wrong = [*_chains(config, names), *_rules(config, names)]
+    if config.thinking.offered:
+        for place, one in (("model", config.thinking.model), ("reasoning", config.thinking.reasoning)):
+            yield from _resolves(config, names, one, ("thinking", place))
     yield from wrong
     if not wrong:  # with a name mistyped, what the rules can serve is not what was meant
         yield from _left_alone(config, names)

@@ -16,6 +16,8 @@ from ringfence.config.values import ModelName, Text, refused
 
 AUTO = "auto"
 """The name that leaves the choice to rules."""
+THINKS = "orchestrator"
+"""The name whose calls may think: a chain that is there as long as thinking is, and no model or chain has its name."""
 SAME = {"cloud/cheap": "cloud/fast", "embed/local": "local/embed"}
 """Aliases that are other words for an alias."""
 LOCAL = ("local/fast", "local/quality", "local/embed", "local/long", "embed/local")

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from ringfence.config.caching import Cache
 from ringfence.config.compile import breaches
 from ringfence.config.models import Models, demo_model, name_clashes
 from ringfence.config.placed import misplaced
@@ -30,12 +31,14 @@ from ringfence.config.routed import misrouted
 from ringfence.config.routing import ChainSettings, RuleSettings
 from ringfence.config.secret import SecretRef
 from ringfence.config.section import Section, needed, setting
+from ringfence.config.thinking import ThinkingSettings
 from ringfence.config.values import (
     CloudUrl,
     DeviceName,
     FarEndpoint,
     Flag,
     HostName,
+    HoursText,
     ListenHost,
     MeshNetwork,
     ModelName,
@@ -132,6 +135,33 @@ class ParkingSettings(Section):
         return self
 
 
+class BatchesSettings(Section):
+    """Batches of calls, which nobody waits for, and the files that they are made from and leave behind."""
+
+    hours: HoursText | None = setting(
+        None, "hot", "Hours and time zone in which lines are begun, such as 22:00-06:00 Europe/Berlin; null: always."
+    )
+    at_once: Whole = setting(4, "hot", "Lines of all batches that are under way at a time.", ge=1, le=1000)
+    quiet_s: Annotated[float, Strict(), Field(ge=0, le=3600)] = setting(
+        2.0,
+        "hot",
+        "Seconds without a request of a higher class on this machine before lines begin; one that comes stops them. "
+        "0: lines run beside such requests. In the second half of its window a batch waits for nobody.",
+    )
+    most: Whole = setting(100, "hot", "Batches of one key that have not ended.", ge=1, le=10_000)
+    most_lines: Whole = setting(50_000, "hot", "Lines of one batch.", ge=1, le=1_000_000)
+    most_bytes: Size = setting(2048 * _MIB, "hot", "All files together, such as 2GiB.")
+    keep_s: Whole = setting(
+        604_800, "hot", "Seconds that a file is kept, unless its caller says otherwise.", ge=3600, le=2_592_000
+    )
+
+
+class ResponseSettings(Section):
+    """Answers of OpenAI's Responses API that callers may follow up, under profiles that keep them."""
+
+    kept_days: Whole = setting(30, "hot", "Days that a response is kept.", ge=1, le=3650)
+
+
 class ExactSettings(Section):
     """One model in one configuration. What is left out is not asked about."""
 
@@ -174,6 +204,14 @@ class ProfileSettings(Section):
         1, "hot", "The share of its keys where several of one class wait, against a weight of 1.", ge=1, le=1000
     )
     delegates: tuple[Text, ...] = setting((), "hot", "T4 only: profiles under which its keys may make calls.")
+    stores: bool | None = setting(
+        None,
+        "hot",
+        "Whether responses are kept, sealed, for `previous_response_id`; null: not for T1 nor for boundary host.",
+    )
+    cache: Cache = setting(
+        None, "hot", "Keep answers for who asks exactly the same again: true, or with these settings; null: nothing."
+    )
 
     @model_validator(mode="after")
     def _stays_in_its_tier(self) -> ProfileSettings:
@@ -195,6 +233,12 @@ class ProfileSettings(Section):
     def trust(self) -> Tier:
         return Tier(self.tier or ("T2" if self.boundary == "cloud" else "T1"))
 
+    @property
+    def keeps_responses(self) -> bool:
+        if self.stores is not None:
+            return self.stores
+        return self.trust is not Tier.SOVEREIGN and self.reaches is not Boundary.HOST
+
     def profile(self, name: str) -> Profile:
         """As the path uses it."""
         exact = self.exact
@@ -203,7 +247,8 @@ class ProfileSettings(Section):
             Exact(exact.model, exact.digest or "", exact.quantisation or "", exact.device or "", exact.window)
             if exact is not None else None,
             self.delegates, overlong=Overlong(self.overlong), priority=Urgency[self.priority.upper()],
-            weight=self.weight,
+            weight=self.weight, stores=self.keeps_responses,
+            caching=self.cache.caching if self.cache is not None else None,
         )  # fmt: skip
 
 
@@ -223,6 +268,17 @@ class ProviderSettings(Section):
     )
     calls_per_day: Whole = needed("drain", "Calls that may leave in one day (UTC).", ge=1, le=10_000_000)
     max_tokens: Whole = needed("drain", "Output tokens that one call may ask for.", ge=1)
+    prompt_cache: Flag = setting(
+        False,
+        "hot",
+        "Dialect anthropic: mark what is to be kept of prompts, where callers do not; others keep unasked.",
+    )
+
+    @model_validator(mode="after")
+    def _has_marks(self) -> ProviderSettings:
+        if self.prompt_cache and self.dialect != "anthropic":
+            raise refused("only a provider of dialect anthropic is told what to keep", at="prompt_cache")
+        return self
 
 
 class PresidioSettings(Section):
@@ -319,6 +375,12 @@ class Config(Section):
     parking: ParkingSettings = Field(
         default_factory=ParkingSettings, description="Requests that wait rather than go further."
     )
+    batches: BatchesSettings = Field(
+        default_factory=BatchesSettings, description="Many calls at once, for whoever can wait."
+    )
+    responses: ResponseSettings = Field(
+        default_factory=ResponseSettings, description="Answers that callers may follow up."
+    )
     profiles: Profiles = Field(
         default_factory=lambda: {"default": ProfileSettings(boundary="host")},
         description="What keys are bound to, by name; 'default' always exists.",
@@ -358,6 +420,9 @@ class Config(Section):
     )
     chains: dict[ModelName, ChainSettings] = Field(
         default_factory=dict, description="Models in order under a name, for rules to use and for callers to name."
+    )
+    thinking: ThinkingSettings = Field(
+        default_factory=ThinkingSettings, description="Deep reasoning as a tool, for calls that name 'orchestrator'."
     )
     sensitivity: SensitivitySettings = Field(
         default_factory=SensitivitySettings, description="What keeps a request from leaving this machine."

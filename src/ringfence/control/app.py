@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from ringfence import __version__
 from ringfence.control import (
+    batches,
+    cache,
     config,
     console,
     devices,
@@ -32,9 +34,18 @@ from ringfence.control.view import View
 
 PREFIX = "/control/v1"
 RESOURCES = (
-    status, models, instances, devices, plan, modes, leases, requests, parked, keys, profiles, explain, egress, config,
-    console, events,
+    status, models, instances, devices, plan, modes, leases, requests, parked, batches, cache, keys, profiles, explain,
+    egress, config, console, events,
 )  # fmt: skip
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": f"{words}; the body says why."}
+    for status, words in (
+        (400, "The request is wrong"), (401, "Nobody is signed in"), (403, "It is not allowed"), (404, "No such thing"),
+        (409, "It cannot be done as things are"), (410, "It is no more"), (413, "The body is too large"),
+        (429, "Too much is asked"), (503, "It cannot be done now"),
+    )
+}  # fmt: skip
+"""Statuses that any of them may end in; there is no other but 200."""
 
 
 def build(view: View) -> FastAPI:
@@ -45,7 +56,7 @@ def build(view: View) -> FastAPI:
     )
     app.add_middleware(Shield)
     render_failures(app)
-    router = APIRouter(prefix=PREFIX, dependencies=[Depends(Access(view))])
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(Access(view))], responses=REFUSALS)
     for resource in RESOURCES:
         router.include_router(resource.routes(view))
 

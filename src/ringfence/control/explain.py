@@ -16,8 +16,8 @@ ASKED_IN = frozenset(("messages", "prompt", "input"))
 class Question(BaseModel):
     """`body` is what would be sent to the route. Who would ask: a `key` (its secret), or any key of a `profile`; with a
     key, `profile` is what it would name in the header x-ringfence-profile. `agent`, as it would name itself; `labels`,
-    as it would set them in x-ringfence-label; `priority`, as in x-ringfence-priority. A bare request, as it would be
-    sent, is taken as its own `body`."""
+    as it would set them in x-ringfence-label; `priority`, as in x-ringfence-priority. `dialect` is the one that the
+    body is of; without it, the one that it looks like. A bare request, as it would be sent, is its own `body`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -28,6 +28,7 @@ class Question(BaseModel):
     agent: str | None = Field(default=None, max_length=200)
     labels: list[str] = Field(default_factory=list, max_length=100)
     priority: Literal["user", "agent", "background"] | None = None
+    dialect: str | None = Field(default=None, max_length=50)
 
     @model_validator(mode="before")
     @classmethod
@@ -46,6 +47,7 @@ def routes(view: View) -> APIRouter:
         asker = {
             "key": question.key, "profile": question.profile, "agent": question.agent,
             "labels": ",".join(question.labels), "priority": question.priority,
+            "dialect": question.dialect,
         }  # fmt: skip
         given = {name: value for name, value in asker.items() if value}
         return await view.explain(question.model, question.body, given)

@@ -124,6 +124,29 @@ class View(Protocol):
         """That request, as it is after it was cancelled; one that had ended already stays as it ended."""
         ...
 
+    def cache(self) -> dict[str, Any]:
+        """Of each profile that keeps answers or did (`profiles`): profile, answers, bytes, hit, miss and joined."""
+        ...
+
+    def clear_cache(self, profile: str) -> dict[str, Any]:
+        """How many were `forgotten`; of all profiles where none is named."""
+        ...
+
+    async def batches(self) -> dict[str, Any]:
+        """`batches` of all keys, the latest first, and how many lines are under way (`running`).
+
+        Of each batch: id, status, key (its name), profile, endpoint, total, completed, failed, age_s and left_s (until
+        its window ends; None once it has ended)."""
+        ...
+
+    async def batch(self, batch_id: str) -> dict[str, Any]:
+        """One of them, with its `errors`."""
+        ...
+
+    async def cancel_batch(self, batch_id: str) -> dict[str, Any]:
+        """That batch, as it is after it was cancelled; one that had ended already stays as it ended."""
+        ...
+
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again: `ok`, `changes`, `problems`."""
         ...

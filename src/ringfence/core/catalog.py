@@ -14,6 +14,7 @@ class Ability(StrEnum):
     CHAT = "chat"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    RERANK = "rerank"
 
 
 @dataclass(frozen=True, slots=True)

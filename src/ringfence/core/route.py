@@ -127,6 +127,21 @@ class Excluded:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """That answers to the calls of a profile are kept for a while, and given again to who asks exactly the same."""
+
+    ttl_s: float = 3600.0
+    is_shared: bool = False
+    """Among the keys of the profile; else each key is given what it was answered itself, and nothing more."""
+    memory_bytes: int = 64 * 1024 * 1024
+
+    def within(self, outer: Caching) -> Caching:
+        """As little as either of both lets be kept, and for as short."""
+        ttl_s, memory_bytes = min(self.ttl_s, outer.ttl_s), min(self.memory_bytes, outer.memory_bytes)
+        return Caching(ttl_s, self.is_shared and outer.is_shared, memory_bytes)
+
+
 @dataclass(slots=True)
 class Decision:
     """The chosen chain, the rule that chose it, and who was left out."""
@@ -144,6 +159,8 @@ class Decision:
     priority: Urgency = Urgency.USER
     weight: int = 1
     """Of the profile, for when its calls have to wait."""
+    caching: Caching | None = None
+    """Of the profile; None, where it does not ask for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +194,10 @@ class Profile:
     """The highest class that its calls have; they may say that they are less urgent."""
     weight: int = 1
     """Its keys' share of a target that others wait for as well, against other keys of the same class."""
+    stores: bool = False
+    """Whether answers may be kept, sealed, so that callers can follow them up."""
+    caching: Caching | None = None
+    """None: nothing of its answers is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class Usage(NamedTuple):
             return None
         field = fields.get
         prompt, completion = field("prompt_tokens"), field("completion_tokens", 0)
+        if prompt is None and type(completion) is int and type(total := field("total_tokens")) is int:
+            prompt = total - completion  # of rankings, older vLLM tells no more
         details = field("prompt_tokens_details")
         if type(prompt) is not int or type(completion) is not int:
             return None

@@ -57,6 +57,7 @@ def arguments(
     batch: int,
     threads: int,
     embeddings: bool,
+    ranks: bool,
     mean_pooling: bool,
     kv_type: str,
     gpu_layers: int | None,
@@ -74,7 +75,9 @@ def arguments(
         said += ["--n-gpu-layers", str(gpu_layers)]
     if len(split) > 1:
         said += ["--tensor-split", ",".join(map(str, proportions(split)))]
-    if embeddings:
+    if ranks:
+        said.append("--reranking")
+    elif embeddings:
         said += ["--embeddings", *(("--pooling", "mean") if mean_pooling else ())]
     return said
 

@@ -29,7 +29,9 @@ from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
 
 # A llama.cpp server does not tell whether embeddings are switched on; where they are not, it says so when asked.
-NOT_TOLD = frozenset(Ability)
+NOT_TOLD = frozenset((Ability.CHAT, Ability.COMPLETIONS, Ability.EMBEDDINGS))
+RANKS = frozenset((Ability.RERANK,))
+"""One that was started with `--reranking` computes scores, and nothing else that would be of use."""
 
 OVERFLOWS = (
     re.compile(r"request \((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<window>\d+) tokens\)"),
@@ -91,7 +93,9 @@ class LlamaCpp:
         if window is None:
             window, slots = await self._from_slots(fetch, slots)
         names = [name for entry in listed if (name := dialect.name_of(entry))]
-        return [Offer(name, window, slots, NOT_TOLD) for name in names]
+        asked = await fetch("/v1/rerank", about={"query": ""})  # 501 where it does not rank, whatever is asked
+        abilities = RANKS if asked.status == 400 else NOT_TOLD
+        return [Offer(name, window, slots, abilities) for name in names]
 
     async def _from_slots(self, fetch: Fetch, slots: int | None) -> tuple[int | None, int | None]:
         """Older servers tell the window of a slot here only."""
@@ -118,8 +122,7 @@ class LlamaCpp:
     async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
         """By its own route for that; servers without it write out the template and count that."""
         if ability is not Ability.CHAT:
-            prompts = body.get("input" if ability is Ability.EMBEDDINGS else "prompt")
-            return await dialect.longest(prompts, partial(_tokens, ask, body.get("model")))
+            return await dialect.longest(dialect.prompts_of(ability, body), partial(_tokens, ask, body.get("model")))
         if dialect.without_media(body)[1]:
             return None
         told = await ask("/v1/chat/completions/input_tokens", body)

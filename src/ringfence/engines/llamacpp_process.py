@@ -34,6 +34,8 @@ NEEDED_CPU_FLAGS = frozenset(("avx2", "fma"))
 ERRORS_ONLY = 1
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """Those that llama.cpp offers (common/arg.cpp, `kv_cache_types`)."""
+RANKS = 4
+"""How a model's file says that it was made to rank documents (`pooling_type`, LLAMA_POOLING_TYPE_RANK)."""
 LOAD_ERROR = "error loading model: "
 ASSERTION = re.compile(r"^(?:[\w.~-]*/)*([\w-]+\.(?:c|cc|cpp|cu|cuh|h|hpp):\d+): (?:GGML_ASSERT|GGML_ABORT|fatal)")
 
@@ -51,6 +53,7 @@ class Spec:
     parallel: int = 1
     threads: int = 0
     embeddings: bool = True
+    ranks: bool = False
     kv_type: str = ""
     gpu_layers: int | None = None
     split: Sequence[int] = ()
@@ -144,7 +147,7 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
     params.offline = True
     params.endpoint_metrics = params.endpoint_slots = True
     params.n_parallel, params.n_ctx = spec.parallel, window * spec.parallel
-    params.n_batch = params.n_ubatch = whole_batch(batch, spec.parallel) if spec.embeddings else batch
+    params.n_batch = params.n_ubatch = whole_batch(batch, spec.parallel) if spec.embeddings or spec.ranks else batch
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads or _usable_cores()
     if spec.kv_type:
         params.cache_type_k = params.cache_type_v = _kv_type(xllamacpp, spec.kv_type)
@@ -154,7 +157,9 @@ def _serve(spec: Spec, header: GgufHeader) -> tuple[Any, int, str]:
         places = len(params.tensor_split)
         params.tensor_split = [share / sum(spec.split) for share in spec.split] + [0.0] * (places - len(spec.split))
     params.verbosity = ERRORS_ONLY
-    if spec.embeddings:
+    if spec.ranks:
+        params.embedding, params.pooling_type = True, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+    elif spec.embeddings:
         params.embedding = True
         if header.pooling is None:
             params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

@@ -25,6 +25,10 @@ Body = dict[str, Any]
 WHOLE = {"truncate": False, "shift": False}
 """Without them it drops the oldest messages, or the middle of a prompt, and later the beginning of what it reads.
 Versions before 0.12.6 do not know them."""
+OF_ITS_OWN = (
+    "top_k", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "mirostat", "mirostat_tau", "mirostat_eta",
+)  # fmt: skip
+"""Options that its OpenAI layer leaves out, and that shape the answer: by the names that other engines take as well."""
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """Those that one version or another takes; it says itself which of them a model does not."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -103,6 +107,9 @@ def _options(body: Body) -> Body:
     options: Body = {"temperature": 1.0, "top_p": 1.0}
     for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty"):
         if (value := body.get(name)) is not None:
+            options[name] = value
+    for name in OF_ITS_OWN:
+        if isinstance(value := body.get(name), int | float) and not isinstance(value, bool):
             options[name] = value
     limits = [value for name in ("max_tokens", "max_completion_tokens") if (value := body.get(name)) is not None]
     if limits:

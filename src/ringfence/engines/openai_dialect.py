@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ringfence.core.catalog import Ability
 from ringfence.core.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -112,6 +113,14 @@ def without_media(body: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") in TEXT_PARTS
+
+
+def prompts_of(ability: Ability, body: dict[str, Any]) -> Any:
+    """What `longest` takes, of all but chats: each document that is ranked stands behind the query."""
+    if ability is not Ability.RERANK:
+        return body.get("input" if ability is Ability.EMBEDDINGS else "prompt")
+    documents = [one.get("text") if isinstance(one, dict) else one for one in body.get("documents") or ()]
+    return [f"{body.get('query')}\n{text}" for text in documents]
 
 
 async def longest(prompts: Any, count: Callable[[str], Awaitable[int | None]]) -> int | None:

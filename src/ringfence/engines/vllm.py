@@ -18,6 +18,7 @@ ROUTES = {
     "/v1/chat/completions": Ability.CHAT,
     "/v1/completions": Ability.COMPLETIONS,
     "/v1/embeddings": Ability.EMBEDDINGS,
+    "/v1/rerank": Ability.RERANK,
 }
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 COUNTED_FIELDS = (
@@ -118,8 +119,7 @@ class Vllm:
     async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
         """By /tokenize, which writes out the same template as a chat. It knows no documents."""
         if ability is not Ability.CHAT:
-            prompts = body.get("input" if ability is Ability.EMBEDDINGS else "prompt")
-            return await dialect.longest(prompts, partial(_tokens, ask, body))
+            return await dialect.longest(dialect.prompts_of(ability, body), partial(_tokens, ask, body))
         if "documents" in body:
             return None
         asked = {name: body[name] for name in COUNTED_FIELDS if name in body}

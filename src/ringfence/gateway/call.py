@@ -66,6 +66,10 @@ class Call:
     """What its caller said, where `body` is a translation of it."""
     voice: Voice | None = field(default=None, repr=False)
     """Who tells its answer then."""
+    within: str = ""
+    """The id of the call for whose sake it is made, where its caller did not ask for it itself."""
+    own_tool: str = ""
+    """Among the tools that it offers, the one that the gateway answers: what that is told is a call within this one."""
 
     @property
     def text_bytes(self) -> int:

@@ -14,6 +14,7 @@ from ringfence.egress.client import call_head, permit_line
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import HeadedLine, Line
 from ringfence.gateway.call import Call
+from ringfence.gateway.carried import for_cloud
 from ringfence.gateway.retry_after import seconds_of
 
 HELD = {
@@ -48,6 +49,8 @@ def request(
 ) -> tuple[bytes, bytes]:
     """Head and body of the call to the egress process. BadRequest for what this dialect cannot carry."""
     ability = call.dialect.ability
+    if call.asked is not None:
+        body = for_cloud(body, cloud.adapter.kind, cloud.url)
     asked = cloud.adapter.request(ability, body, cloud.url, cloud.max_tokens)
     data = orjson.dumps(asked)
     profile = call.decision.profile if call.decision is not None else call.key.profile

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import time
 
+from ringfence.config.routing import THINKS
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Model
 from ringfence.core.errors import Failure
@@ -17,9 +18,10 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.ports import Reader
 from ringfence.gateway.read_call import read_for_rules, read_signals
 from ringfence.gateway.step import in_task
+from ringfence.gateway.thinking.bounds import Bounds
 from ringfence.gateway.tools import tool_names
 from ringfence.routing.rules import decide, decide_by
-from ringfence.routing.ruleset import AUTO, NO_RULES, Ruleset
+from ringfence.routing.ruleset import AUTO, NO_RULES, Ruleset, resolve
 from ringfence.routing.standing import standing, tools_reach, walled
 from ringfence.signals.sensitivity import Sensitivity
 
@@ -29,6 +31,7 @@ MAX_DECISIONS = 4096
 TURNS_BETWEEN = 4
 """A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
 
+LATEST = ":latest"
 NOT_READ = "not read for what is private: it stays on this machine anyway"
 
 Asked = tuple[str | Boundary, ...]
@@ -49,6 +52,7 @@ class Settings:
     reader: Reader | None = None
     isolation: Isolation = NO_WALL
     retry_within_s: float = 120.0
+    thinking: Bounds | None = None
     decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""
@@ -56,6 +60,8 @@ class Settings:
     """Names for which rules may decide: a call that names anything else pays for this look, and no more."""
     offered: dict[str, Model] = field(init=False)
     """What callers may name beside the models, and that means something now: 'auto', aliases, chains."""
+    thinks: str = field(init=False)
+    """The name whose calls may think; empty where there is none, or where it is a model's."""
     farthest: Boundary = field(init=False)
     """How far any target lies."""
 
@@ -67,7 +73,22 @@ class Settings:
         self.offered = {
             name: Model(name, found, created_s=created_s) for name, found in self.rules.offered(self.catalog).items()
         }
+        self.thinks = THINKS if self.thinking is not None and THINKS not in self.catalog.names else ""
+        if (
+            self.thinks and self.thinks in self.offered and self.thinking is not None
+        ):  # it reaches as far as thoughts do
+            there = self.offered[self.thinks].targets + resolve(
+                self.thinking.reasoning, self.catalog, self.rules.chains
+            )
+            self.offered[self.thinks] = Model(self.thinks, tuple(dict.fromkeys(there)), created_s=created_s)
         self.farthest = max((target.boundary for target in targets), default=Boundary.HOST)
+
+    def called(self, name: str) -> str:
+        """The name as this gateway has it: Ollama's clients add or leave out the tag that stands for none."""
+        if name in self.catalog.names or name in self.offered:
+            return name
+        other = name.removesuffix(LATEST) if name.endswith(LATEST) else name + LATEST
+        return other if other in self.catalog.names or other in self.offered else name
 
     def reads_as(self, other: Settings) -> bool:
         """Whether the same text may travel as far by these as by the others."""
@@ -252,7 +273,7 @@ class Deciding:
 
 def _keep(settings: Settings, asked: Asked, decision: Decision, profile: Profile) -> None:
     """For the next call that asks the same. It allows no more than its chain needs."""
-    decision.priority, decision.weight = profile.priority, profile.weight
+    decision.priority, decision.weight, decision.caching = profile.priority, profile.weight, profile.caching
     decision.allowed = min(decision.allowed, max(target.boundary for target in decision.chain.targets))
     if len(settings.decisions) >= MAX_DECISIONS:  # names that callers say are part of what is asked
         settings.decisions.clear()
@@ -262,9 +283,10 @@ def _keep(settings: Settings, asked: Asked, decision: Decision, profile: Profile
 def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
     """How far what a request holds may travel: by the tools that it offers, by its labels, and by what it says. It is
     found in steps: None after each, and how far in the end."""
-    tools = tools_reach(settings.house, tool_names(call.body))
+    tools = tools_reach(settings.house, tool_names(call.body, but=call.own_tool))
     if call.at_most < tools.reach:
-        tools = Kept(call.at_most, "what was found when it was parked")
+        why = "what it is made for" if call.within else "what was found when it was parked"
+        tools = Kept(call.at_most, why)
     if tools.reach is Boundary.HOST:
         yield tools
         return

@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 
 from ringfence.core.catalog import Ability, Target
 from ringfence.core.errors import ContextLengthExceeded
+from ringfence.core.markers import MARKER, without_markers
 from ringfence.engines.openai_dialect import without_media
 from ringfence.gateway.call import Call
+from ringfence.gateway.carried import for_engine
 from ringfence.gateway.compress import Question, Span, compress
 from ringfence.gateway.count import UNMEASURED, WEIGHTY, Count, Meter, Template, byte_length
 from ringfence.gateway.dialects.dialect import refuse_fields
@@ -288,7 +290,11 @@ def prepared(call: Call, target: Target, fitted: Fitted) -> Body:
     if call.stream:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     dialect.prepare(body)
-    return body
+    if target.provider:
+        return body
+    if call.asked is not None:
+        return for_engine(body, target.engine)
+    return body if call.is_bare and "tools" not in body and MARKER not in body else without_markers(body)
 
 
 def _bytes_of(text: str) -> int:

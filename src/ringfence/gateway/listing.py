@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from ringfence.core.catalog import Catalog, Model
 from ringfence.core.errors import ModelNotFound
+from ringfence.gateway.openapi import LOOKED_AT, answers, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
@@ -27,24 +29,44 @@ class Models(Desk):
     def methods(self, path: str) -> tuple[bytes, ...]:
         return LOOK if path in PATHS or path.startswith(BELOW) else ()
 
+    def described(self) -> Mapping[str, Any]:
+        name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        one = operation("One model.", answers(LOOKED_AT))
+        return {
+            PATHS[0]: {"get": operation("Every name that can be asked for.", answers(LOOKED_AT))},
+            f"{BELOW[0]}{{model}}": {"get": one, "parameters": [name]},
+        }
+
     def serve(self, request: Request) -> None:
-        settings = self._pipeline.settings
+        settings, is_anthropic = self._pipeline.settings, request.head.header(b"anthropic-version") is not None
         name = request.path.partition("/models")[2].strip("/")
         if not name:
             rows = list_models(settings.catalog, settings.offered)
-            request.answer(200, JSON_HEAD, orjson.dumps({"object": "list", "data": rows}))
+            shown: dict[str, Any] = {"object": "list", "data": rows}
+            if is_anthropic:
+                ends = {f"{end}_id": rows[place]["id"] if rows else None for end, place in (("first", 0), ("last", -1))}
+                shown = {"data": [_to_anthropic(row) for row in rows], "has_more": False, **ends}
+            request.answer(200, JSON_HEAD, orjson.dumps(shown))
             return
         model = settings.catalog.names.get(name) or settings.offered.get(name)
         if model is None:
             text = f"The model '{name[:128]}' does not exist; GET /v1/models lists those that do."
             request.fail(ModelNotFound(text, param="model"))
         else:
-            request.answer(200, JSON_HEAD, orjson.dumps(describe(name, model)))
+            row = describe(name, model)
+            request.answer(200, JSON_HEAD, orjson.dumps(_to_anthropic(row) if is_anthropic else row))
 
 
 def list_models(catalog: Catalog, offered: Mapping[str, Model]) -> list[dict[str, Any]]:
     """Every name that can be asked for, aliases and chains too: clients choose from this list."""
     return [describe(name, model) for name, model in (*catalog.names.items(), *offered.items())]
+
+
+def _to_anthropic(row: dict[str, Any]) -> dict[str, Any]:
+    """The same as a client of Anthropic reads it."""
+    made = datetime.fromtimestamp(row["created"], UTC).isoformat().replace("+00:00", "Z")
+    told = {"type": "model", "display_name": row["id"], "created_at": made, "max_input_tokens": row["context_length"]}
+    return {**row, **told, "lifecycle": "active"}
 
 
 def describe(name: str, model: Model) -> dict[str, Any]:

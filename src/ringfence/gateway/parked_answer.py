@@ -68,6 +68,9 @@ class Recorder(Request):
     def close(self) -> None:
         self.done.wake(None)
 
+    def abort(self) -> None:
+        self.done.wake(None)
+
 
 class Noted:
     """What a reply gives back, and how it ended."""

@@ -78,13 +78,15 @@ def call_of(
     voice = asked = None
     if isinstance(route, Foreign) and body is not None:
         heard = route.heard(body, NO_HEAD)
-        body, voice, asked = heard.body, heard.voice, body
+        dialect, body, voice, asked = heard.dialect or dialect, heard.body, heard.voice, body
     call = Call(
         row.id, key, dialect, row.model, body or {}, row.body_bytes, row.stream, started_at, row.agent, row.named,
         labels, at_most=Boundary(row.boundary), urgency=Urgency(row.urgency),
         may_load=not is_background(body or {}), spoken=row.dialect,
     )  # fmt: skip
     call.asked, call.voice = asked, voice
+    if isinstance(route, Foreign) and asked is not None:
+        route.made(call)
     return call
 
 

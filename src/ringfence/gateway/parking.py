@@ -39,10 +39,10 @@ from ringfence.gateway.parked_outlook import Outlook
 from ringfence.gateway.parked_pending import Pending, call_of, too_late
 from ringfence.gateway.parked_wishes import ParkingSettings, read_wishes
 from ringfence.gateway.pipeline import Pipeline
-from ringfence.gateway.relay import Answer, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.route import Foreign
 from ringfence.gateway.step import Run, Waiter
+from ringfence.gateway.thinking.thinking import AnyReply
 from ringfence.routing.rules import PARK_RETRY_S
 from ringfence.routing.waiting import Place, Waiting, left_s
 from ringfence.store.failure import StoreFailed
@@ -97,7 +97,7 @@ class Parking:
 
     # -- coming in ----------------------------------------------------------------------------------------------------
 
-    async def wait(self, request: Request, call: Call) -> tuple[Answer | Stream, bytes] | None:
+    async def wait(self, request: Request, call: Call) -> tuple[AnyReply, bytes] | None:
         """Its answer, when its turn has come; None when its caller took a ticket. Raises Failure."""
         wishes = read_wishes(request.head, self.settings)
         self.waiting.most = self.settings.most
@@ -260,7 +260,7 @@ class Parking:
 
     # -- being served -------------------------------------------------------------------------------------------------
 
-    async def _served(self, kept: Pending, request: Request) -> tuple[Answer | Stream, bytes]:
+    async def _served(self, kept: Pending, request: Request) -> tuple[AnyReply, bytes]:
         """Of a caller that waits on its connection."""
         call = kept.call
         try:
@@ -275,7 +275,7 @@ class Parking:
                 began_s = self._now()
                 try:
                     call.failed_at = ()
-                    reply, head = await self._pipeline.complete(call)
+                    reply, head = await self._pipeline.begin(call)
                 except NOT_NOW as failure:
                     self._not_now(kept, failure)
                     self._back(kept)
@@ -364,7 +364,7 @@ class Parking:
         pipeline.running[call.id] = call
         try:
             try:
-                reply, head = await pipeline.complete(call)
+                reply, head = await pipeline.begin(call)
             except NOT_NOW as failure:
                 self._not_now(kept, failure)
                 raise

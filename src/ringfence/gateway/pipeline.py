@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from time import monotonic, time
 from typing import Any
 
@@ -24,6 +24,7 @@ from ringfence.core.route import Decision, Ending, Overlong, Urgency
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.admission import Admission
+from ringfence.gateway.answers import Answers
 from ringfence.gateway.call import Call
 from ringfence.gateway.deciding import Deciding, Settings
 from ringfence.gateway.depth import is_deep, too_deep
@@ -36,6 +37,7 @@ from ringfence.gateway.meters import Meters, media_bytes
 from ringfence.gateway.places import GivingWay, Places
 from ringfence.gateway.ports import Parks, Placing
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
+from ringfence.gateway.recording import Reply
 from ringfence.gateway.relay import Answer, Relay, Stream
 from ringfence.gateway.reply_head import reply_head
 from ringfence.gateway.reported import Reported
@@ -43,6 +45,7 @@ from ringfence.gateway.request import Request
 from ringfence.gateway.route import Foreign
 from ringfence.gateway.shrink import Fitted
 from ringfence.gateway.step import Run
+from ringfence.gateway.thinking.thinking import AnyReply, Thinking
 from ringfence.gateway.trying import BYTES_A_TOKEN, chain_of, once_more
 from ringfence.gateway.window import hard_cap, output_asked
 from ringfence.routing.chain import walk
@@ -90,24 +93,34 @@ class Pipeline(Deciding):
         self.reported = Reported(emit)
         self.meters = Meters(monotonic)
         self.parking: Parks | None = None
+        self.comes_first: Callable[[Call], None] | None = None
+        """Told of each call that is not in the background, while batches are worked on."""
         self.places = Places(self)
+        self.thinking = Thinking(self)
+        self.answers = Answers(self)
         relay.crowded = admission.crowded
         self._kinds: dict[Told, Kind] = {}
 
+    def begin(self, call: Call) -> Coroutine[Any, Any, tuple[AnyReply, bytes]]:
+        """`complete`, with thoughts in between for a call that may think."""
+        return self.thinking.complete(call) if call.model == self.settings.thinks else self.complete(call)
+
     # -- the path -----------------------------------------------------------------------------------------------
 
-    async def complete(self, call: Call) -> tuple[Answer | Stream, bytes]:
-        """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along."""
-        decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
+    async def complete(self, call: Call, settled: Decision | None = None) -> tuple[Reply, bytes]:
+        """Answer a call, or raise the Failure that its caller is told. The bytes are header lines to send along.
+        `settled`: it was decided just now, and no kept answer will do."""
+        decision = call.decision = settled or self.decided(call) or await self.decided_in_turns(call)
         call.urgency = max(call.urgency, decision.priority)
+        if decision.caching is not None and settled is None:
+            return await self.answers.give(call, decision, decision.caching)
         call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
         if not call.is_bare:
             call.media_bytes = media_bytes(call.body)
-        needed = self.needed(call, decision) if call.key.tokens_per_minute is not None else 0
-        self.limits.hold(call.key, needed, held)
+        self.limits.hold(call.key, 0 if call.key.tokens_per_minute is None else self.needed(call, decision), held)
         settings = self.settings  # that chose the targets: a reload may come before the answer
-        relay = self.relay if call.urgency is not BACKGROUND else GivingWay(self.places, held, settings)
+        relay = self.relay if self.comes_first is None and call.urgency is not BACKGROUND else self.way_of(call, held)
         failure: Failure | None = None
         broke: Failure | None = None
         absent: tuple[str, ...] = ()
@@ -149,6 +162,14 @@ class Pipeline(Deciding):
             held.release(None)
             raise
         raise self.nothing(decision, held, failure, broke)
+
+    def way_of(self, call: Call, held: Held) -> Relay | GivingWay:
+        """In the background it gives way to others; they are told of to whoever else is to make room for them."""
+        if call.urgency is BACKGROUND:
+            return GivingWay(self.places, held, self.settings)
+        if self.comes_first is not None:
+            self.comes_first(call)
+        return self.relay
 
     def measured(self, call: Call, target: Target, decision: Decision, held: Held) -> tuple[Target, int, Fitted | None]:
         """The target as one answer finds it, how many share it, and the call if it surely fits; and what it weighs
@@ -226,7 +247,7 @@ class Pipeline(Deciding):
                 refused = again
         raise refused
 
-    async def parked(self, request: Request, call: Call, nothing: NothingNow) -> tuple[Answer | Stream, bytes] | None:
+    async def parked(self, request: Request, call: Call, nothing: NothingNow) -> tuple[AnyReply, bytes] | None:
         """It waits for a target within its boundary, where calls can be parked; else its caller is to come again."""
         if self.parking is None:
             raise nothing
@@ -261,11 +282,15 @@ class Pipeline(Deciding):
         try:
             if len(request.body) > BIG_BODY_BYTES:
                 await check_size(request.body)
+            if isinstance(dialect, Foreign):
+                await dialect.fetch(request)
             call = read_call(request, dialect, call_id)
             call.request = request
+            if call.asked is not None:
+                call.model = self.settings.called(call.model)
             self.running[call_id] = call
             try:
-                reply, head = await self.complete(call)
+                reply, head = await self.begin(call)
             except NothingNow as nothing:
                 answered = await self.parked(request, call, nothing)
                 if answered is None:  # its caller has a ticket, and comes again

@@ -141,7 +141,7 @@ def told(call: Call | None, words: Callable[[], bytes]) -> AbstractContextManage
     """A caller that takes a stream hears meanwhile what it waits for."""
     if call is None or not call.stream or call.request is None:
         return nullcontext()
-    return ToldMeanwhile(call.request, call.id, words)
+    return ToldMeanwhile(call.request, call.within or call.id, words)
 
 
 def loading(estimate_s: float | None) -> bytes:

@@ -9,8 +9,8 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.ports import Leased
 from ringfence.gateway.call import Call
-from ringfence.gateway.relay import Answer, Stream
 from ringfence.gateway.request import Request
+from ringfence.gateway.thinking.thinking import AnyReply
 
 
 class Placing(Protocol):
@@ -42,8 +42,8 @@ class Placing(Protocol):
 class Parks(Protocol):
     """Where calls wait that go no further."""
 
-    async def wait(self, request: Request, call: Call) -> tuple[Answer | Stream, bytes] | None:
-        """As `Pipeline.complete`, in time; None when the caller was given a ticket. Raises Failure."""
+    async def wait(self, request: Request, call: Call) -> tuple[AnyReply, bytes] | None:
+        """As `Pipeline.begin`, in time; None when the caller was given a ticket. Raises Failure."""
         ...
 
 

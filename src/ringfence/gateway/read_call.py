@@ -52,21 +52,24 @@ def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
     asked: dict[str, Any] | None = None
     if isinstance(route, Foreign):
-        dialect, asked = route.goes_as, body
+        asked = body
         if is_deep(body):  # before anything is made of it
             raise too_deep()
         heard = route.heard(body, request.head)
-        body, request.voice = heard.body, heard.voice
+        dialect, body, request.voice = heard.dialect or route.goes_as, heard.body, heard.voice
     else:
         dialect = route
     is_bare = dialect.check(body)
     urgency, may_load = urgency_of(request.head.urgency, body)
     request.body = b""
-    return Call(
+    call = Call(
         call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
         request.head.agent, request.head.profile, request.head.labels, is_bare=is_bare,
         urgency=urgency, may_load=may_load, spoken=route.name, asked=asked, voice=request.voice,
     )  # fmt: skip
+    if isinstance(route, Foreign):
+        route.made(call)
+    return call
 
 
 def read_signals(call: Call, kept: Kept) -> Signals:

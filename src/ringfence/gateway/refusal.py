@@ -29,15 +29,17 @@ ANTHROPIC: dict[int, tuple[int, str]] = {
 
 def told(failure: Failure, head: Head, call_id: str = "") -> tuple[int, bytes, bytes]:
     """Status, header lines and body of an error answer. `head` is that of the request."""
-    request_id = call_id or head.request_id
-    lines = _lines(failure)
-    if call_id:
-        lines = b"x-request-id: %b\r\n%b" % (call_id.encode(), lines)
-    if not _is_anthropic(head):
-        return failure.status, lines, orjson.dumps(failure.envelope())
+    if _is_anthropic(head):
+        return told_as_anthropic(failure, head, call_id)
+    return failure.status, _with_id(failure, call_id), orjson.dumps(failure.envelope())
+
+
+def told_as_anthropic(failure: Failure, head: Head, call_id: str = "") -> tuple[int, bytes, bytes]:
+    """The same in Anthropic's shape, for paths that only its clients ask for."""
+    request_id, lines = call_id or head.request_id, _with_id(failure, call_id)
     if request_id:
         lines += b"request-id: %b\r\n" % request_id.encode()
-    return _status_and_type(failure)[0], lines, orjson.dumps(_anthropic(failure, request_id))
+    return _status_and_type(failure)[0], lines, orjson.dumps(anthropic_error(failure, request_id))
 
 
 def retold(status: int, lines: bytes, body: bytes, head: Head) -> tuple[int, bytes, bytes]:
@@ -47,13 +49,13 @@ def retold(status: int, lines: bytes, body: bytes, head: Head) -> tuple[int, byt
     error = orjson.loads(body)["error"]
     failure = Failure(error["message"], code=error["code"])
     failure.status = status
-    return _status_and_type(failure)[0], lines, orjson.dumps(_anthropic(failure, ""))
+    return _status_and_type(failure)[0], lines, orjson.dumps(anthropic_error(failure, ""))
 
 
 def told_midway(failure: Failure, head: Head, call_id: str) -> bytes:
     """The event with which a stream ends that broke."""
     if _is_anthropic(head):
-        return b"event: error\ndata: %b\n\n" % orjson.dumps(_anthropic(failure, call_id))
+        return b"event: error\ndata: %b\n\n" % orjson.dumps(anthropic_error(failure, call_id))
     return b"data: %b\n\n" % orjson.dumps(failure.envelope())
 
 
@@ -61,7 +63,7 @@ def _is_anthropic(head: Head) -> bool:
     return head.header(b"anthropic-version") is not None
 
 
-def _anthropic(failure: Failure, request_id: str) -> dict[str, Any]:
+def anthropic_error(failure: Failure, request_id: str) -> dict[str, Any]:
     """As https://docs.claude.com/en/api/errors has it; our code stands where that API puts a cause's stable name."""
     message = failure.to_anthropic or failure.message
     error: dict[str, Any] = {"type": _status_and_type(failure)[1], "message": message}
@@ -75,6 +77,11 @@ def _status_and_type(failure: Failure) -> tuple[int, str]:
     if known is not None:
         return known
     return failure.status, "api_error" if failure.status >= 500 else "invalid_request_error"
+
+
+def _with_id(failure: Failure, call_id: str) -> bytes:
+    lines = _lines(failure)
+    return b"x-request-id: %b\r\n%b" % (call_id.encode(), lines) if call_id else lines
 
 
 def _lines(failure: Failure) -> bytes:

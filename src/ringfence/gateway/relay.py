@@ -6,6 +6,7 @@ After the first byte nothing is retried: a stream that breaks ends with an error
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, time
@@ -31,6 +32,7 @@ from ringfence.gateway.answer import read as read_answer
 from ringfence.gateway.answer import renamed
 from ringfence.gateway.arriving import Reading
 from ringfence.gateway.call import Call
+from ringfence.gateway.carried import for_engine
 from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
@@ -40,7 +42,9 @@ from ringfence.gateway.retry_after import seconds_of
 from ringfence.gateway.salts import SALT_BYTES, Salts
 from ringfence.gateway.sse import EventStream, MalformedStream, most_events, usage_event
 from ringfence.gateway.step import in_task
+from ringfence.gateway.voice import UNTOLD, whole
 
+log = logging.getLogger("ringfence.relay")
 MAX_HEADS = 1000
 COUNT_S = 3.0
 """For an engine to count: llama.cpp takes 1 to 2.5 s for a million tokens. Later than that the bound will do."""
@@ -48,11 +52,13 @@ COUNTED_BYTES_A_TOKEN, USUAL_WINDOW = 16, 65_536
 """Text has 2 to 6 bytes a token. Where it would need more than 16 to fit, its number is not worth the engine's time:
 llama.cpp goes on counting when nobody waits any more."""
 NOTHING: frozenset[str] = frozenset()
-ASKED_IN = {Ability.CHAT: "messages", Ability.COMPLETIONS: "prompt", Ability.EMBEDDINGS: "input"}
+ASKED_IN = {
+    Ability.CHAT: "messages", Ability.COMPLETIONS: "prompt", Ability.EMBEDDINGS: "input", Ability.RERANK: "documents",
+}  # fmt: skip
 """The field of a request that is too long, where the engine says so."""
 BUSY = frozenset((429, 503, 529))
 """Statuses with which a target may say when to come again."""
-ANSWERED_IN = frozenset(("choices", "data"))
+ANSWERED_IN = frozenset(("choices", "data", "results"))
 """One of these fields holds what was asked for."""
 BROKE_OFF = "The engine broke off; the answer is not complete."
 
@@ -77,7 +83,11 @@ class Answer:
         self.held: Finishing  # given back when the answer has been sent
 
     def send(self, out: Request, head: bytes) -> None:
-        body = self.body if out.voice is None else out.voice.answer(self.body)
+        try:
+            body = self.body if out.voice is None else whole(out.voice, self.body)
+        except EngineFailed:
+            self.held.finish(200, "malformed", self.usage, self._first_at)
+            raise
         self.held.finish(200, "ok", self.usage, self._first_at)
         out.answer(200, head + JSON_HEAD, body)
 
@@ -144,9 +154,13 @@ class Stream:
         out.begin_events(head)
         is_plain = out.voice is None
         self._write, self._is_chunked = (out.connection.write if is_plain else out.write), is_plain and out.is_chunked
-        if self._begun:
-            out.write(self._begun)
-        self._reading.pass_on(self)
+        try:
+            if self._begun:
+                out.write(self._begun)
+        except Exception:
+            self._untold()
+        else:
+            self._reading.pass_on(self)
 
     def on_piece(self, data: bytes) -> None:
         try:
@@ -159,11 +173,20 @@ class Stream:
             self._break("malformed", EngineFailed(f"The engine sent {problem} in the middle of a stream."))
             return
         if shown:  # as `Request.write` would, without another call for each event
-            self._write(CHUNK % (len(shown), shown) if self._is_chunked else shown)
+            try:
+                self._write(CHUNK % (len(shown), shown) if self._is_chunked else shown)
+            except Exception:
+                self._untold()
 
     def on_end(self) -> None:
         if self.held is None:
             return
+        try:
+            self._ended()
+        except Exception:
+            self._untold()
+
+    def _ended(self) -> None:
         events = self._events
         if self._translation is not None and (last := self._translation.end()):
             self._out.write(events.feed(last))
@@ -201,14 +224,28 @@ class Stream:
             self._break(reason, EngineFailed(BROKE_OFF))
 
     def _break(self, outcome: str, failure: Failure) -> None:
-        self._out.write(self._out.told_midway(failure, self._call.id))
-        self._close(outcome, self._events.usage or self._estimate())
+        if self._give_back(outcome, self._events.usage or self._estimate()):
+            self._out.break_off(failure, self._call.id)
+
+    def _untold(self) -> None:
+        """The voice can make nothing of what came. Engines answer anything, and what the call holds is given back."""
+        log.exception("what an engine sent for call %s has no shape of an answer", self._call.id)
+        if (line := self._reading.line).receiver in (self, self._reading):  # else it may be somebody else's by now
+            line.cancel()
+        if self.held is None:  # it was at its end
+            self._out.abort()
+        self._break("malformed", EngineFailed(UNTOLD))
 
     def _close(self, outcome: str, usage: Usage) -> None:
+        if self._give_back(outcome, usage):
+            self._out.finish()
+
+    def _give_back(self, outcome: str, usage: Usage) -> bool:
+        """False where it was done before."""
         held, self.held = self.held, None
         if held is not None:
             held.finish(200, outcome, usage, self._reading.first_at)
-            self._out.finish()
+        return held is not None
 
     def _leave(self) -> None:
         """The client went away: the engine must stop working for it at once."""
@@ -250,6 +287,8 @@ class Relay:
         size_bytes = call.text_bytes if body is call.body else 0
         if target.provider or size_bytes > COUNTED_BYTES_A_TOKEN * (target.window or USUAL_WINDOW):
             return None
+        if call.asked is not None:
+            body = for_engine(body, target.engine)
         ask = partial(self._ask, endpoint, permit)
         return await in_task(_counted(self.engines[target.engine], ask, call.dialect.ability, body), id)
 

@@ -125,6 +125,14 @@ class Request:
             self.put(self.voice.end())
         self.close()
 
+    def break_off(self, failure: Failure, call_id: str) -> None:
+        """The end of a streamed answer that broke: with an event that says so, where that can still be told."""
+        try:
+            self.write(self.told_midway(failure, call_id))
+            self.finish()
+        except Exception:  # a voice that made nothing of what came may make nothing of that either
+            self.abort()
+
     def put(self, data: bytes) -> None:
         """Send a part of an answer as it is."""
         connection = self.connection

@@ -5,8 +5,9 @@ Both tell failures in the shape that their callers read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ringfence.core.errors import Failure
 from ringfence.gateway.dialects.dialect import Body, Dialect
@@ -15,6 +16,7 @@ from ringfence.gateway.refusal import told
 from ringfence.gateway.voice import Voice
 
 if TYPE_CHECKING:
+    from ringfence.gateway.call import Call
     from ringfence.gateway.request import Request
 
 LOOK = (b"GET", b"HEAD")
@@ -34,6 +36,8 @@ class Heard:
 
     body: Body
     voice: Voice
+    dialect: Dialect | None = None
+    """Where this one goes as another than most."""
 
 
 class Foreign(Route):
@@ -50,6 +54,12 @@ class Foreign(Route):
         stays as it is: a parked request is translated again when its turn comes, with no head to look at."""
         raise NotImplementedError
 
+    async def fetch(self, request: Request) -> None:
+        """Before it is read: put what it builds on into its body, where that is kept here. Raises Failure."""
+
+    def made(self, call: Call) -> None:
+        """The call that came of it, before anything is decided about it."""
+
 
 class Desk(Route):
     """Answers what is no call of a model: a list, a ticket, a file. One that needs a decision asks the pipeline."""
@@ -61,3 +71,7 @@ class Desk(Route):
     def serve(self, request: Request) -> None:
         """Start answering; must not block."""
         raise NotImplementedError
+
+    def described(self) -> Mapping[str, Any]:
+        """Its paths as OpenAPI has them, for GET /v1/openapi.json; none, unless it says otherwise."""
+        return {}

@@ -28,6 +28,12 @@ HEALTH_PATHS = frozenset(("/health", "/v1/health", "/healthz", "/livez"))
 READY_PATHS = frozenset(("/ready", "/readyz"))
 OPEN_PAGES = HEALTH_PATHS | READY_PATHS | {"/metrics", "/favicon.ico"}
 APP_PREFIXES = ("/control/", "/console")
+BESIDE = {
+    "/api/": ("/api/chat", " Of Ollama's API there are chat, generate, embed, tags, show, ps and version."),
+    "/v1/messages/batches": ("/v1/messages", " Messages can be the lines of a file for /v1/batches."),
+    "/v1/messages/": ("/v1/messages", ""),
+}
+"""By the beginning of a path that leads nowhere: the path whose callers ask for it, and what there is instead."""
 
 
 class Finding(Protocol):
@@ -114,7 +120,9 @@ class Front:
             if methods := desk.methods(path):
                 request.route = desk
                 return self._authenticate(request) if request.method in methods else _takes(path, methods)
-        return _no_route(path)
+        beside = next((beginning for beginning in BESIDE if path.startswith(beginning)), "")
+        request.route = self.routes.get(BESIDE[beside][0]) if beside else None  # whose errors its callers read
+        return _no_route(path, BESIDE[beside][1] if beside else "")
 
     def _authenticate(self, request: Request) -> Failure | None:
         keys = self.keys
@@ -190,8 +198,8 @@ def _answer(request: Request, status: int, body: dict[str, Any]) -> None:
     request.answer(status, JSON_HEAD, orjson.dumps(body))
 
 
-def _no_route(path: str) -> NotFound:
-    hint = " Set the client's base URL to end in /v1." if "/v1/v1" in path or path.startswith("/api/") else ""
+def _no_route(path: str, hint: str) -> NotFound:
+    hint = " Set the client's base URL to end in one /v1." if "/v1/v1" in path else hint
     return NotFound(f"There is nothing at {path[:200]}.{hint} The console is at /console, the API under /v1.")
 
 

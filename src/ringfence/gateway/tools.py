@@ -11,10 +11,10 @@ PARTS = frozenset(("tool_use", "tool_result"))
 """Parts by which other dialects call tools and bring results: their calls are not followed."""
 
 
-def tool_names(body: dict[str, Any]) -> list[str]:
+def tool_names(body: dict[str, Any], but: str = "") -> list[str]:
     """In the fields of today (`tools`, `tool_calls`) and in those that they replaced (`functions`, `function_call`).
 
-    Of any other shape, and for a result whose call is not there, nothing that could be listed.
+    Of any other shape, and for a result whose call is not there, nothing that could be listed. Without the name `but`.
     """
     names: list[str] = []
     if tools := body.get("tools"):
@@ -30,7 +30,7 @@ def tool_names(body: dict[str, Any]) -> list[str]:
             names += [UNKNOWN for part in cast("list[Any]", content) if _field(part, "type") in PARTS]
         if "tool_calls" in said or "function_call" in said or said.get("role") in RESULTS:
             names += _brought(said, called)
-    return names
+    return names if not but else [name for name in names if name != but]
 
 
 def _brought(said: dict[str, Any], called: set[str]) -> list[str]:

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 import orjson
 
+from ringfence.core.errors import EngineFailed
+
 EVENT_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 DONE = b"data: [DONE]"
+UNTOLD = "The engine sent an answer that has no shape of one."
 
 
 class Voice(Protocol):
@@ -40,7 +43,25 @@ def events(data: bytes) -> Iterator[dict[str, Any] | None]:
     """The events in `data`, which holds whole ones; None for a comment. Where the stream says that it is at its end,
     nothing is yielded: `Voice.end` follows."""
     for block in data.split(b"\n\n"):
-        if block.startswith(b"data: {"):
-            yield orjson.loads(block[6:])
-        elif block.startswith(b":"):
+        if (text := data_of(block)).startswith(b"{"):
+            yield orjson.loads(text)
+        elif not text and block.startswith(b":"):
             yield None
+
+
+def data_of(block: bytes) -> bytes:
+    """What an event says; some engines write other lines beside it, such as an id."""
+    if block.startswith(b"data: {") and block.find(b"\n") < 0:
+        return block[6:]
+    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines).strip()
+
+
+def whole(voice: Voice | None, body: bytes) -> bytes:
+    """A whole answer as its caller is to read it; EngineFailed for one that has no shape of an answer."""
+    if voice is None:
+        return body
+    try:
+        return voice.answer(body)
+    except Exception as error:  # engines answer anything, and what the call holds is to be given back
+        raise EngineFailed(UNTOLD) from error

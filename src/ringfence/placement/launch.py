@@ -92,14 +92,17 @@ def llamacpp(
     parallel: int = 1,
     threads: int = 0,
     embeddings: bool = True,
+    ranks: bool | None = None,
     kv_type: str = "",
     gpu_layers: int | None = None,
     seat: Seat | None = None,
 ) -> Launch:
     """llama.cpp out of the wheel for one GGUF file. `window` is tokens per request, 0 for the trained one (at most
-    8192). Without `seat` it sees whatever there is; `gpu_layers` None: all of them, where there is a GPU."""
+    8192). `ranks` None: as the file says. Without `seat` it sees whatever there is; `gpu_layers` None: all of them,
+    where there is a GPU."""
     header = _header(model_path)
     _check_kv_type(kv_type)
+    is_ranker = _is_ranker(header) if ranks is None else ranks
     return Launch(
         engine="llamacpp",
         model=alias,
@@ -111,12 +114,13 @@ def llamacpp(
             "parallel": parallel,
             "threads": threads,
             "embeddings": embeddings,
+            "ranks": is_ranker,
             "kv_type": kv_type,
             "gpu_layers": layers_on_gpus(gpu_layers, seat),
             "split": list(seat.split) if seat is not None and len(seat.split) > 1 else [],
         },
         model_bytes=_size_bytes(model_path),
-        abilities=_abilities(header, embeddings) if header is not None else None,
+        abilities=_abilities(header, embeddings, is_ranker) if header is not None else None,
         quantisation=header.quantisation if header is not None else "",
         keep=llamacpp_process.about_itself,
         explain=llamacpp_process.load_error,
@@ -135,6 +139,7 @@ def llama_server(
     parallel: int = 1,
     threads: int = 0,
     embeddings: bool = False,
+    ranks: bool | None = None,
     kv_type: str = "",
     gpu_layers: int | None = None,
     seat: Seat | None = None,
@@ -146,12 +151,14 @@ def llama_server(
     _check_kv_type(kv_type)
     header = _header(model_path)
     asked = llamacpp_process.window_of(window, header) if header is not None else window
+    is_ranker = _is_ranker(header) if ranks is None else ranks
     embeds = embeddings or (header is not None and not header.is_causal)
     said = llama_server_start.arguments(
         str(model_path), alias, window=asked, parallel=parallel,
         batch=llamacpp_process.batch_of(asked, header) if header is not None else llamacpp_process.SMALL_BATCH,
-        threads=threads or -1, embeddings=embeds, mean_pooling=header is not None and header.pooling is None,
-        kv_type=kv_type, gpu_layers=layers_on_gpus(gpu_layers, seat), split=seat.split if seat is not None else (),
+        threads=threads or -1, embeddings=embeds and not is_ranker, ranks=is_ranker,
+        mean_pooling=header is not None and header.pooling is None, kv_type=kv_type,
+        gpu_layers=layers_on_gpus(gpu_layers, seat), split=seat.split if seat is not None else (),
     )  # fmt: skip
     return Launch(
         engine="llamacpp",
@@ -166,7 +173,7 @@ def llama_server(
             "window": asked,
         },
         model_bytes=_size_bytes(model_path),
-        abilities=_abilities(header, embeds) if header is not None else None,
+        abilities=_abilities(header, embeds, is_ranker) if header is not None else None,
         quantisation=header.quantisation if header is not None else "",
         keep=llamacpp_process.about_itself,
         explain=llama_server_start.why_not_started,
@@ -215,7 +222,14 @@ def _header(model_path: Path) -> GgufHeader | None:
         return None
 
 
-def _abilities(header: GgufHeader, embeddings: bool) -> frozenset[Ability]:
+def _is_ranker(header: GgufHeader | None) -> bool:
+    """Whether a file says that it was made to rank documents."""
+    return header is not None and header.pooling == llamacpp_process.RANKS
+
+
+def _abilities(header: GgufHeader, embeddings: bool, is_ranker: bool) -> frozenset[Ability]:
+    if is_ranker:
+        return frozenset((Ability.RERANK,))
     generates = frozenset((Ability.CHAT, Ability.COMPLETIONS)) if header.is_causal else frozenset[Ability]()
     return generates | ({Ability.EMBEDDINGS} if embeddings else set[Ability]())
 

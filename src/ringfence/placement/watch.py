@@ -189,6 +189,8 @@ async def one_token(ask: Ask, offer: Offer, timeout_s: float) -> Wrong | None:
     elif Ability.CHAT in offer.abilities:
         message = {"role": "user", "content": "a"}
         path, listed, asked = "/v1/chat/completions", "choices", {"messages": [message], "max_tokens": 1}
+    elif Ability.RERANK in offer.abilities:
+        path, listed, asked = "/v1/rerank", "results", {"query": "a", "documents": ["a"]}
     else:
         path, listed, asked = "/v1/embeddings", "data", {"input": "a"}
     try:

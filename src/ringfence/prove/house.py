@@ -36,6 +36,10 @@ PASSED_ON = frozenset({
 """What the program needs to start. Nothing that names a configuration or a folder of the owner's is among it."""
 
 
+REFUSALS = frozenset(("boundary_refused", "forbidden", "model_not_allowed"))
+"""Codes of what is not permitted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """One answer of the gateway; `status` 0 when there was none."""
@@ -44,8 +48,10 @@ class Said:
     code: str = ""
     target: str = ""
     kind: str = ""
-    """The type of an error, as OpenAI's envelope has it."""
+    """The type of an error, as OpenAI's envelope has it, or Anthropic's."""
     location: str = ""
+    id: str = ""
+    """Of an answer that was given."""
 
     @property
     def came_in(self) -> bool:
@@ -264,25 +270,52 @@ class House:
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 16} | more
         return await self.ask("/v1/chat/completions", body, headers)
 
-    def _ask(self, path: str, body: Any, headers: Mapping[str, str], method: str) -> Said:
+    async def read(
+        self, path: str, body: Any = None, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> dict[str, Any]:
+        """The object that the gateway answers with; empty where it answers with none."""
+        raw = (await asyncio.to_thread(self._exchange, path, body, headers or {}, method))[1]
+        with suppress(ValueError):
+            return dict(json.loads(raw))
+        return {}
+
+    def _exchange(
+        self, path: str, body: Any, headers: Mapping[str, str], method: str
+    ) -> tuple[http.client.HTTPResponse | None, bytes]:
+        """`body` that is bytes is sent as it is."""
         parts = urlsplit(self._root_url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_S)
         sent = {"authorization": f"Bearer {self.key}", "content-type": "application/json", "connection": "close"}
+        raw = body if isinstance(body, bytes) or body is None else json.dumps(body)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, sent | dict(headers))
+            connection.request(method, path, raw, sent | dict(headers))
             answer = connection.getresponse()
-            raw = answer.read()
+            return answer, answer.read()
         except (OSError, http.client.HTTPException):
-            return Said(0)
+            return None, b""
         finally:
             connection.close()
-        code = kind = ""
+
+    def _ask(self, path: str, body: Any, headers: Mapping[str, str], method: str) -> Said:
+        answer, raw = self._exchange(path, body, headers, method)
+        if answer is None:
+            return Said(0)
+        code = kind = answer_id = ""
         if answer.status >= 400:
             with suppress(ValueError, KeyError, TypeError):
-                error = json.loads(raw)["error"]
-                code, kind = str(error["code"]), str(error["type"])
+                answered = json.loads(raw)
+                error = answered["error"]
+                if isinstance(error, str):  # as Ollama has it, with our code beside it
+                    code = str(answered["code"])
+                    kind = "permission_error" if code in REFUSALS else ""
+                else:
+                    kind = str(error["type"])
+                    code = str(error["code"] if "code" in error else error["details"]["error_code"])
+        else:
+            with suppress(ValueError, KeyError, TypeError):
+                answer_id = str(json.loads(raw)["id"])
         target, location = answer.headers.get("x-ringfence-target") or "", answer.headers.get("location") or ""
-        return Said(answer.status, code, target, kind, location)
+        return Said(answer.status, code, target, kind, location, answer_id)
 
     async def heard(self, text: str) -> bool:
         """True when a stand-in was asked with this text: an engine of this machine, or what the sink plays."""

@@ -89,6 +89,7 @@ class _Making:
             "server": {"host": "127.0.0.1", "port": 0},
             "timeouts": {"connect_s": 1, "first_byte_s": 10},
             "parking": {"deadline_s": PARKED_S},
+            "batches": {"quiet_s": 0},
             "discovery": {"ports": {kind: [] for kind in ("llamacpp", "vllm", "lmstudio")} | {"ollama": [OLLAMA_PORT]}},
             "providers": {name: self._provider(name, one.dialect, one.url) for name, one in config.providers.items()},
             "models": {name: self._model(name, one) for name, one in config.models.items()},
@@ -121,6 +122,7 @@ class _Making:
         told["sensitivity"]["labels"] = [*told["sensitivity"].get("labels", ()), LABEL]
         told["providers"][PROVIDER] = self._provider(PROVIDER, "openai", f"https://{CLOUD_HOST}/v1")
         models = told["models"]
+        told["thinking"] = {"model": LOCAL_MODEL, "reasoning": CLOUD_MODEL}
         models[CLOUD_MODEL] = {"provider": PROVIDER}
         models[LOCAL_MODEL] = _stand_in(LOCAL_PORT)
         models[EMBEDDING_MODEL] = _stand_in(EMBEDDING_PORT)

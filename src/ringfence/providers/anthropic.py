@@ -9,6 +9,7 @@ from typing import Any
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
 from ringfence.providers import anthropic_answer, anthropic_request, failures
+from ringfence.providers.anthropic_marks import mark
 from ringfence.providers.anthropic_stream import MessageStream
 from ringfence.providers.fields import header_value, joined_path
 
@@ -44,6 +45,8 @@ class Anthropic:
     kind: str = "anthropic"
     title: str = "Anthropic"
     abilities: frozenset[Ability] = frozenset((Ability.CHAT,))
+    marks: bool = False
+    """Whether it is told up to where prompts are to be kept, where callers do not say."""
 
     def path(self, ability: Ability, url: str) -> str:
         if ability is not Ability.CHAT:
@@ -56,7 +59,10 @@ class Anthropic:
     def request(self, ability: Ability, body: dict[str, Any], url: str, max_tokens: int) -> dict[str, Any]:
         if ability is not Ability.CHAT:
             raise ValueError(f"Anthropic has no {ability}")
-        return anthropic_request.translated(body, max_tokens)
+        asked = anthropic_request.translated(body, max_tokens)
+        if self.marks:
+            mark(asked)
+        return asked
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         if body.get("type") == "error":

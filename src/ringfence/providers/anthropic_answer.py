@@ -66,14 +66,15 @@ def translated(body: dict[str, Any]) -> dict[str, Any]:
     if isinstance(details, dict) and isinstance(details.get("explanation"), str):
         message["refusal"] = details["explanation"]
     reported = body.get("usage")
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_of(body.get("stop_reason"))}
+    if isinstance(body.get("stop_sequence"), str):
+        choice["stop_reason"] = body["stop_sequence"]
     return {
         "id": str(body.get("id", "")),
         "object": "chat.completion",
         "created": int(time()),
         "model": str(body.get("model", "")),
-        "choices": [
-            {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_of(body.get("stop_reason"))}
-        ],
+        "choices": [choice],
         "usage": usage_of(reported if isinstance(reported, dict) else {}),
     }
 

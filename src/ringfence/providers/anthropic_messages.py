@@ -88,12 +88,13 @@ class Conversation:
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise wrong(where, "it is not a call of a function")
         arguments = function.get("arguments")
-        return {
+        block: Block = {
             "type": "tool_use",
             "id": self._new_id(str(call.get("id") or "")),
             "name": function["name"],
             "input": _arguments(f"{where}.function.arguments", arguments),
         }
+        return _marked(block, call)
 
     def _new_id(self, given: str) -> str:
         """Anthropic takes only some characters in an id, and each only once in a conversation."""
@@ -117,7 +118,16 @@ class Conversation:
         block: Block = {"type": "tool_result", "tool_use_id": self._ids[given]}
         if content := _parts(f"{where}.content", message.get("content")):
             block["content"] = content
-        self._append("user", [block])
+        if message.get("is_error") is True:
+            block["is_error"] = True
+        self._append("user", [_marked(block, message)])
+
+
+def _marked(block: Block, given: Block) -> Block:
+    """With the marker of a cache that `given` has."""
+    if isinstance(given.get("cache_control"), dict):
+        block["cache_control"] = given["cache_control"]
+    return block
 
 
 def _parts(where: str, content: Any) -> list[Block]:
@@ -149,9 +159,7 @@ def _part(where: str, part: Any) -> Block | None:
         block = _document(where, part.get("file"))
     else:
         raise wrong(f"{where}.type", f"parts of type '{kind}' are not carried")
-    if block is not None and isinstance(part.get("cache_control"), dict):
-        block["cache_control"] = part["cache_control"]
-    return block
+    return _marked(block, part) if block is not None else None
 
 
 def _image(where: str, image: Any) -> Block:

@@ -10,13 +10,16 @@ from ringfence.providers.anthropic_messages import Conversation, wrong
 from ringfence.providers.fields import is_neutral, output_tokens, refuse_what_reaches_beyond, refused
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-AS_THEY_ARE = ("model", "stream", "top_p", "top_k", "thinking")
+AS_THEY_ARE = ("model", "stream", "top_p", "top_k", "cache_control")
 READ_ELSEWHERE = frozenset((
     "max_completion_tokens", "max_tokens", "messages", "parallel_tool_calls", "store", "stream_options", "tool_choice",
     "tools",
 ))  # fmt: skip
 HINTS = frozenset(("prompt_cache_key", "prompt_cache_retention"))
 """They change nothing in the answer."""
+
+LEAST_BUDGET = 1024
+"""Tokens for thinking; Anthropic refuses fewer."""
 
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -63,6 +66,20 @@ def _user(asked: dict[str, Any], value: Any) -> None:
     asked["metadata"] = {"user_id": value}
 
 
+def _tier(asked: dict[str, Any], value: Any) -> None:
+    if value != "standard_only":
+        raise wrong("service_tier", "it must be auto, default or standard_only")
+    asked["service_tier"] = value
+
+
+def _thinking(asked: dict[str, Any], value: Any) -> None:
+    """Its budget is part of the output, and where that was made smaller, so is the budget."""
+    budget = value.get("budget_tokens") if isinstance(value, dict) else None
+    if type(budget) is int and LEAST_BUDGET < asked["max_tokens"] <= budget:
+        value = {**value, "budget_tokens": asked["max_tokens"] - 1}
+    asked["thinking"] = value
+
+
 def _effort(asked: dict[str, Any], value: Any) -> None:
     if value == "none":
         asked.setdefault("thinking", {"type": "disabled"})
@@ -90,6 +107,8 @@ FIELDS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "safety_identifier": _user,
     "reasoning_effort": _effort,
     "response_format": _format,
+    "service_tier": _tier,
+    "thinking": _thinking,
 }
 
 

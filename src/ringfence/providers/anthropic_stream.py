@@ -47,6 +47,7 @@ class MessageStream:
         self._open: dict[int, _OpenCall] = {}
         self._calls = 0
         self._finish: str | None = None
+        self._sequence: Any = None
 
     def feed(self, data: bytes) -> bytes:
         """Chunks ready to be sent, possibly none."""
@@ -104,7 +105,7 @@ class MessageStream:
                 self._block_stop(_place(event))
             case "message_delta":
                 self._report(event.get("usage"))
-                self._finished(_object(event, "delta").get("stop_reason"))
+                self._finished(_object(event, "delta"))
             case "message_stop":
                 self._stop()
             case "error":
@@ -130,6 +131,8 @@ class MessageStream:
             self._text("content", block.get("text"))
         elif kind == "thinking":
             self._text("reasoning_content", block.get("thinking"))
+        elif kind == "redacted_thinking":
+            self._say({"thinking_blocks": [block]})
         elif kind == "tool_use":
             name, number = block.get("name"), self._calls
             if not isinstance(name, str):
@@ -146,6 +149,8 @@ class MessageStream:
             self._text("content", delta.get("text"))
         elif kind == "thinking_delta":
             self._text("reasoning_content", delta.get("thinking"))
+        elif kind == "signature_delta" and delta.get("signature"):
+            self._say({"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": delta["signature"]}]})
         elif kind == "input_json_delta":
             call, piece = self._open.get(place), delta.get("partial_json")
             if call is None or not isinstance(piece, str):
@@ -159,10 +164,11 @@ class MessageStream:
         if call is not None and not call.has_arguments:  # a tool without arguments is called with an empty object
             self._arguments(call, orjson.dumps(call.whole or {}).decode())
 
-    def _finished(self, stop_reason: Any) -> None:
-        if stop_reason is None or self._finish is not None:
+    def _finished(self, delta: dict[str, Any]) -> None:
+        if delta.get("stop_reason") is None or self._finish is not None:
             return
-        self._finish = finish_of(stop_reason)
+        self._finish = finish_of(delta["stop_reason"])
+        self._sequence = delta.get("stop_sequence")
 
     def _stop(self) -> None:
         """Calls that were left open are brought to their end, for nothing of them may be missing."""
@@ -197,6 +203,8 @@ class MessageStream:
         if not self._frame:
             self._begin("", "")
         end = b"null" if finish is None else b'"%b"' % finish.encode()
+        if finish is not None and isinstance(self._sequence, str):
+            end += b',"stop_reason":' + orjson.dumps(self._sequence)
         self._out.append(
             b'%b,"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]}\n\n'
             % (self._frame, orjson.dumps(delta), end)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
+from ringfence.core.markers import without_markers
 from ringfence.providers import failures
 from ringfence.providers.fields import (
     header_value,
@@ -59,6 +60,8 @@ class Cloud:
     refuses: frozenset[str] = frozenset()
     drops: frozenset[str] = frozenset()
     renames: dict[str, str] = field(default_factory=dict[str, str])
+    keeps_marks: bool = False
+    """It passes on up to where a prompt is to be kept, to clouds of Anthropic."""
 
 
 CLOUDS = (
@@ -70,7 +73,7 @@ CLOUDS = (
         refuses=frozenset(("logprobs", "top_logprobs", "logit_bias", "n")),
     ),
     # https://openrouter.ai/docs/api/reference/parameters: unknown parameters are ignored for the model at hand.
-    Cloud("OpenRouter", ("openrouter.ai",), "/api/v1", has_developer=True),
+    Cloud("OpenRouter", ("openrouter.ai",), "/api/v1", has_developer=True, keeps_marks=True),
     # https://ai.google.dev/gemini-api/docs/openai; 'Unknown name "frequency_penalty"' is 400 there.
     Cloud(
         "Gemini", ("generativelanguage.googleapis.com",), "/v1beta/openai",
@@ -116,7 +119,7 @@ class PassedOn:
 class OpenAI:
     kind: str = "openai"
     title: str = "OpenAI"
-    abilities: frozenset[Ability] = frozenset(Ability)
+    abilities: frozenset[Ability] = frozenset(ROUTES)
 
     def path(self, ability: Ability, url: str) -> str:
         return joined_path(url, ROUTES[ability], cloud_of(url).prefix)
@@ -127,6 +130,8 @@ class OpenAI:
     def request(self, ability: Ability, body: dict[str, Any], url: str, max_tokens: int) -> dict[str, Any]:
         refuse_what_reaches_beyond(body)
         cloud = cloud_of(url)
+        if not cloud.keeps_marks:
+            body = without_markers(body)
         asked = {name: value for name, value in body.items() if value is not None and name not in cloud.drops}
         asked.pop("store", None)  # false, or it would have been refused; not every cloud knows the field
         for name in sorted(cloud.refuses.intersection(asked)):

@@ -230,4 +230,5 @@ def _stops(profile: Profile, allowed: Boundary, signals: Signals) -> str:
 def _unknown(name: str, catalog: Catalog) -> str:
     known = sorted(catalog.models)
     shown = ", ".join(known[:8]) + (" …" if len(known) > 8 else "")
-    return f"The model '{name[:128]}' does not exist. This gateway serves: {shown or 'no model yet'}."
+    served = f"This gateway serves: {shown or 'no model yet'}. GET /v1/models lists every name."
+    return f"The model '{name[:128]}' does not exist. {served}"

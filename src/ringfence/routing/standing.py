@@ -107,11 +107,14 @@ def _profile(house: House, name: str, otherwise: str) -> Profile:
 
 
 def _within(outer: Profile, inner: Profile) -> Profile:
-    """`inner`, reaching no further than `outer`, with its exact target where it has one, and refusing as it does what
-    is too long."""
+    """`inner`, reaching no further than `outer`, with its exact target where it has one, refusing as it does what is
+    too long, and keeping no answers where it keeps none."""
     boundary, exact = min(inner.boundary, outer.boundary), outer.exact or inner.exact
     overlong = outer.overlong if outer.overlong is Overlong.REFUSE else inner.overlong
-    if (boundary, exact, overlong) == (inner.boundary, inner.exact, inner.overlong):
-        return inner
+    stores = inner.stores and outer.stores
+    caching = inner.caching and outer.caching and inner.caching.within(outer.caching)
     held_by = outer.held_by or outer.name if boundary < inner.boundary else inner.held_by
-    return replace(inner, boundary=boundary, exact=exact, held_by=held_by, overlong=overlong)
+    held = replace(
+        inner, boundary=boundary, exact=exact, held_by=held_by, overlong=overlong, stores=stores, caching=caching
+    )
+    return inner if held == inner else held

@@ -129,8 +129,8 @@ class Desired:
         settings = self.settings_of(entry)
         return (
             settings.source, settings.engine, settings.window, settings.at_once(), settings.kv_type,
-            settings.gpu_layers, settings.memory, settings.threads, settings.embeddings, settings.command,
-            settings.args, settings.sleep, settings.lora_slots,
+            settings.gpu_layers, settings.memory, settings.threads, settings.embeddings, settings.rerank,
+            settings.command, settings.args, settings.sleep, settings.lora_slots,
         )  # fmt: skip
 
     def fits_alone(self, model: str) -> bool:

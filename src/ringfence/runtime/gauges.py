@@ -21,6 +21,14 @@ def describe(runtime: Runtime) -> None:
     gauge("ringfence_place_seconds", "For how long a place is held, on the whole, while others wait.", ("target",),
           lambda: (((name,), lane.held_s) for name, lane in lanes.items() if lane.held_s is not None))  # fmt: skip
     gauge("ringfence_parked", "Requests that are parked.", (), lambda: [((), float(len(runtime.parking.waiting)))])
+    gauge("ringfence_batches", "Batches that have not ended.", (), lambda: [((), float(len(runtime.batches.live)))])
+    gauge("ringfence_batch_lines_running", "Lines of batches that are under way.", (),
+          lambda: [((), float(runtime.batches.lines_going))])  # fmt: skip
+    gauge("ringfence_cache_calls", "Calls of profiles that keep answers: hit, miss or joined.", ("profile", "became"),
+          lambda: ((at, float(count)) for at, count in runtime.pipeline.answers.cache.counts.items()))  # fmt: skip
+    gauge("ringfence_cache_bytes", "Memory held by kept answers.", ("profile",),
+          lambda: (((name,), float(shelf.size_bytes))
+                   for name, shelf in runtime.pipeline.answers.cache.shelves.items()))  # fmt: skip
     gauge("ringfence_connections", "Open client connections.", (), lambda: [((), float(len(server.connections)))])
     gauge("ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(server.body_bytes))])
     gauge("ringfence_instance_ready", "1 when the instance answers.", ("instance", "engine"),

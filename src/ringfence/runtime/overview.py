@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from hmac import compare_digest
 from time import monotonic, time
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -21,30 +20,27 @@ from ringfence.config.problems import not_configured
 from ringfence.console import pages
 from ringfence.control import app as control
 from ringfence.control.access import SESSION_COOKIE
-from ringfence.core.catalog import Target
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
-from ringfence.core.route import Decision, Profile, Signals, Urgency
+from ringfence.core.route import Urgency
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
-from ringfence.gateway.deciding import Settings
+from ringfence.gateway.decision_input import ASKING
+from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.lane import Lane
-from ringfence.gateway.read_call import read_signals
-from ringfence.gateway.trying import chain_of
+from ringfence.gateway.route import Foreign
 from ringfence.gateway.urgency import NAMED, urgency_of
-from ringfence.gateway.window import output_asked
 from ringfence.placement.instance import InstanceStatus
-from ringfence.routing.explained import rule_rows, signal_row
-from ringfence.routing.rules import decide
 from ringfence.routing.standing import agent_of
-from ringfence.routing.waiting import class_of
+from ringfence.runtime.explaining import Explaining
 from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
 from ringfence.runtime.reach import reaches
-from ringfence.runtime.what_fits import WhatFits
 from ringfence.runtime.what_holds import WhatHolds
+from ringfence.runtime.what_is_batched import WhatIsBatched
 from ringfence.runtime.what_is_lent import WhatIsLent
 from ringfence.runtime.what_left import WhatLeft
 from ringfence.runtime.what_moves import WhatMoves
@@ -63,8 +59,9 @@ class Overview:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._what_left = WhatLeft(runtime.folder / "journal")
-        self._fits = WhatFits(runtime.pipeline.relay, runtime.pipeline.reported.ratios, runtime.pipeline.meters)
+        self._explaining = Explaining(runtime)
         self._waits = WhatWaits(runtime.parking, runtime.db)
+        self._batches = WhatIsBatched(runtime.batches, runtime.db)
         self._moves = WhatMoves(runtime.placing)
         self._lent = WhatIsLent(runtime.placing.tenants, opens=runtime.placing.desired.opens_for)
         self._holds = WhatHolds(runtime.placement, runtime.placing.memory, self._moves.reserved)
@@ -106,8 +103,8 @@ class Overview:
         for target in model.targets:
             lane, seen = runtime.admission.lanes.get(target.name), runtime.health.of(target)
             targets.append({
-                "name": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
-                "window": target.window,
+                "name": target.name, "engine": target.engine, **self._explaining.cloud_of(target),
+                "boundary": target.reach, "window": target.window,
                 "slots": target.slots, "running": lane.running if lane else 0,
                 "waiting": len(lane.waiting) if lane else 0, "waiting_by_class": _by_class(*filter(None, (lane,))),
                 "failures": seen.failures, "reason": seen.reason, "set_aside_s": runtime.health.set_aside_s(target),
@@ -117,11 +114,6 @@ class Overview:
             "name": model.name, "aliases": list(model.aliases), "abilities": abilities, "window": model.window,
             "owner": model.owner, "targets": targets,
         }  # fmt: skip
-
-    def _cloud_of(self, target: Target) -> dict[str, str]:
-        """The provider of a rented model and the host it lies at; both empty for what runs on engines."""
-        provider = self._runtime.config.providers.get(target.provider)
-        return {"provider": target.provider, "host": urlsplit(provider.url).hostname or "" if provider else ""}
 
     def _instance(self, status: InstanceStatus) -> dict[str, Any]:
         now = monotonic()
@@ -218,10 +210,12 @@ class Overview:
     # -- decisions and configuration --------------------------------------------------------------------------------
 
     async def explain(self, model: str, body: dict[str, Any], asker: dict[str, str]) -> dict[str, Any]:
-        runtime = self._runtime
-        settings = runtime.pipeline.settings
-        dialect = _dialect_of(body)
         asked = {**(body or {"messages": [{"role": "user", "content": ""}]}), "model": model}
+        dialect = _dialect_of(asked, asker.get("dialect", ""))
+        if isinstance(dialect, Foreign):
+            if is_deep(asked):
+                raise too_deep()
+            dialect, asked = dialect.goes_as, dialect.heard(asked, NO_HEAD).body
         key = self._asker(asker)
         agent = agent_of(key, asker.get("agent", ""))
         named = asker.get("profile", "") if "key" in asker else ""  # of a key, what it says of itself in a header
@@ -229,36 +223,7 @@ class Overview:
         call = Call("explain", key, dialect, model, asked, _size_bytes(asked), is_stream, 0.0, agent, named, labels)
         dialect.check(call.body)
         call.urgency, call.may_load = urgency_of(NAMED[asker.get("priority", "user")], asked)
-        profile = settings.profile_of(call)
-        by_rules = await runtime.pipeline.explained(call)
-        if by_rules is not None:
-            signals, decision = by_rules
-        else:
-            signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
-            decision = decide(settings.rules, settings.catalog, model, signals, profile)
-        call.output = output_asked(call.body) if dialect.generates else None
-        targets = chain_of(call, decision, runtime.admission, runtime.placement).targets
-        ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
-        chain = [
-            {
-                "target": target.name, "engine": target.engine, **self._cloud_of(target), "boundary": target.reach,
-                "window": target.window, "usable": runtime.placement.is_bound(target, ready),
-                "note": runtime.health.of(target).reason, "set_aside_s": runtime.health.set_aside_s(target),
-            }
-            for target in targets
-        ]  # fmt: skip
-        usable = [target for target, row in zip(targets, chain, strict=True) if row["usable"]]
-        share, _ = runtime.admission.shared((usable or targets)[0], call.body)
-        foreseen = await self._fits.foresee(call, share, decision.overlong)
-        return {
-            "model": decision.model, "rule": decision.rule, "reason": decision.reason, "allowed": decision.allowed.name,
-            "kept_by": signals.kept_by, "held_by": profile.held_by,
-            "profile": profile.name, "agent": agent, "priority": class_of(max(call.urgency, profile.priority)),
-            "chain": chain, "ending": decision.chain.ending.value,
-            "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
-            "window": foreseen,
-            **_by_rules(settings, signals, profile, decision, is_ruled=by_rules is not None),
-        }  # fmt: skip
+        return await self._explaining.explain(call)
 
     def profiles(self) -> list[dict[str, Any]]:
         settings = self._runtime.pipeline.settings
@@ -300,6 +265,21 @@ class Overview:
 
     async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
         return await self._waits.cancel(parked_id)
+
+    def cache(self) -> dict[str, Any]:
+        return {"profiles": self._runtime.pipeline.answers.cache.shown()}
+
+    def clear_cache(self, profile: str) -> dict[str, Any]:
+        return {"forgotten": self._runtime.pipeline.answers.clear(profile)}
+
+    async def batches(self) -> dict[str, Any]:
+        return await self._batches.all()
+
+    async def batch(self, batch_id: str) -> dict[str, Any]:
+        return await self._batches.one(batch_id)
+
+    async def cancel_batch(self, batch_id: str) -> dict[str, Any]:
+        return await self._batches.cancel(batch_id)
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:
         keys = await self._runtime.db.run(keystore.all_keys)
@@ -359,21 +339,17 @@ def _by_class(*lanes: Lane) -> dict[str, int]:
     return {urgency.name.lower(): sum(counts[urgency] for counts in found) for urgency in Urgency}
 
 
-def _dialect_of(body: dict[str, Any]) -> Dialect:
-    named: dict[str, Callable[[], Dialect]] = dialects_by_name()
-    name = "embeddings" if "input" in body else "completions" if "prompt" in body else "chat"
-    return named[name]  # type: ignore[return-value]
-
-
-def _by_rules(
-    settings: Settings, signals: Signals, profile: Profile, decision: Decision, *, is_ruled: bool
-) -> dict[str, Any]:
-    """What was read of the call; with every rule, where rules decide it."""
-    if not is_ruled:
-        read = {"ability": signals.ability.value, "prompt_bytes": signals.prompt_bytes, "stream": signals.stream}
-        return {"signals": {**read, "tools": signals.tools}, "rules": []}
-    rows = rule_rows(settings.rules, settings.catalog, signals, profile, decision)
-    return {"signals": signal_row(signals), "rules": rows}
+def _dialect_of(body: dict[str, Any], named: str) -> Dialect | Foreign:
+    """The one that is named, or the one that the body looks like."""
+    known: dict[str, Dialect | Foreign] = {**dialects_by_name(), ASKING.name: ASKING}
+    if named:
+        if named not in known:
+            raise BadRequest(not_configured("dialect", named[:64], known), param="dialect")
+        return known[named]
+    given = body.get("input")
+    if isinstance(given, list) and any(isinstance(one, dict) and "content" in one for one in given):
+        return ASKING
+    return known["embeddings" if "input" in body else "completions" if "prompt" in body else "chat"]
 
 
 def _size_bytes(body: dict[str, Any]) -> int:

@@ -27,8 +27,8 @@ from ringfence.egress.pool import Pool
 from ringfence.gateway import dialects
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.asgi import AsgiApp
-from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.deciding import Settings
+from ringfence.gateway.dialects.responses import Responses
 from ringfence.gateway.http import HttpServer
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
@@ -36,11 +36,13 @@ from ringfence.gateway.parked_wishes import ParkingSettings
 from ringfence.gateway.parking import Parking
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.relay import Relay
+from ringfence.gateway.responses_kept import DAY_S, KeptResponses
 from ringfence.gateway.site import OPEN_KEY, Front
 from ringfence.placement.events import InstanceFailed, InstanceQuarantined, InstanceReady, Moved, OffersChanged
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime import gauges, settings, tokenizers
+from ringfence.runtime.batches import batch_settings, running_batches
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances, NotServable
 from ringfence.runtime.isolation import Fenced
@@ -49,14 +51,26 @@ from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, presidio
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
-from ringfence.runtime.targets import CLOUDS
+from ringfence.runtime.targets import cloud
 from ringfence.store import keys as keystore
 from ringfence.store.credentials import Credentials, admin_token, load_credentials, save_credentials
 from ringfence.store.db import Database, changed
 from ringfence.store.keyring import KeyRing
 from ringfence.store.ledger import UsageLedger
 from ringfence.store.parked import ParkedRows
-from ringfence.telemetry.events import Answered, CallParked, CountGap, Events, ParkedEnded, Refused, Reloaded, Retried
+from ringfence.store.responses import ResponseRows
+from ringfence.telemetry.events import (
+    Answered,
+    BatchEnded,
+    BatchLineEnded,
+    CallParked,
+    CountGap,
+    Events,
+    ParkedEnded,
+    Refused,
+    Reloaded,
+    Retried,
+)
 from ringfence.telemetry.logs import GapLog, RequestLog, configure
 from ringfence.telemetry.metrics import Metrics
 
@@ -64,6 +78,7 @@ log = logging.getLogger("ringfence.runtime")
 KEYS_EVERY_S = 0.5
 PARKING_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
+PRUNE_EVERY_S = 600.0
 TRY_WALL_EVERY_S = 60.0
 READY_ON_RELOAD_S = 60.0
 SETTLED_AFTER_S = 1.0
@@ -99,8 +114,7 @@ class Runtime:
         self.parent = parent
         self.folder = state_dir(config)
         self.started_s = time()
-        self.base_url = ""
-        self.port = 0
+        self.base_url, self.port = "", 0
         log_stream = configure(config.logging.level, origin.log_file or settings.log_file(config))
         self.request_log = RequestLog(log_stream)
         self.metrics = Metrics()
@@ -134,17 +148,16 @@ class Runtime:
             ids=CallIds(),
         )
         self.pipeline.gpu_load = lambda: self.placing.gpu_load
+        self.responses = KeptResponses(self.pipeline, ResponseRows(self.db, self.folder))
+        spoken = dialects_by_name()
+        spoken["responses"] = Responses(self.responses)  # with somewhere to keep them
         self.front = Front(
-            self.pipeline,
-            list(dialects_by_name().values()),
-            None,
-            apps=self._apps,
-            metrics=self._metrics_page,
-            is_ready=self.is_ready,
-            emit=emit,
-        )
-        self.parking = Parking(self.pipeline, ParkedRows(self.db, self.folder), dialects_by_name(), self._key_by_id)
+            self.pipeline, list(spoken.values()), None, apps=self._apps, metrics=self._metrics_page,
+            is_ready=self.is_ready, emit=emit,
+        )  # fmt: skip
+        self.parking = Parking(self.pipeline, ParkedRows(self.db, self.folder), spoken, self.key_by_id)
         self.pipeline.parking = self.parking
+        self.batches = running_batches(self)
         self.front.desks = desks(self)
         self.server = HttpServer(self.front, settings.limits(config))
         self.admin, self._pepper = "", b""
@@ -163,6 +176,8 @@ class Runtime:
                 Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
                 CallParked: (self.metrics.call_parked,),
                 ParkedEnded: (self.metrics.call_unparked,),
+                BatchLineEnded: (self.metrics.batch_line_ended,),
+                BatchEnded: (self.metrics.batch_ended,),
                 CountGap: (self.metrics.gap, GapLog(monotonic).tell, self._distrust),
                 Refused: (lambda event: self.metrics.refused(event.status, event.code),),
                 Moved: (self._moved,),
@@ -200,6 +215,7 @@ class Runtime:
         await asyncio.gather(self.instances.bring_up(config), self._try_wall())
         self.placing.modes.resume()
         await self.instances.look_around(config)
+        await self.batches.restore()
         gauges.describe(self)
         self._tasks = [
             asyncio.create_task(self._every(KEYS_EVERY_S, self._watch_keys), name="watch keys"),
@@ -207,6 +223,7 @@ class Runtime:
             asyncio.create_task(self._look_around(), name="look around"),
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
+            asyncio.create_task(self._every(PRUNE_EVERY_S, self.responses.prune), name="forget responses"),
         ]
         asyncio.get_running_loop().call_later(SETTLED_AFTER_S, spare_what_stays)
         return credentials
@@ -264,6 +281,8 @@ class Runtime:
             problems += await tokenizers.put_into(self.pipeline.meters, fresh)
             await self.fenced.look(fresh)
             self._refresh()
+            if changes:  # what answers, or who may see it, may be another by now
+                self.pipeline.answers.clear()
             if former is not None:
                 await former.close()
             self.events.emit(Reloaded(len(changes)))
@@ -330,6 +349,8 @@ class Runtime:
         self.parking.settings = ParkingSettings(
             parking.most, parking.deadline_s, parking.most_deadline_s, server.body_memory_bytes // 2
         )
+        self.batches.settings = batch_settings(config)
+        self.responses.kept_s = config.responses.kept_days * DAY_S
         logging.getLogger().setLevel(config.logging.level.upper())
 
     async def _place(self, config: Config) -> None:
@@ -340,13 +361,12 @@ class Runtime:
         config = self.config
         catalog = Catalog.of(self.instances.models(config))
         self.relay.clouds |= {  # one that is gone stays: a call that was decided before may still be on its way to it
-            name: Cloud(CLOUDS[provider.dialect], provider.url, provider.max_tokens)
-            for name, provider in config.providers.items()
+            name: cloud(provider) for name, provider in config.providers.items()
         }
         self.pipeline.settings = Settings(
             catalog, settings.house(config), config.timeouts.retries, config.placement.wait_s,
             settings.ruleset(config), sensitivity(config), self.reader, self.fenced.standing,
-            config.timeouts.retry_within_s,
+            config.timeouts.retry_within_s, settings.thinking(config),
         )  # fmt: skip
         self.admission.follow(target for model in catalog.models.values() for target in model.targets)
 
@@ -361,8 +381,10 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.batches.close()
         await self.parking.close()
         await self.server.drain(drain_s)
+        await self.responses.settled()
         if self.reader is not None:
             await self.reader.close()
         await self.placing.close()
@@ -402,11 +424,12 @@ class Runtime:
             self.placing.desired.loaded(event.name, event.took_s)
         self._refresh()
         self.parking.look_soon()
+        self.batches.look_anew()
 
     def _moved(self, event: Moved) -> None:
         self.placing.moved(event)
 
-    def _key_by_id(self, key_id: str) -> Key | None:
+    def key_by_id(self, key_id: str) -> Key | None:
         """As long as it is valid."""
         if self.front.keys is None:
             return OPEN_KEY if key_id == OPEN_KEY.id else None

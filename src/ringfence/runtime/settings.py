@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ringfence.config.models import ModelSettings
 from ringfence.config.problems import ConfigError
-from ringfence.config.routing import RuleSettings, default_rules
+from ringfence.config.routing import THINKS, RuleSettings, default_rules
 from ringfence.config.schema import Config
 from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Timeouts
 from ringfence.core.route import House
 from ringfence.gateway.http import Limits
+from ringfence.gateway.thinking.bounds import Bounds
 from ringfence.routing.ruleset import NamedChain, Rule, Ruleset
 
 
@@ -37,7 +38,23 @@ def ruleset(config: Config) -> Ruleset:
     """The rules in force: the owner's, or the default ones."""
     rules = config.rules if config.rules is not None else default_rules()
     chains = {name: NamedChain(chain.models, chain.ending == "queue") for name, chain in config.chains.items()}
+    if config.thinking.offered and not _is_taken(config, THINKS):
+        model = config.thinking.model
+        chains[THINKS] = NamedChain((model,), model in chains and chains[model].waits)
     return Ruleset(tuple(_rule(one, chains) for one in rules), chains)
+
+
+def _is_taken(config: Config, name: str) -> bool:
+    """Whether a model or a chain of the owner has it."""
+    return name in config.chains or any(name in (one, *model.aliases) for one, model in config.models.items())
+
+
+def thinking(config: Config) -> Bounds | None:
+    """None where it is switched off, or where its name is the owner's."""
+    said = config.thinking
+    if not said.offered or _is_taken(config, THINKS):
+        return None
+    return Bounds(said.model, said.reasoning, said.above_effort, said.thoughts, said.depth, said.tokens)
 
 
 def _rule(rule: RuleSettings, chains: dict[str, NamedChain]) -> Rule:

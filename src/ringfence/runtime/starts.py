@@ -66,12 +66,13 @@ def started(entry: Entry, settings: ModelSettings, site: Site, devices: list[Dev
     if settings.command is not None:
         return llama_server(
             settings.command, entry.path, entry.name, further=settings.args, window=window,
-            parallel=settings.at_once(), threads=threads, embeddings=settings.embeddings is True, kv_type=kv_type,
-            gpu_layers=settings.gpu_layers, seat=seat,
+            parallel=settings.at_once(), threads=threads, embeddings=settings.embeddings is True,
+            ranks=settings.rerank, kv_type=kv_type, gpu_layers=settings.gpu_layers, seat=seat,
         )  # fmt: skip
     return llamacpp(
         entry.path, entry.name, window=window, parallel=settings.at_once(), threads=threads,
-        embeddings=settings.embeddings is not False, kv_type=kv_type, gpu_layers=settings.gpu_layers, seat=seat,
+        embeddings=settings.embeddings is not False, ranks=settings.rerank, kv_type=kv_type,
+        gpu_layers=settings.gpu_layers, seat=seat,
     )  # fmt: skip
 
 

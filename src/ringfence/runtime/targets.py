@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ringfence import providers
 from ringfence.config.models import ModelSettings
-from ringfence.config.schema import Config
+from ringfence.config.schema import Config, ProviderSettings
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Model, Target
 from ringfence.core.ports import Offer, Provider
 from ringfence.core.registry import adapters
+from ringfence.gateway.cloud import Cloud
 from ringfence.placement.offered import REACHES_CLOUD, LeftOut
+from ringfence.providers.anthropic import Anthropic
 from ringfence.runtime.configured import Configured
 from ringfence.runtime.settings import timeouts_of
 
@@ -48,6 +50,8 @@ def own_target(one: Configured, known: Known, config: Config) -> Target | LeftOu
     abilities = offer.abilities if offer is not None else known.abilities
     if settings.embeddings is False:
         abilities -= {Ability.EMBEDDINGS}
+    if settings.rerank is not None:
+        abilities = frozenset((Ability.RERANK,)) if settings.rerank else abilities - {Ability.RERANK}
     window = offer.window if offer is not None else settings.window or known.window
     if settings.window is not None and window is not None:
         window = min(window, settings.window)
@@ -71,6 +75,14 @@ def own_target(one: Configured, known: Known, config: Config) -> Target | LeftOu
         kv_tokens=offer.kv_tokens if offer is not None else None,
         timeouts=timeouts_of(settings, config),
     )
+
+
+def cloud(provider: ProviderSettings) -> Cloud:
+    """How a provider is spoken to."""
+    adapter = CLOUDS[provider.dialect]
+    if provider.prompt_cache and isinstance(adapter, Anthropic):
+        adapter = replace(adapter, marks=True)
+    return Cloud(adapter, provider.url, provider.max_tokens)
 
 
 def rented(name: str, settings: ModelSettings, config: Config) -> Model:

@@ -17,12 +17,14 @@ from ringfence.signals.hints import is_background
 from ringfence.signals.length import context_tokens
 from ringfence.signals.task import count_asked, task_of
 
+SEARCHES = frozenset((Ability.EMBEDDINGS, Ability.RERANK))
+
 
 def read(ability: Ability, body: dict[str, Any]) -> Reading:
     """What `body` asks for. Never raises, whatever it holds; the time it takes is bounded."""
     tokens = context_tokens(body)
-    if ability is Ability.EMBEDDINGS:
-        return Reading("embedding", 1, tokens, ("asked of embeddings",))
+    if ability in SEARCHES:
+        return Reading("embedding", 1, tokens, (f"asked of {ability}",))
     stated = said_effort(body)
     if is_background(body):
         return Reading("title", stated or 1, tokens, ("a chat program's own call",))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ EDGE_CHARS = 256
 keys whose beginning is enough."""
 BLOB_CHARS = 512
 """A string of base64 alone, from this length on, is an image, a sound or a file, and no text."""
+SEALED_BEGINS, SEALED_CHARS, SEALED_FIELD, MOST_SIZE_BYTES = "E", 64, 0x12, 3
+"""How a sealed thought begins, in base64; how short it can be; its one field; and bytes of its size at most."""
 KEY_CHARS = 8
 """Names of fields shorter than this cannot hold anything that is looked for."""
 SLICE_CHARS = 8192
@@ -149,7 +152,7 @@ def outside_pem(text: str, at: int, low: int) -> int:
 def is_media(text: str) -> bool:
     """True for base64 and nothing else, also behind the head of a data URL: there is no text to be read in it."""
     if len(text) < BLOB_CHARS:
-        return False
+        return text.startswith(SEALED_BEGINS) and is_sealed(text)
     start = 0
     if text.startswith("data:"):
         start = text.find(",", 0, 200) + 1
@@ -158,6 +161,23 @@ def is_media(text: str) -> bool:
     elif text.find(" ", 0, BLOB_CHARS) >= 0:  # the usual case, decided without looking at all of it
         return False
     return text.isascii() and not text[start:].encode().translate(None, BASE64)
+
+
+def is_sealed(text: str) -> bool:
+    """True for a signature or a sealed thought of Anthropic's, which come back with every turn and look like secrets:
+    base64 of one field that says how long it is, and is exactly so long. No key or token has that form by chance."""
+    if len(text) < SEALED_CHARS:
+        return False
+    try:
+        data = b64decode(text, validate=True)
+    except ValueError:
+        return False
+    size = at = 0
+    while at < MOST_SIZE_BYTES and data[at + 1] & 0x80:
+        size |= (data[at + 1] & 0x7F) << (7 * at)
+        at += 1
+    size |= (data[at + 1] & 0x7F) << (7 * at)
+    return data[0] == SEALED_FIELD and size == len(data) - at - 2
 
 
 def plain(text: str) -> str:

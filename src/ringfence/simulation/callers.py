@@ -107,7 +107,7 @@ class Callers:
         tells = chance.random() < TELLING
         self.asked += 1
         body: dict[str, Any] = {"messages": SECRET if tells else PLAIN, "max_tokens": 200, "stream": True}
-        call = Call(f"c{self.asked}", caller.key, DIALECT, name, body, 120, True, self._loop.time())
+        call = Call(f"c{self.asked}", caller.key, DIALECT, name, body, 120, True, self._loop.time(), spoken="chat")
         call.urgency = self._urgency.choices(URGENCIES, URGENT)[0]
         self._checks.asked(call, Boundary.HOST if tells else caller.reach)
         run = self.runs[call.id] = Run(self._serve(call))

@@ -20,7 +20,7 @@ DAY_S = 86400
 MOST_PENDING = 10_000
 MOST_TOKENS = 10**9
 """Per request. Engines are believed up to here; beyond, a broken one could overflow the columns."""
-NO_ERRORS = frozenset(("ok", "client_gone", "parked"))
+NO_ERRORS = frozenset(("ok", "client_gone", "parked", "cached", "joined"))
 ANYONE = "*"
 
 COUNTS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cached_tokens")

@@ -94,3 +94,69 @@ leases = Table(
     Column("started", String(64), nullable=False),
     Column("is_watched", Boolean, nullable=False),
 )
+
+files = Table(
+    "files",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("key_id", String(64), nullable=False, index=True),
+    Column("purpose", String(32), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("boundary", Integer, nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("expires_s", Float, nullable=False),
+    Column("is_whole", Boolean, nullable=False),
+    Column("seal_key", String(16), nullable=False),
+)
+
+file_parts = Table(
+    "file_parts",
+    metadata,
+    Column("file_number", Integer, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("key_id", String(64), nullable=False, index=True),
+    Column("profile", String(100), nullable=False),
+    Column("boundary", Integer, nullable=False),
+    Column("agent", String(100), nullable=False),
+    Column("named", String(100), nullable=False),
+    Column("labels", String(1000), nullable=False),
+    Column("endpoint", String(100), nullable=False),
+    Column("input_file_id", String(40), nullable=False),
+    Column("output_file_id", String(40), nullable=False),
+    Column("error_file_id", String(40), nullable=False),
+    Column("completion_window", String(16), nullable=False),
+    Column("keep_s", Float, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_s", Float, nullable=False),
+    Column("expires_s", Float, nullable=False),
+    Column("times", String(1000), nullable=False),
+    Column("errors", String, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("completed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("seal_key", String(16), nullable=False),
+    Column("terms", LargeBinary, nullable=False),
+)
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("key_id", String(64), nullable=False),
+    Column("boundary", Integer, nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("expires_s", Float, nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+)

@@ -145,6 +145,23 @@ class ParkedEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLineEnded:
+    """A line of a batch: completed, failed, expired or cancelled."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """A batch: completed, failed, expired or cancelled, with so many lines that were answered and that were not."""
+
+    state: str
+    completed: int
+    failed: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reloaded:
     changes: int
 

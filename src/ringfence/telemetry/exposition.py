@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -73,18 +73,23 @@ class _Page:
         )
         for (status, code), count in self.metrics.refusals.items():
             refusals.add_metric((str(status), code), count)
-        parked = CounterMetricFamily("ringfence_calls_parked", "Calls that had to wait.", labels=("class",))
-        for urgency, count in self.metrics.parked.items():
-            parked.add_metric((urgency,), count)
-        ended = CounterMetricFamily("ringfence_parked_ended", "Parked calls, by how they ended.", labels=("state",))
-        for state, count in self.metrics.parked_ended.items():
-            ended.add_metric((state,), count)
-        yield from (requests, tokens, total, first, retries, gaps, windows, given_up, refusals, parked, ended)
+        yield from (requests, tokens, total, first, retries, gaps, windows, given_up, refusals)
+        yield _counter("ringfence_calls_parked", "Calls that had to wait.", "class", self.metrics.parked)
+        yield _counter("ringfence_parked_ended", "Parked calls, by how they ended.", "state", self.metrics.parked_ended)
+        yield _counter("ringfence_batch_lines", "Lines of batches, by outcome.", "outcome", self.metrics.batch_lines)
+        yield _counter("ringfence_batches_ended", "Batches, by how they ended.", "state", self.metrics.batches)
         for name, text, labels_of, read in self.metrics.gauges:
             gauge = GaugeMetricFamily(name, text, labels=labels_of)
             for values, value in read():
                 gauge.add_metric(values, value)
             yield gauge
+
+
+def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
 
 
 def render(metrics: Metrics) -> bytes:

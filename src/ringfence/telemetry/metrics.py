@@ -9,7 +9,17 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ringfence.telemetry.events import FITS, Answered, CallParked, CountGap, Fitting, Kind, ParkedEnded
+from ringfence.telemetry.events import (
+    FITS,
+    Answered,
+    BatchEnded,
+    BatchLineEnded,
+    CallParked,
+    CountGap,
+    Fitting,
+    Kind,
+    ParkedEnded,
+)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 MAX_SERIES = 2000
@@ -53,6 +63,10 @@ class Metrics:
         """By class: calls that were parked."""
         self.parked_ended: dict[str, int] = {}
         """By state: parked calls that ended in it."""
+        self.batch_lines: dict[str, int] = {}
+        """By outcome: lines of batches that ended so."""
+        self.batches: dict[str, int] = {}
+        """By state: batches that ended in it."""
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
@@ -116,6 +130,12 @@ class Metrics:
 
     def call_unparked(self, event: ParkedEnded) -> None:
         self.parked_ended[event.state] = self.parked_ended.get(event.state, 0) + 1
+
+    def batch_line_ended(self, event: BatchLineEnded) -> None:
+        self.batch_lines[event.outcome] = self.batch_lines.get(event.outcome, 0) + 1
+
+    def batch_ended(self, event: BatchEnded) -> None:
+        self.batches[event.state] = self.batches.get(event.state, 0) + 1
 
     def gauge(
         self, name: str, text: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]

@@ -24,6 +24,7 @@ class FakeModel:
     num_ctx: int | None = None
     trained: int = 131_072
     embeds: bool = False
+    ranks: bool = False
     remote_host: str | None = None
     is_loaded: bool = True
     vram_bytes: int = 0
@@ -57,6 +58,14 @@ class Dialect:
             count = words_in(body)
             return {"count": count, "max_model_len": self.models[0].window, "tokens": list(range(count))}
         return self._shown(body) if route == ("ollama", "/api/show") else None
+
+    def lacking(self, path: str) -> int:
+        """The status of a POST to which there is no answer."""
+        if path != "/v1/rerank":
+            return 404
+        if any(model.ranks for model in self.models):
+            return 400
+        return 501 if self.kind == "llamacpp" else 404
 
     def _shown(self, body: dict[str, Any]) -> Any:
         model = self.find(body.get("model"))
@@ -93,7 +102,14 @@ class Dialect:
 
     def _vllm_pages(self) -> dict[str, Any]:
         listed = self._listed("vllm", root="/models", parent=None, max_model_len=self.models[0].window)
-        routes = ["/v1/embeddings"] if self.models[0].embeds else ["/v1/chat/completions", "/v1/completions"]
+        model = self.models[0]
+        routes = (
+            ["/v1/rerank", "/v2/rerank"]
+            if model.ranks
+            else ["/v1/embeddings"]
+            if model.embeds
+            else ["/v1/chat/completions", "/v1/completions"]
+        )
         return {
             "/health": {},
             "/version": {"version": "0.33.0"},
@@ -142,6 +158,8 @@ class Dialect:
         """The whole answer to a chat, a completion or a request for embeddings."""
         if route == "embeddings":
             return self._embeddings(model, body)
+        if route == "rerank":
+            return self._ranking(model, body)
         text = "".join(self._spoken(body))
         said = {"text": text} if route == "completions" else {"message": {"role": "assistant", "content": text}}
         return {
@@ -181,7 +199,7 @@ class Dialect:
         prompt = words_in(body)
         if self.kind == "ollama":
             prompt = min(prompt, model.window)  # it has cut the rest away, without a word
-        spoken = 0 if route == "embeddings" else len(self._spoken(body))
+        spoken = 0 if route in ("embeddings", "rerank") else len(self._spoken(body))
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": spoken, "total_tokens": prompt + spoken}
         return usage | ({"prompt_tokens_details": {"cached_tokens": 0}} if self.kind == "llamacpp" else {})
 
@@ -195,6 +213,24 @@ class Dialect:
         ]
         return {"object": "list", "model": model.name, "data": data, "usage": self._usage("embeddings", model, body)}
 
+    def _ranking(self, model: FakeModel, body: dict[str, Any]) -> dict[str, Any]:
+        """By how many words of the query a document has. vLLM puts the documents into its answer, asked or not; an
+        older llama.cpp neither sorts nor cuts."""
+        query, documents = set(str(body["query"]).lower().split()), body["documents"]
+        rows: list[dict[str, Any]] = [
+            {"index": place, "relevance_score": len(query & set(text.lower().split())) / len(query)}
+            for place, text in enumerate(documents)
+        ]
+        usage = self._usage("rerank", model, body)
+        if self.kind != "vllm":
+            told = {"prompt_tokens": usage["prompt_tokens"], "total_tokens": usage["total_tokens"]}
+            return {"model": model.name, "object": "list", "usage": told, "results": rows}
+        rows = sorted(rows, key=lambda row: -row["relevance_score"])[: body.get("top_n") or None]
+        rows = [{"index": row["index"], "document": {"text": documents[row["index"]]}, **row} for row in rows]
+        return {
+            "id": "rerank-1", "model": model.name, "usage": {"total_tokens": usage["total_tokens"]}, "results": rows,
+        }  # fmt: skip
+
     # -- errors ---------------------------------------------------------------------------------------------------
 
     def refusal(self, model: FakeModel | None, body: dict[str, Any]) -> tuple[int, Any] | None:
@@ -202,7 +238,7 @@ class Dialect:
         if model is None:
             said = f"model '{body.get('model')}' not found"
             return 404, {"error": {"message": said, "type": "NotFoundError", "param": "model", "code": 404}}
-        tokens = words_in(body)
+        tokens = longest_pair(body) if "documents" in body and "query" in body else words_in(body)
         if tokens <= model.window or self.kind == "ollama":
             return None
         return 400, self._too_long(tokens, model.window)
@@ -237,11 +273,16 @@ def kept_page(kv_blocks: int | None) -> str:
 
 def words_in(body: dict[str, Any]) -> int:
     """A fake's tokens: the words of everything that is asked."""
-    asked = [body.get("prompt"), body.get("input")]
+    asked = [body.get("prompt"), body.get("input"), body.get("query"), body.get("documents")]
     messages = body.get("messages")
     if isinstance(messages, list):
         asked += [message.get("content") for message in messages if isinstance(message, dict)]
     return sum(len(json.dumps(part, ensure_ascii=False).split()) for part in asked if part)
+
+
+def longest_pair(body: dict[str, Any]) -> int:
+    """The words of the query and of the longest document: each pair has the window for itself."""
+    return len(str(body["query"]).split()) + max(len(str(text).split()) for text in body["documents"])
 
 
 def _event(frame: dict[str, Any], choice: dict[str, Any], finish: str | None = None) -> bytes:

@@ -28,7 +28,8 @@ from ringfence.testing.fake_controls import Controls
 from ringfence.testing.fake_dialects import Dialect, FakeModel, words_in
 from ringfence.testing.fake_twists import Twist
 
-INFERENCE = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", *fake_ollama.ROUTES))
+RANK = "/v1/rerank"
+INFERENCE = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", RANK, *fake_ollama.ROUTES))
 COUNTING = frozenset(("/v1/chat/completions/input_tokens", "/apply-template", "/tokenize"))
 LOOK_EVERY_S = 0.005
 WORDS = ("The", " quick", " brown", " fox", " jumps", ".")
@@ -234,14 +235,21 @@ class FakeEngine:
                 return await wire.redirect(self.always.location)
             missing = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
             return await wire.json(404, missing) if page is None else await wire.json(200, page)
-        if request.path not in INFERENCE or (request.path in fake_ollama.ROUTES and self.kind != "ollama"):
+        if not self._is_inference(request):
             if self.always.fault is Fault.HANG:
                 await wire.until_gone()
             told = None if request.path in self.lacks else self.dialect.told(request.path, request.body)
             missing = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
-            return await wire.json(404, missing) if told is None else await wire.json(200, told)
+            status = self.dialect.lacking(request.path)
+            return await wire.json(status, missing) if told is None else await wire.json(200, told)
         behaviour = self._next.popleft() if self._next else self.always
         return await self._infer(request, wire, behaviour)
+
+    def _is_inference(self, request: Recorded) -> bool:
+        """A ranking without documents only asks whether there are any."""
+        if request.path == RANK and "documents" not in request.body:
+            return False
+        return request.path in INFERENCE and (self.kind == "ollama" or request.path not in fake_ollama.ROUTES)
 
     async def _infer(self, request: Recorded, wire: _Wire, behaviour: Behaviour) -> None:
         while self.controls.asleep:  # whatever comes in waits until it is woken
@@ -262,7 +270,7 @@ class FakeEngine:
         if model is None or refused is not None:
             return await wire.json(*(refused or (404, None)))
         route = request.path.removeprefix("/v1/").replace("chat/completions", "chat")
-        if body.get("stream") and route != "embeddings":
+        if body.get("stream") and route not in ("embeddings", "rerank"):
             return await _stream(wire, self.dialect.events(route, model, body), behaviour)
         answer = json.dumps(self.dialect.answer(route, model, body)).encode()
         return await _whole(wire, answer, behaviour)

@@ -33,6 +33,10 @@ class FakeView:
         self.sample: dict[str, Any] = sample_status(time.time())
         self.what_left: dict[str, Any] = sample_what_left(time.time())
         self.parking = FakeParking()
+        self.batched = [
+            _batched(3, "in_progress", 1200, 3, 82_675.0), _batched(2, "failed", 0, 0, None),
+            _batched(1, "completed", 4990, 10, None),
+        ]  # fmt: skip
         self.placement = FakePlacement()
         self.lent = FakeLeases()
         self.holders = sample_holders()
@@ -174,8 +178,33 @@ class FakeView:
     async def parked_one(self, parked_id: str) -> dict[str, Any]:
         return _parked(self.parking.row(parked_id), parked_id)
 
+    def cache(self) -> dict[str, Any]:
+        row = {"profile": "default", "answers": 2, "bytes": 4096, "hit": 3, "miss": 2, "joined": 1}
+        return {"profiles": [row]}
+
+    def clear_cache(self, profile: str) -> dict[str, Any]:
+        return {"forgotten": 2 if profile in ("", "default") else 0}
+
     async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
         return _parked(await self.parking.cancel(parked_id), parked_id)
+
+    async def batches(self) -> dict[str, Any]:
+        return {"batches": self.batched, "running": sum(row["status"] == "in_progress" for row in self.batched)}
+
+    async def batch(self, batch_id: str) -> dict[str, Any]:
+        row = next((row for row in self.batched if row["id"] == batch_id), None)
+        if row is None:
+            raise NotFound(f"There is no batch '{batch_id}'.")
+        errors = [{"code": "duplicate_custom_id", "message": "Twice.", "param": "custom_id", "line": 7}]
+        return row | {"errors": errors if row["status"] == "failed" else []}
+
+    async def cancel_batch(self, batch_id: str) -> dict[str, Any]:
+        row = await self.batch(batch_id)
+        for kept in self.batched:
+            if kept["id"] == batch_id and kept["left_s"] is not None:
+                kept |= {"status": "cancelling"}
+                return await self.batch(batch_id)
+        return row
 
     async def reload(self) -> dict[str, Any]:
         self.reloads += 1
@@ -225,6 +254,14 @@ class FakeView:
 
     def is_admin(self, token: str) -> bool:
         return token == ADMIN_TOKEN
+
+
+def _batched(number: int, status: str, completed: int, failed: int, left_s: float | None) -> dict[str, Any]:
+    return {
+        "id": f"batch_{number:024x}", "status": status, "key": "nightly", "profile": "private",
+        "endpoint": "/v1/chat/completions", "total": 5000, "completed": completed, "failed": failed, "age_s": 3725.0,
+        "left_s": left_s,
+    }  # fmt: skip
 
 
 def _parked(row: dict[str, Any] | None, parked_id: str) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from ringfence.store.credentials import admin_token
 from ringfence.testing.fake_leases import FakeLeases
 from ringfence.testing.fake_view import FakeView
 
+pytestmark = pytest.mark.slow
+
 GIB = 1 << 30
 CARD = Device("GPU-4090", DeviceKind.GPU, "card", 24 * GIB, 24 * GIB, 0)
 RAM = Device("cpu", DeviceKind.RAM, "CPU", 64 * GIB, 40 * GIB, 24 * GIB)

@@ -9,8 +9,8 @@ from ringfence.engines.llama_server_start import ENVIRONMENT, arguments, proport
 
 def said(**changes: object) -> list[str]:
     usual = {
-        "window": 4096, "parallel": 2, "batch": 512, "threads": 4, "embeddings": False, "mean_pooling": True,
-        "kv_type": "", "gpu_layers": None, "split": (),
+        "window": 4096, "parallel": 2, "batch": 512, "threads": 4, "embeddings": False, "ranks": False,
+        "mean_pooling": True, "kv_type": "", "gpu_layers": None, "split": (),
     }  # fmt: skip
     return arguments("/models/m.gguf", "fast", **(usual | changes))  # type: ignore[arg-type]
 

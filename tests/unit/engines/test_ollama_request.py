@@ -61,12 +61,18 @@ class TestAll:
         steering = {
             "options": {"num_ctx": 9, "num_gpu": 0}, "truncate": True, "shift": True, "raw": True, "template": "x",
             "system": "x", "context": [1], "keep_alive": 0, "_debug_render_only": True, "format": "json",
-            "images": ["x"], "think": True, "user": "u", "metadata": {"a": "b"}, "store": False, "top_k": 3,
+            "images": ["x"], "think": True, "user": "u", "metadata": {"a": "b"}, "store": False, "num_ctx": 3,
             "service_tier": "auto", "parallel_tool_calls": True, "stream_options": {"include_usage": True},
         }  # fmt: skip
         assert chat(**steering) == chat()
         assert completion(**steering) == completion()
         assert embedding(**steering, encoding_format="float") == embedding()
+
+    def test_options_that_shape_the_answer_are_carried(self) -> None:
+        shaping = {"top_k": 3, "min_p": 0.1, "typical_p": 0.9, "repeat_penalty": 1.1, "repeat_last_n": 64}
+        assert chat(**shaping)["options"].items() >= shaping.items()
+        assert completion(**shaping)["options"].items() >= shaping.items()
+        assert "top_k" not in chat(top_k="3")["options"] and "min_p" not in chat(min_p=True)["options"]
 
     def test_paths(self) -> None:
         paths = [ADAPTER.wires[ability].path for ability in (Ability.CHAT, Ability.COMPLETIONS, Ability.EMBEDDINGS)]

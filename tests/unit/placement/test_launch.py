@@ -109,7 +109,15 @@ def test_it_is_told_what_the_model_needs(model: Path) -> None:
 def test_embeddings_are_asked_for(model: Path) -> None:
     launch = llama_server(["llama-server"], model, "tiny", embeddings=True)
     assert "--embeddings" in launch.spec["command"]
-    assert launch.abilities == frozenset(Ability)
+    assert launch.abilities == {Ability.CHAT, Ability.COMPLETIONS, Ability.EMBEDDINGS}
+
+
+def test_one_that_ranks_does_nothing_else(model: Path) -> None:
+    launch = llama_server(["llama-server"], model, "tiny", ranks=True, embeddings=True)
+    assert "--reranking" in launch.spec["command"] and "--embeddings" not in launch.spec["command"]
+    assert launch.abilities == {Ability.RERANK}
+    assert llamacpp(model, "tiny", ranks=True).abilities == {Ability.RERANK}
+    assert llamacpp(model, "tiny").spec["ranks"] is False
 
 
 def test_an_argument_that_is_not_its_owners_is_refused(model: Path) -> None:

@@ -114,6 +114,23 @@ class TestStream:
         assert stream.feed(events) == b""
         assert stream.end() == b""
 
+    def test_what_is_signed_and_what_ended_it_come_along(self) -> None:
+        sealed = {"type": "redacted_thinking", "data": "c2VhbGVk"}
+        events = START + event("content_block_start", index=0, content_block={"type": "thinking", "thinking": "hm"})
+        events += delta(0, "signature_delta", signature="c2ln") + event("content_block_stop", index=0)
+        events += event("content_block_start", index=1, content_block=sealed) + event("content_block_stop", index=1)
+        events += END.replace(b'"end_turn"', b'"stop_sequence","stop_sequence":"END"')
+        stream = ADAPTER.stream(True)
+        chunks = [json.loads(line[6:]) for line in stream.feed(events).splitlines() if line.startswith(b"data: {")]
+        blocks = [
+            block for c in chunks for choice in c["choices"] for block in choice["delta"].get("thinking_blocks", ())
+        ]
+        assert blocks == [{"type": "thinking", "thinking": "", "signature": "c2ln"}, sealed]
+        (last,) = [choice for c in chunks for choice in c["choices"] if choice["finish_reason"]]
+        assert (last["finish_reason"], last["stop_reason"]) == ("stop", "END")
+        whole = anthropic_answer(BODY, Saying(stop_reason="stop_sequence")) | {"stop_sequence": "END"}
+        assert ADAPTER.answer(whole)["choices"][0]["stop_reason"] == "END"
+
     def test_usage_is_shown_only_when_asked_for(self) -> None:
         events = b"".join(anthropic_events(BODY, Saying(cached_tokens=7)))
         assert translate(events, include_usage=False).usage is None

@@ -141,3 +141,13 @@ def test_who_keeps_a_profile_from_reaching_further_is_known() -> None:
     assert standing(HOUSE, "here", "coder", "").held_by == "here"
     assert standing(HOUSE, "any", "notary", "any").held_by == "here"
     assert standing(HOUSE, "any", "notary", "").held_by == standing(HOUSE, "any", "", "").held_by == ""
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(False, True), (True, False), (True, True)])
+def test_answers_are_kept_where_both_profiles_keep_them(outer: bool, inner: bool) -> None:
+    profiles = {
+        "key": Profile("key", Boundary.CLOUD, stores=outer),
+        "agent": Profile("agent", Boundary.CLOUD, stores=inner),
+    }
+    house = House(profiles, {"coder": "agent"}, {})
+    assert standing(house, "key", "coder", "").stores is (outer and inner)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.signals.sensitivity import Sensitivity, Settings
-from ringfence.signals.texts import OVERLAP_CHARS, SLICE_CHARS, plain, slices_of, texts_of
+from ringfence.signals.texts import OVERLAP_CHARS, SLICE_CHARS, is_sealed, plain, slices_of, texts_of
 
 CHANCE = random.Random(3)
 READER = Sensitivity(Settings(patterns=(("project", r"FALCON-\d{1,20}x"), ("line", r"^Strictly [a-z]{1,12}$"))))
@@ -128,3 +128,28 @@ def test_patterns_take_no_longer_a_step_than_all_else() -> None:
         started = process_time()
     assert len(taken_s) > 20
     assert sorted(taken_s)[-2] < 0.02
+
+
+def sealed(size: int) -> str:
+    """As Anthropic seals a thought: one field, with its length, in base64."""
+    length = bytes((size,)) if size < 128 else bytes((size & 0x7F | 0x80, size >> 7))
+    return base64.b64encode(b"\x12" + length + CHANCE.randbytes(size)).decode()
+
+
+@pytest.mark.parametrize("size", [60, 100, 127, 128, 164, 300, 380])
+def test_what_anthropic_has_sealed_is_no_secret(size: int) -> None:
+    """It comes back with every turn, and the caller cannot know what is in it."""
+    block = {"type": "thinking", "thinking": "Hm.", "signature": sealed(size)}
+    body: dict[str, Any] = {"messages": [{"role": "assistant", "content": "Yes.", "thinking_blocks": [block]}]}
+    assert [reading.kinds for reading in READER.steps(body, ()) if reading] == [frozenset()]
+
+
+@given(st.binary(min_size=48, max_size=380))
+def test_what_only_looks_like_it_is_read(data: bytes) -> None:
+    """Of another length than it says, with another beginning, or with anything beside it."""
+    whole = sealed(100)
+    for text in (base64.b64encode(b"\x12" + data).decode(), base64.b64encode(data).decode()):
+        claims = data[0] == len(data) - 1 or data[:1] == b"\x12" or data[0] & 0x80
+        assert claims or not is_sealed(text)
+    for text in (whole[:-4], whole + "AAAA", f"{whole} x", f"key={whole}", whole[:40]):
+        assert not is_sealed(text)

@@ -7,6 +7,7 @@ from typing import Any, cast
 from ringfence.core.catalog import Ability
 from ringfence.gateway.dialects.dialect import Body, check_shared, wrong
 from ringfence.gateway.dialects.media import check_message_fields, check_part, refuse_media
+from ringfence.gateway.responses_request import as_chat
 
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
@@ -21,6 +22,9 @@ class Chat:
 
     def check(self, body: Body) -> bool:
         listed: list[Any] = body.get("messages", [])
+        if not listed and "input" in body:  # Cursor sends responses here, and reads chats
+            as_chat(body)
+            listed = body["messages"]
         if type(listed) is not list or not listed:
             raise wrong("messages", "a list with at least one message")
         is_bare = True

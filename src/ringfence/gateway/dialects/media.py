@@ -29,7 +29,7 @@ ANY_PART = frozenset(("type", "cache_control"))
 TEXT_FIELDS = frozenset(
     (
         "text", "refusal", "thinking", "signature", "content", "reasoning", "reasoning_content", "reasoning_details",
-        "tool_calls", "function_call", "annotations",
+        "thinking_blocks", "tool_calls", "function_call", "annotations",
     )
 )  # fmt: skip
 """Fields whose strings are text for a model, and never fetched."""

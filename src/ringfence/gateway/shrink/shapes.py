@@ -23,6 +23,8 @@ KINDS = {
     "system": Kind.SYSTEM, "developer": Kind.SYSTEM, "user": Kind.USER, "assistant": Kind.ASSISTANT,
     "tool": Kind.TOOL_RESULT, "function": Kind.TOOL_RESULT,
 }  # fmt: skip
+RANK_TOKENS = 128
+"""What models that rank by their words put around a query and a document, at most."""
 DOCUMENT_KEYS = ("text", "content", "contents", "snippet", "body")
 
 
@@ -93,7 +95,26 @@ class Embeddings:
         return found
 
 
-SHAPES: dict[str, Shape] = {"chat": Chat(), "completions": Completions(), "embeddings": Embeddings()}
+class Rerank:
+    """Each document, with the query, has the window for itself. Never shortened: that would be another document."""
+
+    generates = False
+
+    def bound(self, body: Body, meter: Meter) -> int | None:
+        length = meter.count if meter.count in BOUNDS else byte_length
+        return RANK_TOKENS + length(body["query"]) + max(length(text) for _, text in _documents_of(body))
+
+    def prompts(self, body: Body, meter: Meter) -> list[Prompt]:
+        beside = FILL_TOKENS + meter.count(body["query"])
+        found = [_plain(place, text, meter, beside) for place, text in _documents_of(body)]
+        for prompt in found:
+            prompt.shrinks = False
+        return found
+
+
+SHAPES: dict[str, Shape] = {
+    "chat": Chat(), "completions": Completions(), "embeddings": Embeddings(), "rerank": Rerank(),
+}  # fmt: skip
 """By name of the dialect."""
 
 
@@ -163,6 +184,12 @@ def _documents(body: Body, meter: Meter) -> list[Unit]:
             unit.pieces.append(Piece(Kind.DOCUMENT, (*place, key), text, meter.count(text)))
         found.append(unit)
     return found
+
+
+def _documents_of(body: Body) -> list[tuple[Place, str]]:
+    """The documents that are to be ranked, each with its place."""
+    given = cast("list[Any]", body["documents"])
+    return [(("documents", index), one if isinstance(one, str) else one["text"]) for index, one in enumerate(given)]
 
 
 def _listed(name: str, given: Any) -> list[tuple[Place, Any]]:

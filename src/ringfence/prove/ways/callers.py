@@ -50,8 +50,62 @@ async def _completions(house: House, text: str) -> Tried:
     return Tried.by(await house.ask("/v1/completions", {"model": CLOUD_MODEL, "prompt": text, "max_tokens": 8}))
 
 
+async def _cached(house: House, text: str) -> Tried:
+    """The same again and again, as it is asked, as a stream, and by who wants no kept answer."""
+    answers = [await house.chat(text, LOCAL_MODEL) for _ in range(2)]
+    answers += [await house.chat(text, LOCAL_MODEL, stream=True) for _ in range(2)]
+    answers.append(await house.chat(text, LOCAL_MODEL, {"cache-control": "no-store"}))
+    rented = [await house.chat(text, CLOUD_MODEL) for _ in range(2)]
+    words = ", ".join(said.in_words for said in (answers[1], rented[1]))
+    return Tried(words, all(said.is_decided for said in (*answers, *rented)))
+
+
 async def _embeddings(house: House, text: str) -> Tried:
     return Tried.by(await house.ask("/v1/embeddings", {"model": CLOUD_MODEL, "input": text}))
+
+
+async def _messages(house: House, text: str) -> Tried:
+    """In one piece and as a stream, with the text wherever Anthropic's dialect has room for it."""
+    marker = {"type": "ephemeral"}
+    body: dict[str, Any] = {
+        "model": CLOUD_MODEL, "max_tokens": 16, "system": [{"type": "text", "text": text, "cache_control": marker}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": text}]},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": text, "signature": ""}]},
+            {"role": "user", "content": text},
+        ],
+    }  # fmt: skip
+    answers = [await house.ask("/v1/messages?beta=true", body | {"stream": stream}) for stream in (False, True)]
+    return Tried(", ".join(said.in_words for said in answers), all(said.is_decided for said in answers))
+
+
+async def _count_tokens(house: House, text: str) -> Tried:
+    """Of a rented model and of one's own. What is counted is not sent: no cloud is asked how long a text is."""
+    body = {"messages": [{"role": "user", "content": text}]}
+    answers = [
+        await house.ask("/v1/messages/count_tokens", body | {"model": model}) for model in (CLOUD_MODEL, LOCAL_MODEL)
+    ]
+    return Tried(", ".join(said.in_words for said in answers), all(said.is_decided for said in answers))
+
+
+async def _responses(house: House, text: str) -> Tried:
+    answers = [
+        await house.ask("/v1/responses", {"model": CLOUD_MODEL, "input": text, "max_output_tokens": 8}),
+        await house.ask("/v1/chat/completions", {"model": CLOUD_MODEL, "input": text, "max_output_tokens": 8}),
+    ]
+    return Tried(", ".join(said.in_words for said in answers), all(said.is_decided for said in answers))
+
+
+async def _stored_response(house: House, text: str) -> Tried:
+    """One that stays, by its label, is followed without a word of that; under a profile that keeps none, there is none
+    to follow."""
+    first = {"model": LOCAL_MODEL, "input": text, "max_output_tokens": 8}
+    made = await house.ask("/v1/responses", first, {"x-ringfence-label": LABEL})
+    if not made.id:
+        return Tried.by(made)
+    follows = {"input": "Go on.", "previous_response_id": made.id, "max_output_tokens": 8}
+    answers = [await house.ask("/v1/responses", follows | {"model": model}) for model in (CLOUD_MODEL, MESH_MODEL)]
+    return Tried(", ".join(said.in_words for said in (made, *answers)), all(said.came_in for said in answers))
 
 
 async def _every_model(house: House, text: str) -> Tried:
@@ -132,6 +186,17 @@ async def _explained(house: House, text: str) -> Tried:
     return Tried("explained" if status == 0 else "refused", status == 0 or is_refused)
 
 
+async def _decisions(house: House, text: str) -> Tried:
+    """The caller asks it: in either form, for a rented model, and by rules."""
+    messages = [{"role": "user", "content": text}]
+    answers = [
+        await house.ask("/v1/decisions", {"model": model, **form})
+        for model in (CLOUD_MODEL, "auto")
+        for form in ({"input": text}, {"messages": messages, "stream": True})
+    ]
+    return Tried(", ".join(said.in_words for said in answers), all(said.is_decided for said in answers))
+
+
 _CHAT = (
     "dialect chat", "call gateway/read_call.py:read_call", "permit gateway/pipeline.py:Pipeline.permit",
     "permit gateway/cloud.py:request", "permit egress/calls.py:Calls._sent",
@@ -141,6 +206,11 @@ WAYS = (
     Way("cloud-stream", "names a rented model and asks for a stream", _streamed, reaches=True),
     Way("completions", "asks a rented model for a completion", _completions, ("dialect completions",)),
     Way("embeddings", "asks a rented model for embeddings", _embeddings, ("dialect embeddings",)),
+    Way("messages", "asks a rented model in Anthropic's dialect", _messages, ("dialect messages",), reaches=True),
+    Way("count-tokens", "asks how many tokens a text has", _count_tokens, stays=True),
+    Way("responses", "asks a rented model for a response", _responses, ("dialect responses",), reaches=True),
+    Way("stored-response", "follows a response that stays, from a rented model", _stored_response, stays=True),
+    Way("cached-answer", "asks the same again, where answers are kept", _cached),
     Way("every-model", "asks every model of the configuration by each of its names", _every_model),
     Way("auto", "leaves the choice to the profile's chain", _auto),
     Way("mesh-model", "names a model in the mesh", _mesh_model),
@@ -158,4 +228,5 @@ WAYS = (
         "explain", "asks what would become of a text", _explained, ("call runtime/overview.py:Overview.explain",),
         stays=True,
     ),
+    Way("decisions", "asks as a caller what would be decided about a text", _decisions, stays=True),
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Programs that `ringfence connect` knows: one file each, with a `PROGRAM`."""

@@ -1,0 +1,111 @@
+"""/v1/batches: many calls at once, for whoever can wait."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from time import time
+from typing import Any, cast
+
+import orjson
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.errors import BadRequest, NotFound, Overloaded
+from ringfence.gateway.batches.desk import RowsDesk, answer, limit_of, query_of
+from ringfence.gateway.batches.running import Running
+from ringfence.gateway.batches.settings import metadata_of, output_keep_of, window_of
+from ringfence.gateway.batches.told import listed, shown_batch
+from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.request import Request
+from ringfence.gateway.route import LOOK, Foreign
+from ringfence.routing.standing import standing
+from ringfence.store.batches import Batch
+
+USUAL_LISTED, MOST_LISTED = 20, 100
+FULL_RETRY_S = 60.0
+MOST_LABELS = 1000
+
+
+class Batches(RowsDesk):
+    """Each batch is its key's alone."""
+
+    prefix = "/v1/batches"
+
+    def __init__(
+        self, pipeline: Pipeline, running: Running, routes: Mapping[str, Dialect | Foreign],
+        wall: Callable[[], float] = time,
+    ) -> None:  # fmt: skip
+        self._pipeline = pipeline
+        self._running = running
+        self._routes = routes
+        self._wall = wall
+
+    def methods(self, path: str) -> tuple[bytes, ...]:
+        rest = self.rest(path)
+        if rest is None or len(rest) > 2 or (len(rest) == 2 and rest[1] != "cancel"):
+            return ()
+        if len(rest) == 2:
+            return (b"POST",)
+        return LOOK if rest else (*LOOK, b"POST")
+
+    async def serve_rest(self, request: Request, rest: list[str]) -> None:
+        rows = self._running.rows
+        if not rest:
+            await (self._add(request) if request.method == b"POST" else self._list(request))
+            return
+        batch = await rows.find(rest[0][:64], request.identity.id)
+        if batch is None:
+            raise NotFound(f"No batch found with id '{rest[0][:64]}'.", param="id")
+        if len(rest) == 2:
+            if batch.has_ended:
+                raise BadRequest(f"Cannot cancel a batch with status '{batch.state}'.", code="batch_ended")
+            batch = await self._running.cancel(batch)
+        answer(request, shown_batch(batch))
+
+    async def _list(self, request: Request) -> None:
+        query = query_of(request)
+        most = limit_of(query, USUAL_LISTED, MOST_LISTED)
+        rows = await self._running.rows.listed(request.identity.id, most=most + 1, after=query.get("after", "")[:64])
+        answer(request, listed([shown_batch(row) for row in rows[:most]], has_more=len(rows) > most))
+
+    async def _add(self, request: Request) -> None:
+        body = _read(request)
+        endpoint = body.get("endpoint")
+        if not isinstance(endpoint, str) or endpoint not in self._routes or not endpoint.startswith("/v1/"):
+            known = ", ".join(sorted(path for path in self._routes if path.startswith("/v1/")))
+            raise BadRequest(f"'endpoint' must be one of {known}.", param="endpoint", code="invalid_value")
+        window, window_s = body.get("completion_window"), window_of(body.get("completion_window"))
+        metadata = metadata_of(body.get("metadata"))
+        running, now_s = self._running, self._wall()
+        keep_s = output_keep_of(body, running.settings.keep_s)
+        key, head, file_id = request.identity, request.head, body.get("input_file_id")
+        if not isinstance(file_id, str):
+            raise BadRequest("'input_file_id' must name a file.", param="input_file_id", code="invalid_type")
+        file = await running.rows.files.find(file_id[:64], key.id, now_s)
+        if file is None or file.purpose != "batch":
+            raise NotFound(f"No such File object: {file_id[:64]}", param="input_file_id")
+        if await running.rows.count_open(key.id) >= running.settings.most:
+            text = f"{running.settings.most} batches of this key have not ended yet (batches.most)."
+            raise Overloaded(text, code="too_many_batches", retry_after_s=FULL_RETRY_S)
+        if len(head.labels) > MOST_LABELS:
+            raise BadRequest("The labels of a batch are too long.", code="invalid_value")
+        profile = standing(self._pipeline.settings.house, key.profile, head.agent, head.profile, key.agent)
+        batch = Batch(
+            f"batch_{secrets.token_hex(12)}", key.id, profile.name, int(min(profile.boundary, Boundary(file.boundary))),
+            head.agent, head.profile, head.labels, endpoint, file.id, str(window), keep_s, now_s,
+            now_s + window_s, metadata=metadata,
+        )  # fmt: skip
+        batch = await running.rows.add(batch)
+        running.take_in(batch)
+        answer(request, shown_batch(batch))
+
+
+def _read(request: Request) -> dict[str, Any]:
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object.", code="invalid_json")
+    return cast("dict[str, Any]", body)

@@ -1,0 +1,85 @@
+"""One batch that is worked on, and its lines that are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.route import Urgency
+from ringfence.gateway.batches.line import Line
+from ringfence.gateway.call import Call
+from ringfence.gateway.step import Run
+from ringfence.store.batches import Batch
+
+MOST_BROKEN = 3
+"""So many times an engine may fail on one line while it answers others; then that is its answer."""
+
+
+class Live:
+    """One batch until it ends."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.answered: set[int] = set()
+        """Lines that are written down."""
+        self.going: dict[int, Going] = {}
+        self.stop = ""
+        """The state in which it is to end before all is answered."""
+        self.errors: Sequence[Mapping[str, Any]] = ()
+        self.task: asyncio.Task[None] | None = None
+        self.served = 0
+        """Lines that were answered since the start."""
+        self._broken: dict[int, tuple[int, int]] = {}
+
+    def reach(self, number: int) -> Boundary:
+        """How far the text of this line may travel."""
+        reaches = self.batch.reaches
+        most = Boundary(self.batch.boundary)
+        return min(most, Boundary(int(reaches[number - 1]))) if reaches else Boundary.HOST
+
+    def is_late(self, now_s: float) -> bool:
+        """More than half of its time is gone: it keeps still for others no more."""
+        return now_s > (self.batch.created_s + self.batch.expires_s) / 2
+
+    def gives_up(self, number: int, *, is_ours: bool = False) -> bool:
+        """A target failed on this line. One that fails on every line is waited for; what is ours is not."""
+        count, seen = self._broken.get(number, (0, -1))
+        count += is_ours or seen != self.served
+        self._broken[number] = (count, self.served)
+        return count >= MOST_BROKEN
+
+
+class Going:
+    """One line under way."""
+
+    def __init__(self, live: Live, line: Line) -> None:
+        self.live = live
+        self.line = line
+        self.run: Run | None = None
+        self.call: Call | None = None
+        self.is_writing = False
+        """It was answered: it is not stopped any more."""
+
+    def stands_in_the_way_of(self, call: Call) -> bool:
+        """Whether both may be at work on the same machine."""
+        if call.urgency is Urgency.BACKGROUND or self.is_writing:
+            return False
+        if self.call is None or self.call.decision is None or call.decision is None:
+            return True
+        targets = self.call.decision.chain.targets
+        for wanted in call.decision.chain.targets:
+            if wanted.boundary is Boundary.HOST and any(one.boundary is Boundary.HOST for one in targets):
+                return True
+            if wanted.boundary is Boundary.MESH and any(one.name == wanted.name for one in targets):
+                return True
+        return False
+
+    def start(self, serving: Coroutine[Any, Any, None]) -> None:
+        self.run = Run(serving)
+        self.run.step()
+
+    def stop(self) -> None:
+        if self.run is not None and not self.is_writing:
+            self.run.cancel()

@@ -1,0 +1,56 @@
+"""POST /v1/responses: OpenAI's Responses API, asked as a chat and told back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ringfence.gateway.call import Call
+from ringfence.gateway.dialects import chat
+from ringfence.gateway.dialects.dialect import Body
+from ringfence.gateway.head import Head
+from ringfence.gateway.responses_request import asked, previous_of
+from ringfence.gateway.responses_stream import ResponseVoice
+from ringfence.gateway.route import Foreign, Heard
+
+if TYPE_CHECKING:
+    from ringfence.gateway.request import Request
+
+
+class Keeps(Protocol):
+    """Where responses are kept."""
+
+    async def fetch(self, request: Request) -> None:
+        """Put the response that is followed into the request. Raises Failure."""
+        ...
+
+    def will_keep(self, call: Call, voice: ResponseVoice) -> None:
+        """Have what the call comes to kept, where its caller wants that and its profile allows it."""
+        ...
+
+
+class Responses(Foreign):
+    name = "responses"
+    paths = ("/v1/responses", "/responses")
+    goes_as = chat.DIALECT
+
+    def __init__(self, kept: Keeps | None = None) -> None:
+        """Without `kept` nothing is kept, and nothing can be followed."""
+        self.kept = kept
+
+    async def fetch(self, request: Request) -> None:
+        if self.kept is not None:
+            await self.kept.fetch(request)
+
+    def heard(self, body: Body, head: Head) -> Heard:
+        told = asked(body)
+        return Heard(told.chat, ResponseVoice(told, body["model"] if isinstance(body.get("model"), str) else ""))
+
+    def made(self, call: Call) -> None:
+        previous = previous_of(call.asked or {})
+        if previous is not None:  # what it follows must not travel further now than it was allowed to
+            call.at_most = min(call.at_most, previous.at_most)
+        if self.kept is not None and isinstance(call.voice, ResponseVoice):
+            self.kept.will_keep(call, call.voice)
+
+
+DIALECT = Responses()

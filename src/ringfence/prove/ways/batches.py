@@ -1,0 +1,41 @@
+"""What a caller leaves here to be asked later, when nobody watches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from time import monotonic
+
+from ringfence.prove.house import House
+from ringfence.prove.temptations import CLOUD_MODEL
+from ringfence.prove.way import Tried, Way
+
+ORDER = 2
+ENDS_S = 20.0
+ENDPOINT = "/v1/chat/completions"
+EDGE = "edge-of-the-proof"
+
+
+async def _batch(house: House, text: str) -> Tried:
+    """A line of a batch names a rented model."""
+    body = {"model": CLOUD_MODEL, "messages": [{"role": "user", "content": text}], "max_tokens": 16}
+    line = json.dumps({"custom_id": "proof", "method": "POST", "url": ENDPOINT, "body": body})
+    form = (
+        f'--{EDGE}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        f'--{EDGE}\r\nContent-Disposition: form-data; name="file"; filename="proof.jsonl"\r\n\r\n{line}\r\n'
+        f"--{EDGE}--\r\n"
+    )
+    head = {"content-type": f"multipart/form-data; boundary={EDGE}"}
+    file = await house.read("/v1/files", form.encode(), head, "POST")
+    asked = {"input_file_id": file.get("id"), "endpoint": ENDPOINT, "completion_window": "1h"}
+    batch = await house.read("/v1/batches", asked, method="POST")
+    until = monotonic() + ENDS_S
+    while batch.get("status") in ("validating", "in_progress") and monotonic() < until:
+        await asyncio.sleep(0.1)
+        batch = await house.read(f"/v1/batches/{batch['id']}")
+    counts = batch.get("request_counts", {})
+    is_tried = batch.get("status") == "completed" and counts["completed"] + counts["failed"] == 1
+    return Tried("1 line, refused" if counts.get("failed") else "1 line, answered", is_tried)
+
+
+WAYS = (Way("batch", "a line of a batch names a rented model", _batch, reaches=True),)
