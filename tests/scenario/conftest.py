@@ -16,6 +16,7 @@ import pytest
 import uvloop
 from composed import Gateway
 from parked_inside import PRIVATE, Waiting
+from thinking_inside import Script, thought
 
 from ringfence.core.errors import TargetFailed, TargetUnavailable
 from ringfence.gateway import trying
@@ -80,6 +81,21 @@ async def waits(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     yield waiting
     await waiting.parking.close()
     db.close()
+
+
+@pytest.fixture
+async def small() -> AsyncIterator[Script]:
+    """What answers, where a small model asks a larger one."""
+    async with Script() as engine:
+        yield engine
+
+
+@pytest.fixture
+async def deep() -> AsyncIterator[Script]:
+    """What reasons for it."""
+    async with Script() as engine:
+        engine.says(thought("Because of this."))
+        yield engine
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from composed import Reply, request, target, until
 from thinking_inside import (
+    ANSWER,
     BOUNDS,
     HARD,
     OF_SMALL,
@@ -32,21 +32,6 @@ from ringfence.core.identity import Key
 from ringfence.core.route import Profile, Tier, Urgency
 from ringfence.gateway.call import Call
 from ringfence.testing.fake_engine import Behaviour, Fault
-
-ANSWER = "It is so."
-
-
-@pytest.fixture
-async def small() -> AsyncIterator[Script]:
-    async with Script() as engine:
-        yield engine
-
-
-@pytest.fixture
-async def deep() -> AsyncIterator[Script]:
-    async with Script() as engine:
-        engine.says(thought("Because of this."))
-        yield engine
 
 
 async def test_a_thought_is_asked_for_and_the_answer_rests_on_it(serve: Any, small: Script, deep: Script) -> None:

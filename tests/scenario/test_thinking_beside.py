@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from composed import EVENTS, event, request, scripted
 from parked_inside import PRIVATE, Waiting
 from thinking_inside import (
+    ANSWER,
     BOUNDS,
     HARD,
     Says,
@@ -18,7 +18,6 @@ from thinking_inside import (
     settled,
     thinking,
     thinks,
-    thought,
 )
 
 from ringfence.core.boundary import Boundary
@@ -26,21 +25,6 @@ from ringfence.gateway.dialects import chat
 from ringfence.gateway.head import Head
 from ringfence.gateway.route import Foreign, Heard
 from ringfence.gateway.voice import events
-
-ANSWER = "It is so."
-
-
-@pytest.fixture
-async def small() -> AsyncIterator[Script]:
-    async with Script() as engine:
-        yield engine
-
-
-@pytest.fixture
-async def deep() -> AsyncIterator[Script]:
-    async with Script() as engine:
-        engine.says(thought("Because of this."))
-        yield engine
 
 
 @pytest.mark.parametrize("stream", [False, True])

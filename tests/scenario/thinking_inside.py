@@ -20,6 +20,7 @@ from ringfence.testing.fake_turns import USED, Says
 HARD: dict[str, Any] = {
     "model": THINKS, "messages": [{"role": "user", "content": "Is it so?"}], "reasoning_effort": "high",
 }  # fmt: skip
+ANSWER = "It is so."
 OF_SMALL = USED
 OF_THOUGHT = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
 
