@@ -210,7 +210,7 @@ class _Story:
         config = config.model_copy(update={"state_dir": str(self._folder)})
         runtime = Runtime(config, Origin(path, {"state_dir": str(self._folder)}, self._folder / "log"))
         runtime.keyring = Keys()  # type: ignore[assignment]
-        runtime._apply(config)
+        runtime.apply(config)
         rows = runtime.parking.rows = ParkedRows(await _database(), self._folder)
         runtime.parking.endings = Endings(rows)
         try:

@@ -12,7 +12,8 @@ from whole import Reply, ask, question
 
 from ringfence.accelerators.simulated import Simulated
 from ringfence.config.load import load
-from ringfence.runtime.parts import Origin, Outcome, Runtime
+from ringfence.runtime.parts import Origin, Runtime
+from ringfence.runtime.reloading import Outcome
 from ringfence.store.credentials import Credentials
 
 QUICK = "placement: {dwell_s: 0.2, quiet_s: 0.1, patience_s: 1, return_s: 1, cycle_s: 1, drain_s: 20, wait_s: 20}\n"

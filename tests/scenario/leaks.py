@@ -277,7 +277,7 @@ LEAKS = (
     _leak(
         "broken-stream", "private",
         _then(
-            "gateway/relay.py", "    def _break(self, outcome: str, failure: Failure) -> None:\n",
+            "gateway/reply.py", "    def _break(self, outcome: str, failure: Failure) -> None:\n",
             f"        {CALL_HOME}\n",
         ),
     ),

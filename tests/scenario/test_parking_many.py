@@ -24,7 +24,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import chat
 from ringfence.gateway.parked_wishes import ParkingSettings
 from ringfence.gateway.parking import Parking
-from ringfence.gateway.relay import Answer
+from ringfence.gateway.reply import Answer
 from ringfence.routing.health import Health
 from ringfence.routing.waiting import MOST_BACK_OFF_S
 from ringfence.store.db import Database

@@ -8,7 +8,7 @@ from ringfence.core.usage import Usage
 from ringfence.gateway.arriving import MAX_ANSWER_BYTES
 from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.refusal import told
-from ringfence.gateway.relay import Finishing
+from ringfence.gateway.reply import Finishing
 from ringfence.gateway.request import Failure, Request
 from ringfence.gateway.step import Waiter
 from ringfence.gateway.voice import Voice

@@ -38,7 +38,8 @@ from ringfence.gateway.places import GivingWay, Places
 from ringfence.gateway.ports import Parks, Placing
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.recording import Reply
-from ringfence.gateway.relay import Answer, Relay, Stream
+from ringfence.gateway.relay import Relay
+from ringfence.gateway.reply import Answer, Stream
 from ringfence.gateway.reply_head import reply_head
 from ringfence.gateway.reported import Reported
 from ringfence.gateway.request import Request

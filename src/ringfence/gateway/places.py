@@ -19,7 +19,7 @@ from ringfence.gateway.held import Held
 from ringfence.gateway.lane import Asking
 from ringfence.gateway.loading import ToldMeanwhile, seconds
 from ringfence.gateway.meters import Body
-from ringfence.gateway.relay import Answer, Stream
+from ringfence.gateway.reply import Answer, Stream
 from ringfence.gateway.shrink import Fitted
 from ringfence.gateway.step import in_task
 

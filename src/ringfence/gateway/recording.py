@@ -13,7 +13,7 @@ from ringfence.core.errors import EngineFailed, Failure
 from ringfence.core.usage import Usage
 from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.refusal import JSON_HEAD
-from ringfence.gateway.relay import Answer, Finishing, Stream
+from ringfence.gateway.reply import Answer, Finishing, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.voice import whole
 

@@ -1,16 +1,12 @@
-"""From a target to the caller: open returns with the first byte, so that until then another target may try.
-
-After the first byte nothing is retried: a stream that breaks ends with an error event.
-"""
+"""A call to its target: open returns with the first byte, so that until then another target may try."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, time
-from typing import Any, Protocol
+from time import monotonic
+from typing import Any
 
 import orjson
 
@@ -24,7 +20,7 @@ from ringfence.core.errors import (
     Failure,
     TargetFailed,
 )
-from ringfence.core.ports import Ask, Engine, Fetched, Translation, Translator, Wire
+from ringfence.core.ports import Ask, Engine, Fetched, Translator, Wire
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
@@ -36,15 +32,12 @@ from ringfence.gateway.carried import for_engine
 from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
-from ringfence.gateway.refusal import JSON_HEAD
-from ringfence.gateway.request import CHUNK, Request
+from ringfence.gateway.reply import Answer, Stream
 from ringfence.gateway.retry_after import seconds_of
 from ringfence.gateway.salts import SALT_BYTES, Salts
-from ringfence.gateway.sse import EventStream, MalformedStream, most_events, usage_event
+from ringfence.gateway.sse import most_events
 from ringfence.gateway.step import in_task
-from ringfence.gateway.voice import UNTOLD, whole
 
-log = logging.getLogger("ringfence.relay")
 MAX_HEADS = 1000
 COUNT_S = 3.0
 """For an engine to count: llama.cpp takes 1 to 2.5 s for a million tokens. Later than that the bound will do."""
@@ -60,203 +53,6 @@ BUSY = frozenset((429, 503, 529))
 """Statuses with which a target may say when to come again."""
 ANSWERED_IN = frozenset(("choices", "data", "results"))
 """One of these fields holds what was asked for."""
-BROKE_OFF = "The engine broke off; the answer is not complete."
-
-
-class Finishing(Protocol):
-    """What a reply gives back when it has ended."""
-
-    def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
-        """Called once per reply; `first_at` is the monotonic time of the first byte, 0 when there was none."""
-        ...
-
-
-class Answer:
-    """A whole JSON answer."""
-
-    __slots__ = ("_first_at", "body", "held", "usage")
-
-    def __init__(self, body: bytes, usage: Usage, first_at: float) -> None:
-        self.body = body
-        self.usage = usage
-        self._first_at = first_at
-        self.held: Finishing  # given back when the answer has been sent
-
-    def send(self, out: Request, head: bytes) -> None:
-        try:
-            body = self.body if out.voice is None else whole(out.voice, self.body)
-        except EngineFailed:
-            self.held.finish(200, "malformed", self.usage, self._first_at)
-            raise
-        self.held.finish(200, "ok", self.usage, self._first_at)
-        out.answer(200, head + JSON_HEAD, body)
-
-
-class Stream:
-    """An answer that is relayed event by event, at the pace of the slower side."""
-
-    __slots__ = (
-        "_begun",
-        "_call",
-        "_events",
-        "_fails",
-        "_feed",
-        "_is_chunked",
-        "_out",
-        "_reading",
-        "_translation",
-        "_wants_usage",
-        "_write",
-        "failed",
-        "held",
-    )
-
-    def __init__(
-        self, call: Call, model: str, reading: Reading, fails: Callable[[Any], Failure], most: int,
-        translation: Translation | None = None,
-    ) -> None:  # fmt: skip
-        """`fails` reads an engine's own error; `most` events are taken."""
-        options: dict[str, Any] = call.body.get("stream_options") or {}
-        self._call = call
-        self._reading = reading
-        self._wants_usage = options.get("include_usage") is True
-        self._fails = fails
-        self._events = EventStream(model, not self._wants_usage, self._retold, most)
-        self._begun: bytes | None = None
-        self.failed: Failure | None = None
-        self._feed = self._events.feed
-        self._translation = translation
-        if translation is not None:
-            self._feed = self._translated
-        self.held: Finishing | None = None  # given back when the stream has ended
-
-    def begin(self) -> Failure | None:
-        """Look at what came first, while nothing is sent: what is wrong with that, another target may mend."""
-        reading, events = self._reading, self._events
-        data, reading.parts = b"".join(reading.parts), []
-        try:
-            begun = self._feed(data)
-        except MalformedStream as problem:
-            return EngineFailed(f"The engine sent {problem}.")
-        if events.is_done and not events.events:
-            return EngineFailed("The engine sent an empty stream.")
-        self._begun = begun
-        return self.failed
-
-    def send(self, out: Request, head: bytes) -> None:
-        self._out = out
-        if out.is_gone:
-            self._leave()
-            return
-        out.on_gone = self._leave
-        out.on_pause = self._reading.line.pause
-        out.on_resume = self._reading.line.resume
-        out.begin_events(head)
-        is_plain = out.voice is None
-        self._write, self._is_chunked = (out.connection.write if is_plain else out.write), is_plain and out.is_chunked
-        try:
-            if self._begun:
-                out.write(self._begun)
-        except Exception:
-            self._untold()
-        else:
-            self._reading.pass_on(self)
-
-    def on_piece(self, data: bytes) -> None:
-        try:
-            shown = self._feed(data)
-        except MalformedStream as problem:
-            self._reading.line.cancel()
-            if self._events.is_done:  # what comes after the end is nobody's
-                self.on_end()
-                return
-            self._break("malformed", EngineFailed(f"The engine sent {problem} in the middle of a stream."))
-            return
-        if shown:  # as `Request.write` would, without another call for each event
-            try:
-                self._write(CHUNK % (len(shown), shown) if self._is_chunked else shown)
-            except Exception:
-                self._untold()
-
-    def on_end(self) -> None:
-        if self.held is None:
-            return
-        try:
-            self._ended()
-        except Exception:
-            self._untold()
-
-    def _ended(self) -> None:
-        events = self._events
-        if self._translation is not None and (last := self._translation.end()):
-            self._out.write(events.feed(last))
-        if events.error is None and not events.is_whole:  # closed in order, and yet not at its end
-            self._break("lost", EngineFailed(BROKE_OFF))
-            return
-        usage = events.usage or self._estimate()
-        if self._wants_usage and events.usage is None and not events.is_ended and events.error is None:
-            kind = "chat.completion.chunk" if self._call.dialect.name == "chat" else "text_completion"
-            self._out.write(usage_event(self._call.model, usage, self._call.id, int(time()), kind))
-        self._out.write(events.ending())
-        self._close("engine_error" if events.error else "ok", usage)
-
-    def _retold(self, error: Any) -> bytes:
-        """What the engine says of its failure, in our words."""
-        told = self._translation.failure if self._translation is not None else None
-        self.failed = self._fails(error if told is None else told)
-        return b"" if self._begun is None else self._out.told_midway(self.failed, self._call.id)
-
-    def _translated(self, data: bytes) -> bytes:
-        """From the events of another dialect to those that every caller knows."""
-        assert self._translation is not None
-        return self._events.feed(self._translation.feed(data))
-
-    def on_lost(self, reason: str) -> None:
-        if self.held is None:
-            return
-        if self._events.is_done or self._events.error is not None:  # it was whole, or its caller knows already
-            self.on_end()
-        elif reason in ("stalled", "first_byte_timeout"):
-            self._break(
-                reason, EngineTimedOut("The engine sent nothing more for too long; the answer is not complete.")
-            )
-        else:
-            self._break(reason, EngineFailed(BROKE_OFF))
-
-    def _break(self, outcome: str, failure: Failure) -> None:
-        if self._give_back(outcome, self._events.usage or self._estimate()):
-            self._out.break_off(failure, self._call.id)
-
-    def _untold(self) -> None:
-        """The voice can make nothing of what came. Engines answer anything, and what the call holds is given back."""
-        log.exception("what an engine sent for call %s has no shape of an answer", self._call.id)
-        if (line := self._reading.line).receiver in (self, self._reading):  # else it may be somebody else's by now
-            line.cancel()
-        if self.held is None:  # it was at its end
-            self._out.abort()
-        self._break("malformed", EngineFailed(UNTOLD))
-
-    def _close(self, outcome: str, usage: Usage) -> None:
-        if self._give_back(outcome, usage):
-            self._out.finish()
-
-    def _give_back(self, outcome: str, usage: Usage) -> bool:
-        """False where it was done before."""
-        held, self.held = self.held, None
-        if held is not None:
-            held.finish(200, outcome, usage, self._reading.first_at)
-        return held is not None
-
-    def _leave(self) -> None:
-        """The client went away: the engine must stop working for it at once."""
-        self._reading.line.cancel()
-        held, self.held = self.held, None
-        if held is not None:
-            held.finish(499, "client_gone", self._events.usage or self._estimate(), self._reading.first_at)
-
-    def _estimate(self) -> Usage:
-        """For streams without a reported usage: an event is about a token, four bytes of prompt are about one."""
-        return Usage(self._call.body_bytes // 4, self._events.events, estimated=True)
 
 
 class Relay:

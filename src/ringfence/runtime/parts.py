@@ -6,18 +6,13 @@ import asyncio
 import gc
 import logging
 import os
-import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
-from ringfence.config.bound_keys import dead_keys
-from ringfence.config.changes import Change, difference
-from ringfence.config.load import load
-from ringfence.config.problems import ConfigError, ConfigInvalid, dotted
 from ringfence.config.schema import Config, state_dir
 from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Catalog
@@ -44,11 +39,12 @@ from ringfence.routing.health import Health
 from ringfence.runtime import gauges, settings, tokenizers
 from ringfence.runtime.batches import batch_settings, running_batches
 from ringfence.runtime.desks import desks
-from ringfence.runtime.instances import Instances, NotServable
+from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
-from ringfence.runtime.presidio import Presidio, presidio
+from ringfence.runtime.presidio import Presidio, started
+from ringfence.runtime.reloading import Outcome, Reloading
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
 from ringfence.runtime.targets import cloud
@@ -68,7 +64,6 @@ from ringfence.telemetry.events import (
     Events,
     ParkedEnded,
     Refused,
-    Reloaded,
     Retried,
 )
 from ringfence.telemetry.logs import GapLog, RequestLog, configure
@@ -80,7 +75,6 @@ PARKING_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 PRUNE_EVERY_S = 600.0
 TRY_WALL_EVERY_S = 60.0
-READY_ON_RELOAD_S = 60.0
 SETTLED_AFTER_S = 1.0
 FIRST_KEY = "default"
 
@@ -92,17 +86,6 @@ class Origin:
     path: Path | None
     overrides: Mapping[str, str] = field(default_factory=dict[str, str])
     log_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a reload did."""
-
-    ok: bool
-    changes: tuple[Change, ...] = ()
-    problems: tuple[str, ...] = ()
-    dead_keys: tuple[str, ...] = ()
-    """Keys, and why each call with them is refused: their profile or agent is not configured any more."""
 
 
 class Runtime:
@@ -130,7 +113,7 @@ class Runtime:
         self.placement = Placement()
         self.placing = Placing(self.placement, self.db, config, self.folder, self.events)
         self.instances = Instances(
-            self.placement, self.placing.desired, self.pool, emit, self.folder, self._refresh, has_parent=bool(parent)
+            self.placement, self.placing.desired, self.pool, emit, self.folder, self.refresh, has_parent=bool(parent)
         )
         self.health = Health(monotonic, self.placement, emit)
         self.admission = Admission(*settings.admission(config))
@@ -162,7 +145,7 @@ class Runtime:
         self.server = HttpServer(self.front, settings.limits(config))
         self.admin, self._pepper = "", b""
         self._tasks: list[asyncio.Task[None]] = []
-        self._reloading = asyncio.Lock()
+        self._reloading = Reloading(self)
         self.reader: Presidio | None = None
         self.fenced = Fenced(os.environ)
         self.without_tokenizer: tuple[str, ...] = ()
@@ -200,8 +183,8 @@ class Runtime:
         self.admin = admin_token(self.folder)
         credentials = await self._first_key()
         step(f"State in {self.folder}")
-        self.reader = await _reader(config)  # before anything can be asked
-        self._apply(config)
+        self.reader = await started(config)  # before anything can be asked
+        self.apply(config)
         self.without_tokenizer = await tokenizers.put_into(self.pipeline.meters, config)
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
@@ -211,7 +194,7 @@ class Runtime:
         self.base_url = f"http://{settings.shown(config.server.host)}:{self.port}"
         step(f"Listening on {self.base_url}")
         await self.placing.start()
-        await self._place(config)
+        await self.place(config)
         await asyncio.gather(self.instances.bring_up(config), self._try_wall())
         self.placing.modes.resume()
         await self.instances.look_around(config)
@@ -253,88 +236,9 @@ class Runtime:
 
     async def reload(self) -> Outcome:
         """Read the configuration again and put it to work. A bad one changes nothing."""
-        async with self._reloading:
-            try:
-                fresh = await asyncio.to_thread(self._read_again)
-                renewed = _renewed("models", self.instances.renewed(fresh))
-                changes = (*difference(self.config, fresh), *renewed)
-                fresh = settings.until_restart(fresh, self.config)
-                told = self.parent if fresh.providers or self.config.providers else None  # a key may be another one now
-                if told is not None:
-                    await told.check()
-                # What is new is looked at before it is served, and may lie in a network that is listed only now.
-                self.pool.mesh = (*self.config.mesh_networks, *fresh.mesh_networks)
-                former = await self._change_over(fresh)
-            except ConfigInvalid as invalid:
-                return Outcome(False, problems=tuple(str(problem) for problem in invalid.problems))
-            except (ConfigError, NotServable) as error:
-                return Outcome(False, problems=(str(error),))
-            finally:
-                self.pool.mesh = self.config.mesh_networks
-            problems, rented = await self._open_clouds(told)
-            changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented))))
-            self.config = fresh
-            self._apply(fresh)
-            self.instances.look_again()
-            self._reopen_log(fresh)
-            await self._place(fresh)
-            problems += await tokenizers.put_into(self.pipeline.meters, fresh)
-            await self.fenced.look(fresh)
-            self._refresh()
-            if changes:  # what answers, or who may see it, may be another by now
-                self.pipeline.answers.clear()
-            if former is not None:
-                await former.close()
-            self.events.emit(Reloaded(len(changes)))
-            log.info("reloaded with %d changes", len(changes))
-            return Outcome(not problems, changes, problems, tuple(dead_keys(fresh, self.keyring.valid())))
+        return await self._reloading.reload()
 
-    async def _open_clouds(self, parent: Parent | None) -> tuple[tuple[str, ...], list[str]]:
-        """Before their models are offered; problems, and providers that have another key now. What goes wrong here,
-        after the check, is as if egress had died."""
-        if parent is None:
-            return (), []
-        try:
-            renewed = await parent.change()
-        except NotServable as error:
-            log.error("the providers are as they were: %s", error)
-            return (f"{error}; everything but the providers is in force",), []
-        await self.instances.closed_way_out()
-        return (), renewed
-
-    async def _change_over(self, fresh: Config) -> Presidio | None:
-        """Bring up what `fresh` says; the reader that is of no more use. Raises before anything has changed."""
-        former = self.reader
-        if fresh.sensitivity == self.config.sensitivity:
-            await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
-            return None
-        reader = await _reader(fresh)
-        try:
-            await self.instances.bring_up(fresh, READY_ON_RELOAD_S)
-        except BaseException:
-            if reader is not None:
-                await reader.close()
-            raise
-        self.reader = reader
-        return former
-
-    def _reopen_log(self, config: Config) -> None:
-        """Another file may be named now, or the old one may have been moved away to be packed."""
-        old = self.request_log.stream
-        try:
-            self.request_log.stream = configure(config.logging.level, self.origin.log_file or settings.log_file(config))
-        except OSError as error:
-            log.error("logging.file cannot be opened, the old one is kept: %s", error.strerror)
-            return
-        if old is not sys.stderr.buffer:
-            old.close()
-
-    def _read_again(self) -> Config:
-        config = load(self.origin.path, overrides=self.origin.overrides, kinds=self.instances.adapters)
-        sensitivity(config)  # a pattern that cannot be used is a problem of the file, as any other
-        return config
-
-    def _apply(self, config: Config) -> None:
+    def apply(self, config: Config) -> None:
         """Everything that takes effect at once."""
         server = config.server
         self.server.limits = settings.limits(config)
@@ -353,10 +257,10 @@ class Runtime:
         self.responses.kept_s = config.responses.kept_days * DAY_S
         logging.getLogger().setLevel(config.logging.level.upper())
 
-    async def _place(self, config: Config) -> None:
+    async def place(self, config: Config) -> None:
         await self.placing.follow(config, self.instances.fetch_at, self.instances.ask_at)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Models, windows or profiles may have changed: swap the settings of the path whole."""
         config = self.config
         catalog = Catalog.of(self.instances.models(config))
@@ -372,7 +276,7 @@ class Runtime:
 
     async def _try_wall(self) -> None:
         if await self.fenced.look(self.config):
-            self._refresh()
+            self.refresh()
 
     # -- stop -------------------------------------------------------------------------------------------------------
 
@@ -422,7 +326,7 @@ class Runtime:
             log.warning("%s: %s: %s", type(event).__name__, event.name, event.reason)
         if isinstance(event, InstanceReady):
             self.placing.desired.loaded(event.name, event.took_s)
-        self._refresh()
+        self.refresh()
         self.parking.look_soon()
         self.batches.look_anew()
 
@@ -480,16 +384,3 @@ def spare_what_stays() -> None:
 def dialects_by_name() -> dict[str, Any]:
     """Every dialect, by name: a file in gateway/dialects with a `DIALECT`."""
     return adapters(dialects, constant="DIALECT", by="name")
-
-
-def _renewed(section: str, names: Iterable[str]) -> tuple[Change, ...]:
-    """Keys that stand behind the same reference as before, and are other ones."""
-    return tuple(Change(dotted((section, name, "api_key")), "drain") for name in names)
-
-
-async def _reader(config: Config) -> Presidio | None:
-    """The further reader of what could leave, ready; None where none is configured. ConfigError when it cannot read."""
-    reader = presidio(config)
-    if reader is not None:
-        await reader.start()
-    return reader

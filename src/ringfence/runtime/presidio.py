@@ -156,6 +156,14 @@ def presidio(config: Config) -> Presidio | None:
     return Presidio(said.presidio, {name: reach.get(name, Boundary.HOST) for name in said.presidio.entities})
 
 
+async def started(config: Config) -> Presidio | None:
+    """The further reader of what could leave, ready; None where none is configured. ConfigError when it cannot read."""
+    reader = presidio(config)
+    if reader is not None:
+        await reader.start()
+    return reader
+
+
 async def _answer(process: Process, line: bytes) -> dict[str, Any]:
     """One line there, one line back."""
     assert process.stdin is not None and process.stdout is not None

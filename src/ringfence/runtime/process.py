@@ -35,7 +35,8 @@ from ringfence.runtime.claim import claim
 from ringfence.runtime.configured import wanted
 from ringfence.runtime.instances import WAY_OUT, NotServable
 from ringfence.runtime.parent import Parent
-from ringfence.runtime.parts import Origin, Outcome, Runtime
+from ringfence.runtime.parts import Origin, Runtime
+from ringfence.runtime.reloading import Outcome
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.store.failure import StoreFailed
 from ringfence.store.private_file import make_private_folder, replace_private

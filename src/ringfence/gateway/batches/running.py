@@ -33,7 +33,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.parked_answer import Noted, Recorder
 from ringfence.gateway.pipeline import Pipeline, fault
-from ringfence.gateway.relay import Answer
+from ringfence.gateway.reply import Answer
 from ringfence.gateway.route import Foreign
 from ringfence.store.batches import (
     CANCELLED,

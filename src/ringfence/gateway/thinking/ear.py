@@ -13,7 +13,7 @@ from ringfence.core.usage import Usage
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.recording import Reply
-from ringfence.gateway.relay import Finishing
+from ringfence.gateway.reply import Finishing
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Waiter
 from ringfence.gateway.voice import UNTOLD, events

@@ -16,7 +16,7 @@ from ringfence.core.errors import EngineFailed, Failure
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
 from ringfence.gateway.recording import Reply
-from ringfence.gateway.relay import Answer, Finishing
+from ringfence.gateway.reply import Answer, Finishing
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run
 from ringfence.gateway.thinking.bounds import Spent
