@@ -130,7 +130,7 @@ def test_a_ticket_is_told_in_anthropics_shape(claude: anthropic.Anthropic) -> No
             return error
         return None
 
-    error = until(ended, 10, "its end")
+    error = until(ended, 25, "its end")
     assert (error.status_code, error.type, error.error_code) == (529, "overloaded_error", "deadline_passed")
 
 

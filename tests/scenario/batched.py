@@ -71,7 +71,7 @@ class Desk:
 
     async def ended(self, batch_id: str) -> dict[str, Any]:
         """The batch, once nothing more becomes of it."""
-        await until(lambda: batch_id not in self.running.live, 10)
+        await until(lambda: batch_id not in self.running.live, 25)
         return await self.look(batch_id)
 
     async def content(self, file_id: str | None) -> list[dict[str, Any]]:

@@ -190,7 +190,7 @@ class Gateway:
         }
         return {name: what for name, what in found.items() if what}
 
-    async def assert_at_rest(self, timeout_s: float = 2.0) -> None:
+    async def assert_at_rest(self, timeout_s: float = 25.0) -> None:
         """Everything that any request held was given back."""
         until = time.monotonic() + timeout_s
         while self.held() and time.monotonic() < until:
@@ -295,7 +295,7 @@ class Client:
         await self.send(request(*args, **kwargs))
         return await self.answer()
 
-    async def is_closed(self, timeout_s: float = 1.0) -> bool:
+    async def is_closed(self, timeout_s: float = 25.0) -> bool:
         """Whether the server ends the connection, with nothing more to say."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -405,7 +405,7 @@ def event(text: str, **more: Any) -> bytes:
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
 
-async def until(claim: Callable[[], object], timeout_s: float = 3.0) -> None:
+async def until(claim: Callable[[], object], timeout_s: float = 25.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not claim():
             await asyncio.sleep(0.005)

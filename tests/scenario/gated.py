@@ -76,7 +76,7 @@ def became(reply: Reply) -> str:
     return reply.head.get("x-ringfence-cache", "")
 
 
-async def until(claim: Any, timeout_s: float = 5.0) -> None:
+async def until(claim: Any, timeout_s: float = 25.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not claim():
             await asyncio.sleep(LOOK_S)

@@ -101,7 +101,7 @@ class Away:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Waits for what another process or task is about to do."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             while not holds():
                 await asyncio.sleep(0.01)
 

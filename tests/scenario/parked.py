@@ -129,7 +129,7 @@ class House:
         def ask() -> bool:
             return self.ask("POST", "/v1/chat/completions", question("impatient"), key=self.impatient_key).status == 200
 
-        until(ask, 10, "an answer of the engine that came")
+        until(ask, 25, "an answer of the engine that came")
 
     def look(self, ticket: str) -> Reply:
         return self.ask("GET", f"/v1/parked/{ticket}")

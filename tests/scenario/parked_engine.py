@@ -60,7 +60,7 @@ class KilledEngine:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(10)
+            process.wait(25)
         return process is not None
 
 

@@ -34,7 +34,7 @@ async def served(folder: Path, file: Path, *providers: dict[str, Any]) -> AsyncI
             yield await asyncio.to_thread(_ready, gateway), egress
         finally:
             gateway.terminate()
-            gateway.wait(10)
+            gateway.wait(25)
     finally:
         await asyncio.to_thread(egress.stop)
 

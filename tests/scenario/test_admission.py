@@ -43,6 +43,7 @@ def waiting(gateway: Gateway) -> int:
 
 
 class TestYielding:
+    @pytest.mark.timed
     @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["whole", "stream"])
     async def test_the_engine_is_told_within_a_tenth_of_a_second(
         self, serve: Serve, engine: FakeEngine, body: dict[str, Any]
@@ -243,12 +244,14 @@ class TestTold:
         engine.once(Behaviour(Fault.STALL, after_events=1))
         first = await ask(gateway, STREAM)
         assert "x-ringfence-queue" not in (await first.head()).head
+        asked_s = time.monotonic()
         second = await ask(gateway)
         await until(lambda: waiting(gateway) == 1)
         await asyncio.sleep(0.05)
         first.leave()
         place, waited = (await second.answer()).head["x-ringfence-queue"].split("; ")
-        assert place == "position=1" and 0.05 <= float(waited.removeprefix("waited_s=")) < 1
+        took_s = time.monotonic() - asked_s + 0.01  # it is rounded
+        assert place == "position=1" and 0.05 <= float(waited.removeprefix("waited_s=")) < took_s
         assert "x-ringfence-queue" not in (await (await ask(gateway)).answer()).head
 
     async def test_who_is_refused_is_told_when_to_come_again(self, serve: Serve, engine: FakeEngine) -> None:
@@ -267,11 +270,12 @@ class TestTold:
     async def test_for_how_long_a_place_is_held_is_learned(self, serve: Serve, engine: FakeEngine) -> None:
         gateway: Gateway = await serve(targets=(target(slots=1),))
         engine.always = Behaviour(between_s=0.01)
+        began_s = time.monotonic()
         clients = [await ask(gateway, STREAM) for _ in range(4)]
         for client in clients:
             await client.answer()
         held_s = gateway.admission.lanes["seat/fast"].held_s
-        assert held_s is not None and 0.05 < held_s < 0.5
+        assert held_s is not None and 0.05 < held_s < (time.monotonic() - began_s) / 2, "one of four, each in its turn"
 
 
 class Away(Seats):

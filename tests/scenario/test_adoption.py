@@ -136,7 +136,7 @@ async def test_an_adopted_engine_is_not_ours_to_stop(start_up: Any, tmp_path: Pa
     assert is_alive(pid)
     assert (await in_thread(chat, one)).status == 200
     await in_thread(one.stop)
-    gone([pid], 1)
+    gone([pid], 10)
 
 
 async def test_an_engine_by_url_is_shown_where_it_is_even_while_it_is_away(start_up: Any, tiny_model: Path) -> None:

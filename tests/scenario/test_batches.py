@@ -205,7 +205,7 @@ async def test_a_line_waits_while_nothing_can_serve_it(desk: Desk, engine: FakeE
     port = engine.port
     await engine.stop()
     batch_id = await desk.begin([line(n) for n in range(3)], window="1h")
-    await until(lambda: desk.running._pauses.holds("key_1", "fast", desk.running._now()), 5)
+    await until(lambda: desk.running._pauses.holds("key_1", "fast", desk.running._now()), 25)
     assert (await desk.look(batch_id))["request_counts"] == {"total": 3, "completed": 0, "failed": 0}
     await engine.start(port)
     desk.running.look_anew()

@@ -139,7 +139,7 @@ def test_what_callers_say_to_an_engine_of_our_own(start_up: Any, tmp_path: Path,
             _send(up, path, body | {"stream": True})
         headers = ask(up.root_url, "GET", f"/v1/models/{CANARY}?q={CANARY}", None, f"sk-rf-{CANARY}")
         assert headers.status == 401
-        until(lambda: control(up, "/status")["requests"]["total"] >= 5, 3, "the requests in the status")
+        until(lambda: control(up, "/status")["requests"]["total"] >= 5, 25, "the requests in the status")
         log = (up.folder / "logs" / "gateway.log").read_bytes()
         assert b'"answered"' in log
         _assert_nowhere(up, CANARY, "Y2FuYXJ5LXBpeGVsLTkx", stderr=printed)

@@ -282,6 +282,7 @@ async def test_shapes_of_bodies_are_not_remembered_without_bound(process: Callab
     client.leave()
 
 
+@pytest.mark.timed
 async def test_ten_thousand_idle_connections(process: Callable[..., Any]) -> None:
     server = await process()
     before = server.bytes("VmRSS")

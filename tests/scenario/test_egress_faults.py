@@ -86,14 +86,14 @@ async def test_egress_killed_in_a_stream_is_told_to_the_caller_and_comes_back(
                 killed = outside.process.pid
                 assert killed is not None
                 os.kill(killed, signal.SIGKILL)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(25):
                     ending = await reader.readuntil(b"0\r\n\r\n")
                 assert b'"code":"engine_failed"' in ending
                 writer.close()
             await outside.until(lambda: outside.process.is_ready and outside.process.pid != killed)
             assert verify(tmp_path / "journal").is_whole
             taken = await outside.begin(EVENTS)
-            await asyncio.wait_for(taken.began.wait(), 5)
+            await asyncio.wait_for(taken.began.wait(), 25)
             assert outside.process.starts == 2
             assert [entry.kind for entry in outside.journalled()] == ["sent", "sent"]
 
@@ -141,7 +141,7 @@ async def test_egress_does_not_outlive_its_parent(tmp_path: Path) -> None:
     assert egress.exists()
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         while egress.exists() and "zombie" not in (egress / "status").read_text():
             await asyncio.sleep(0.01)
 
@@ -338,6 +338,7 @@ async def test_a_kept_connection_that_died_is_replaced_and_counted_again(
 # -- the caller ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("body", [WORKS, EVENTS])
 async def test_a_caller_that_goes_away_ends_it_at_the_cloud_at_once(
     tmp_path: Path, cloud: FakeCloud, certificate: Certificate, body: dict[str, Any]

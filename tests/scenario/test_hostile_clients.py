@@ -406,7 +406,7 @@ async def test_drops_do_not_buy_time(serve: Serve) -> None:
 
     drips = [asyncio.create_task(drip(client)) for client in (head_client, body_client)]
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(25):
             assert (await head_client.answer()).status == 408
             assert (await body_client.answer()).status in (408, 400)
     finally:
@@ -418,8 +418,8 @@ async def test_an_idle_connection_is_closed_without_a_word(serve: Serve) -> None
     gateway = await serve(limits=SHORT)
     fresh, used = await gateway.client(), await gateway.client()
     assert await used.is_served()
-    assert await fresh.is_closed(3)
-    assert await used.is_closed(3)
+    assert await fresh.is_closed()
+    assert await used.is_closed()
 
 
 async def test_a_client_that_never_reads_its_stream_is_dropped(serve: Serve) -> None:
@@ -428,7 +428,7 @@ async def test_a_client_that_never_reads_its_stream_is_dropped(serve: Serve) -> 
         client = await gateway.client()
         await client.send(request(body=STREAM | {"max_tokens": 2000}))
         client.writer.transport.pause_reading()
-        await until(lambda: gateway.answered, 5)
+        await until(lambda: gateway.answered, 25)
         assert gateway.answered[0].kind.outcome == "client_gone"
         await until(lambda: engine.calls[0].client_left_s is not None)
 
@@ -442,7 +442,7 @@ async def test_a_slow_reader_gets_all_of_an_answer_that_ends_the_connection(serv
         await client.send(request(body=CHAT | {"max_tokens": 2400}, head=b"connection: close\r\n"))
         client.writer.transport.pause_reading()
         await asyncio.sleep(0)
-        await until(lambda: gateway.answered, 5)
+        await until(lambda: gateway.answered, 25)
         for connection in gateway.server.connections:
             connection.deadline = time.monotonic() - 0.01  # its moment of grace is over
         gateway.server._tick()

@@ -112,7 +112,7 @@ def asking(house: House, model: str) -> Iterator[list[Reply]]:
     for thread in threads:
         thread.start()
     try:
-        until(lambda: len(answers) >= 4, 10, "the first answers")
+        until(lambda: len(answers) >= 4, 25, "the first answers")
         yield answers
     finally:
         over.set()
@@ -130,7 +130,7 @@ def _rotated_without_a_loss(
         outcome = reloaded(house)
         revoke()
         asked = len(answers)
-        until(lambda: len(answers) > asked + 6, 10, "answers by the new key")
+        until(lambda: len(answers) > asked + 6, 25, "answers by the new key")
     assert [(reply.status, reply.code) for reply in answers if reply.status != 200] == []
     assert (gateway_pid(house), house.pids("egress")) == before
     return outcome
@@ -155,7 +155,7 @@ def test_a_key_that_was_put_into_its_file_is_found_when_the_old_one_is_refused(h
         _keep(key, NEW)
         cloud.api_key = NEW
         asked = len(answers)
-        until(lambda: len(answers) > asked + 6, 10, "answers by the new key")
+        until(lambda: len(answers) > asked + 6, 25, "answers by the new key")
     assert [(reply.status, reply.code) for reply in answers if reply.status != 200] == []
     assert 1 <= (refused := _made_again(house)) <= 2  # those that were under way
     assert verify(house.journal).is_whole
@@ -258,4 +258,4 @@ def test_egress_beside_serve_reads_a_changed_key_on_sighup(
             assert json.loads(process.stdout.readline()) == {"changed": {"providers": ["rented"]}}
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(25)

@@ -156,7 +156,7 @@ class Killer:
         kinds = chance.choices(("gateway", "egress", "engine"), (25, 45, 30), k=1 if chance.random() < 0.8 else 2)
         time.sleep(chance.uniform(0, 0.25))
         if kinds[0] == "egress" and chance.random() < 0.8:  # else it would hardly ever get as far as serving
-            until(lambda: _listens(self._house.folder / "egress" / "egress.sock"), 8, "an egress process that serves")
+            until(lambda: _listens(self._house.folder / "egress" / "egress.sock"), 25, "an egress process that serves")
         for number, kind in enumerate(kinds):
             if number:
                 time.sleep(chance.choice((0.0, chance.uniform(0, 0.8))))
@@ -183,7 +183,7 @@ def test_killed_at_random(house: House, capsys: pytest.CaptureFixture[str]) -> N
     with capsys.disabled():
         _tell(f"RINGFENCE_KILL_SEED={seed}")
     killer, took_s = Killer(house, random.Random(seed)), defaultdict[str, list[float]](list)
-    until(lambda: house.pids("engine"), 10, "an engine")
+    until(lambda: house.pids("engine"), 25, "an engine")
     began = time.monotonic()
     with Traffic(house) as traffic:
         looked, late = 0, list[str]()

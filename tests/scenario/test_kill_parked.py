@@ -102,16 +102,16 @@ class Killer:
                 if KINDS[kind].encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     kill(pid)
                     self.killed[kind] += 1
-                    until(lambda pid=pid: not is_alive(pid), 10, "its end")
+                    until(lambda pid=pid: not is_alive(pid), 25, "its end")
 
     def _kill_up(self) -> None:
         process = self._house.process
         assert process is not None
         below = children(process.pid)
         kill(process.pid)
-        process.wait(10)
+        process.wait(25)
         self.killed["up"] += 1
-        until(lambda: not any(map(is_alive, below)), 10, "the end of what it started")
+        until(lambda: not any(map(is_alive, below)), 25, "the end of what it started")
         self._house.start()
 
 
@@ -175,7 +175,7 @@ def _rows_at_rest(house: House) -> list[Row]:
         rows = _rows(house)
         return [] if any(row.state == "waiting" for row in rows) else rows
 
-    return until(look, 10, "an end of each in the record")
+    return until(look, 25, "an end of each in the record")
 
 
 def _let_who_waits_be_served(house: House, engine: KilledEngine) -> None:

@@ -129,11 +129,11 @@ def test_a_large_load_waits_for_that_of_another_program_until_it_is_killed(site_
         with Callers(site) as callers:
             waits = callers.chat("one")
             assert site.chat("small").status == 200, "a small one waits for nobody"
-            until(lambda: site.rows()["one"]["waiting"], 5, "one who waits")
+            until(lambda: site.rows()["one"]["waiting"], 25, "one who waits")
             assert site.phases()["one"] == "absent"
             assert [row["name"] for row in site.plan()["waiting"]] == ["one"]
             os.killpg(other.pid, 9)
-            other.wait(5)
+            other.wait(25)
             assert waits.result(60).status == 200
     assert site.phases() == {"one": "ready", "small": "ready"}
     with locked(lock):
@@ -163,7 +163,7 @@ def test_an_engine_that_is_killed_while_it_loads_frees_the_lock(site_of: Any, tm
         engine = until(lambda: site.pid("one"), 20, "its process")
         kill(engine, 19)  # it loads for ever
         second = callers.chat("two")
-        until(lambda: site.rows()["two"]["waiting"], 10, "one who waits for the other load")
+        until(lambda: site.rows()["two"]["waiting"], 25, "one who waits for the other load")
         assert (site.phases()["one"], site.phases()["two"]) == ("starting", "absent")
         kill(engine)
         assert [reply.result(60).status for reply in (first, second)] == [200, 200]

@@ -113,7 +113,7 @@ async def test_what_has_no_shape_of_an_answer_is_the_engines_fault_and_holds_not
     for odd in (b"data: " + json.dumps({"choices": [ODD]}).encode() + b"\n\n", end):
         async with scripted(EVENTS + b"connection: close\r\n\r\n", event("He"), 0.01, odd) as endpoint:
             gateway = await serve(engine=endpoint)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(25):
                 reply = await asked(gateway, body | {"stream": True}, path)
             assert b"He" in reply.body and reply.is_whole
             await gateway.assert_at_rest()

@@ -50,7 +50,7 @@ def ended(site: Site) -> dict[str, Any] | None:
 
 def written(file: Path) -> int:
     """The process that wrote its number there."""
-    return until(lambda: int(file.read_text() or 0), 10, f"a number in {file.name}")
+    return until(lambda: int(file.read_text() or 0), 25, f"a number in {file.name}")
 
 
 def usual(folder: Path) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_a_mode_has_the_device_for_itself_with_its_model_set_up_otherwise(site_o
 
     told = switched(site, None)
     assert (told["now"], told["switch"]["outcome"]) == (None, "done")
-    until(lambda: not is_alive(program), 5, "the end of what belonged to the mode")
+    until(lambda: not is_alive(program), 25, "the end of what belonged to the mode")
     until(lambda: site.window("big") == 1024, SWITCH_S, "the model as it is usually")
     for name in ("big", "other"):
         site.until_ready(name)
@@ -144,7 +144,7 @@ def test_a_switch_that_fails_is_taken_back(site_of: Any, tmp_path: Path) -> None
     second = written(wrote)
     assert (is_alive(first), is_alive(second)) == (False, True)
     site.up.stop()
-    until(lambda: not is_alive(second), 5, "the end of what belonged to the mode")
+    until(lambda: not is_alive(second), 25, "the end of what belonged to the mode")
 
 
 def test_a_mode_outlives_a_restart(site_of: Any, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_mode_outlives_a_restart(site_of: Any, tmp_path: Path) -> None:
     wrote.unlink()
     kill(gateway_pid(site.up))
     third = written(wrote)
-    until(lambda: not is_alive(second), 5, "the end of what belonged to the gateway that is gone")
+    until(lambda: not is_alive(second), 25, "the end of what belonged to the gateway that is gone")
     assert is_alive(third)
     assert until(lambda: ended(site), 20, "the end of the switch")["now"] == "alone"
     del site.said["modes"]

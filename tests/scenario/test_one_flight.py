@@ -246,7 +246,7 @@ async def test_an_answer_too_long_to_keep_waits_for_the_slowest(monkeypatch: pyt
         assert len(flight.recording.data) < 2 * 1024 * 1024
         assert became(await ask(gateway, CHAT)) == "miss"
         slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             whole, again = await asyncio.gather(slow.answer(), reading)
         assert whole.body == again.body
         assert whole.events[-1] == "[DONE]"
@@ -282,7 +282,7 @@ async def test_parked_callers_are_served_by_one_call_when_their_target_is_back(
     await until(lambda: len(waits.parking.kept) == 3)
     gateway.seats.endpoint = engine.endpoint
     waits.parking.look()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         replies = await answers(clients)
     assert {reply.status for reply in replies} == {200}
     assert len(engine.calls) == 1

@@ -88,7 +88,7 @@ profiles:
 """)
         up = start_up("--config", str(file))
         house = House(up, small, large)
-        until(lambda: house.models().get("large") == (LARGE, LARGE), 10, "both windows")
+        until(lambda: house.models().get("large") == (LARGE, LARGE), 25, "both windows")
         yield house
 
 

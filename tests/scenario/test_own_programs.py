@@ -22,8 +22,8 @@ def test_a_llama_server_serves_comes_back_and_goes(start_up: Any, tiny_model: Pa
     arguments = Path(f"/proc/{programs[0]}/cmdline").read_bytes().split(b"\0")
     assert [arguments[arguments.index(b"--cache-type-k") + 1], b"--api-key" in arguments] == [b"q8_0", False]
     kill(programs[0])
-    until(lambda: engine_pid(up) != wrapper, 10, "another one")
+    until(lambda: engine_pid(up) != wrapper, 25, "another one")
     assert chat(up, model="own").status == 200
     left = [again := engine_pid(up), *children(again)]
     assert up.stop() == 0
-    gone(left, 3)
+    gone(left, 10)

@@ -82,7 +82,7 @@ def test_the_state_folder_holds_no_text(house: House, engine: Engine) -> None:
     tickets = [house.park(CANARY, {"x-ringfence-label": "canary-label"}), house.park(CANARY * 1000)]
     body = question(CANARY + " on the line")
     thread, got = in_thread(lambda: house.ask("POST", "/v1/chat/completions", body))
-    until(lambda: list(states(house).values()) == ["waiting"] * 3, 10, "three parked requests")
+    until(lambda: list(states(house).values()) == ["waiting"] * 3, 25, "three parked requests")
     kept = everything(house)
     assert "ringfence.db-wal" in kept and len(kept["ringfence.db-wal"]) > 25_000
     engine.come()
@@ -90,7 +90,7 @@ def test_the_state_folder_holds_no_text(house: House, engine: Engine) -> None:
     answers = [answered(house, ticket).text for ticket in tickets]
     thread.join(20)
     assert got[0].status == 200
-    until(lambda: list(states(house).values()) == ["done"] * 3, 5, "their ends in the record")
+    until(lambda: list(states(house).values()) == ["done"] * 3, 25, "their ends in the record")
     kept |= {f"after {name}": data for name, data in everything(house).items()}
     with sqlite3.connect(house.folder / "ringfence.db") as database:  # all of the log goes into the file
         assert database.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0] == 0
@@ -122,11 +122,11 @@ def written_as(word: str) -> Iterator[bytes]:
 
 def test_a_caller_that_waits_is_served_when_the_engine_comes(house: House, engine: Engine) -> None:
     thread, got = in_thread(lambda: house.ask("POST", "/v1/chat/completions", question("plain")))
-    until(lambda: list(states(house).values()) == ["waiting"], 10, "a parked request")
+    until(lambda: list(states(house).values()) == ["waiting"], 25, "a parked request")
     engine.come()
     thread.join(20)
     assert got[0].status == 200 and got[0].text
-    until(lambda: list(states(house).values()) == ["done"], 5, "its end in the record")
+    until(lambda: list(states(house).values()) == ["done"], 25, "its end in the record")
 
 
 def test_a_stream_is_kept_alive_and_then_answered(house: House, engine: Engine) -> None:
@@ -145,7 +145,7 @@ def test_who_goes_away_is_cancelled(house: House) -> None:
     response = open_request(house.root_url, "POST", "/v1/chat/completions", body, house.key)
     response.readline()
     response.close()
-    until(lambda: list(states(house).values()) == ["cancelled"], 5, "its end in the record")
+    until(lambda: list(states(house).values()) == ["cancelled"], 25, "its end in the record")
 
 
 def test_who_waited_when_the_gateway_was_killed_is_cancelled(house: House) -> None:
@@ -171,7 +171,7 @@ def test_a_deadline_ends_it(house: House) -> None:
     assert (late.status, late.code, late.headers["retry-after"]) == (503, "deadline_passed", "15")
     refused = house.ask("POST", "/v1/chat/completions", question("x"), {"x-ringfence-deadline-s": "soon"})
     assert (refused.status, refused.code) == (400, "invalid_value")
-    until(lambda: set(states(house).values()) == {"expired"}, 5, "their end in the record")
+    until(lambda: set(states(house).values()) == {"expired"}, 25, "their end in the record")
 
 
 def test_a_ticket_is_for_its_own_key(house: House) -> None:
@@ -189,7 +189,7 @@ def test_a_revoked_key_cancels_what_it_parked(house: House) -> None:
     ticket = house.park("revoked")
     [key_id] = [key["id"] for key in control(house, "/keys")["keys"] if key["name"] == "private"]  # type: ignore[arg-type]
     control(house, f"/keys/{key_id}", "DELETE")  # type: ignore[arg-type]
-    until(lambda: states(house) == {ticket: "cancelled"}, 5, "its end in the record")
+    until(lambda: states(house) == {ticket: "cancelled"}, 25, "its end in the record")
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_a_key_file_that_others_can_read_is_not_used(house: House, engine: Engin
 
 def test_a_gateway_that_is_stopped_tells_who_waits(house: House) -> None:
     thread, got = in_thread(lambda: house.ask("POST", "/v1/chat/completions", question("plain")))
-    until(lambda: list(states(house).values()) == ["waiting"], 10, "a parked request")
+    until(lambda: list(states(house).values()) == ["waiting"], 25, "a parked request")
     ticket = house.park("stays")
     house.stop()
     thread.join(10)

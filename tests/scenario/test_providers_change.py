@@ -116,7 +116,7 @@ def test_the_first_provider_comes_another_joins_and_all_go(
             assert house.pids("egress") == first
             written.write()
             reloaded(house)
-            until(lambda: house.pids("egress") == [], 5, "the end of the egress process")
+            until(lambda: house.pids("egress") == [], 25, "the end of the egress process")
             assert house.chat("personal", model="smart").code == "model_not_found"
             assert not [one for one in control(house, "/status")["instances"] if one["engine"] == "egress"]
         assert set(answers) == {(200, "HOST")}
@@ -178,10 +178,10 @@ def test_a_killed_egress_process_comes_back_with_the_changed_providers(
         written.write(RENTED, OTHER, models=(SMART, WISE))
         reloaded(house)
         kill(house.pids("egress")[0])
-        until(lambda: house.chat("personal", model="wise").status == 200, 5, "an answer from what came later")
+        until(lambda: house.chat("personal", model="wise").status == 200, 25, "an answer from what came later")
         written.write(OTHER, models=(WISE,))  # and nobody says so
         kill(gateway_pid(house))
-        until(lambda: house.chat("personal", model="smart").code == "model_not_found", 10, "the new configuration")
+        until(lambda: house.chat("personal", model="smart").code == "model_not_found", 25, "the new configuration")
         assert house.chat("personal", model="wise").status == 200
         log = (house.folder / "egress" / "egress.log").read_text()
         assert "changed to 1 providers" in log
@@ -261,7 +261,7 @@ def test_egress_beside_serve(
         assert house.chat("personal", model="smart").status == 503
         assert house.chat("private").status == 200
         with _egress(written.file, certificate, **state, RENTED_KEY=SECRET) as process:
-            until(lambda: house.chat("personal", model="smart").status == 200, 10, "an answer from the cloud")
+            until(lambda: house.chat("personal", model="smart").status == 200, 25, "an answer from the cloud")
             written.write(RENTED, OTHER, models=(SMART, WISE))
             process.send_signal(signal.SIGHUP)
             assert process.stdout is not None
@@ -287,7 +287,7 @@ def _egress(file: Path, certificate: Certificate, **env: str) -> Iterator[subpro
             yield process
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(25)
 
 
 @pytest.mark.parametrize(

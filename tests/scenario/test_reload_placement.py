@@ -117,11 +117,11 @@ def test_models_come_and_go_and_never_more_than_fits(site_of: Any, tmp_path: Pat
             assert reply.result().status == 200
     assert max(counted) == 1, "there is room for one"
     assert before is not None
-    gone([before], 5)
+    gone([before], 10)
     assert site.moves("load") == ["one", "two"]
     assert site.chat("one").code == "model_not_found"
     site.said["models"] = alike(tmp_path, "three", residency="swap")
     running(site)
     assert site.chat("three").status == 200
-    until(lambda: len(site.engines()) == 1, 10, "one engine alone")
+    until(lambda: len(site.engines()) == 1, 25, "one engine alone")
     assert site.phases() == {"three": "ready"}

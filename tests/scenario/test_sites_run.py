@@ -106,11 +106,11 @@ def test_a_card_of_24_gb(start_up: Any, tmp_path: Path) -> None:
     assert held["phase"] == "held"
     training = control(up, "/leases", "POST", {"tenant": "training", "memory": "2GiB", "device": "gpu0"})
     assert training["phase"] == "asked"
-    until(lambda: "hours" in (lease_of(site, "training") or {})["reason"], 5, "a training that knows its hours")
+    until(lambda: "hours" in (lease_of(site, "training") or {})["reason"], 25, "a training that knows its hours")
     control(up, f"/leases/{training['id']}", "DELETE")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(chat, up, model="32b")
-        until(lambda: (lease_of(site, "tts") or {}).get("phase") == "recalled", 10, "speech that is asked to go")
+        until(lambda: (lease_of(site, "tts") or {}).get("phase") == "recalled", 25, "speech that is asked to go")
         assert not asked.done()
         control(up, f"/leases/{held['id']}", "DELETE")
         assert target(asked.result(40)) == "32b"
@@ -173,7 +173,7 @@ def test_a_card_of_32_gb_with_modes(start_up: Any, tmp_path: Path) -> None:
         assert lease_of(site, "images") is None or lease_of(site, "images")["phase"] == "recalled"
 
         assert site.switch(None)["now"] is None
-        gone([speech], 5)
+        gone([speech], 10)
         site.until_ready("big", "floor")
         assert (target(chat(up)), window_of(site, "big")) == ("big", 2560)
         assert site.processes()["floor"] == floor

@@ -100,13 +100,13 @@ def test_an_engine_is_killed_every_two_seconds(start_up, tmp_path_factory, storm
     requests = control(up, "/status")["requests"]
     assert (requests["running"], requests["waiting"]) == (0, 0)
     # No process but those that serve.
-    gone(killed, 2)
+    gone(killed, 10)
     serving = {one["pid"] for one in engines.values()}
     assert set(children(up.process.pid)) == serving | {gateway_pid(up)}
     assert _users_of(weights) == serving
     # The ledger is what callers got.
     expected = {model: _account(one) for model, one in accounts.items()}
-    until(lambda: _written(up.folder) == expected or None, 10, f"{expected}, not {_written(up.folder)}")
+    until(lambda: _written(up.folder) == expected or None, 25, f"{expected}, not {_written(up.folder)}")
     answers: list[Reply] = [chat(up, model=model) for model in MODELS]
     assert [reply.status for reply in answers] == [200] * len(MODELS)
     assert up.stop() == 0

@@ -71,7 +71,7 @@ def test_engines_are_killed_while_models_swap(start_up, tmp_path_factory, storm_
     # Nobody is on anything, and what is reckoned is what is there.
     replies = [chat(up, model=model, timeout_s=60) for model in MODELS]
     assert [reply.status for reply in replies] == [200] * len(MODELS)
-    gone([pid for pid in killed if not any(one["pid"] == pid for one in _supervised(up).values())], 5)
+    gone([pid for pid in killed if not any(one["pid"] == pid for one in _supervised(up).values())], 10)
     engines = until(lambda: _settled(up), 30, "engines that stand still")
     assert [one["in_use"] for one in engines.values()] == [0] * len(MODELS)
     serving = {one["pid"] for one in engines.values() if one["pid"]}
@@ -90,7 +90,7 @@ def test_engines_are_killed_while_models_swap(start_up, tmp_path_factory, storm_
         expected[model] = (
             requests + 1, errors, prompt + usage["prompt_tokens"], out + usage["completion_tokens"]
         )  # fmt: skip
-    until(lambda: _written(up.folder) == expected or None, 10, f"{expected}, not {_written(up.folder)}")
+    until(lambda: _written(up.folder) == expected or None, 25, f"{expected}, not {_written(up.folder)}")
     assert up.stop() == 0
     assert not any(map(is_alive, serving))
 

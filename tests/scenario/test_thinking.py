@@ -264,6 +264,7 @@ async def test_where_the_small_model_fails_its_caller_is_told(
         assert reply.status == 400 and reply.error["message"]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("who", ["small", "deep"])
 async def test_a_caller_that_leaves_stops_what_is_done_for_it(

@@ -37,11 +37,11 @@ def test_a_llama_cpp_is_restarted_with_another_window(start_up: Any, tiny_model:
         assert chat(up, model=name, max_tokens=2).status == 200
     with llama_server(tiny_model, port, 1024, 4):
         messages = [{"role": "user", "content": "one two " * 800}]
-        until(lambda: chat(up, model=name, messages=messages, max_tokens=2).status == 200, 10, "it")
+        until(lambda: chat(up, model=name, messages=messages, max_tokens=2).status == 200, 25, "it")
         reply = chat(up, model=name, messages=messages, max_tokens=2)
         assert reply.headers["x-ringfence-window"].startswith("compressed; before=")
         assert reply.json["usage"]["prompt_tokens"] + 2 <= 256
-        until(lambda: window(up) == (256, 256), 10, "the new window")
+        until(lambda: window(up) == (256, 256), 25, "the new window")
         assert chat(up, model=name, max_tokens=2).status == 200
     up.stop()
 

@@ -160,7 +160,7 @@ def engine_pid(up: Running) -> int:
     def pids() -> list[int]:
         return [one["pid"] for one in control(up, "/status")["instances"] if one["kind"] == "supervised" and one["pid"]]
 
-    return until(lambda: found if len(found := pids()) == 1 else [], 10, "one engine of our own alone")[0]
+    return until(lambda: found if len(found := pids()) == 1 else [], 25, "one engine of our own alone")[0]
 
 
 def children(pid: int) -> list[int]:

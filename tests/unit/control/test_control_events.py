@@ -35,7 +35,7 @@ class Client:
             self.sent.put_nowait(None)
 
     async def frame(self) -> bytes | None:
-        return await asyncio.wait_for(self.sent.get(), 2)
+        return await asyncio.wait_for(self.sent.get(), 25)
 
 
 Start = Callable[..., Awaitable[asyncio.Task[None]]]
@@ -88,7 +88,7 @@ async def test_a_client_that_goes_ends_the_watching(view: FakeView, other: Clien
     task = await start()
     await other.frame()
     other.gone.set()
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, 25)
     assert view.watchers == set()
 
 
@@ -110,4 +110,4 @@ async def test_nothing_more_is_said_to_an_ended_session(view: FakeView, other: C
     is_open = False
     view.changed()
     assert await other.frame() is None
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, 25)

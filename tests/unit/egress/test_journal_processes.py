@@ -97,7 +97,7 @@ def test_a_killed_process_leaves_no_gap(tmp_path: Path, kills: int) -> None:
             time.sleep(chance.random() * 0.02)
         finally:
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(25)
         said += process.stdout.read()
         process.stdout.close()
         for line in said.decode().splitlines():

@@ -124,7 +124,7 @@ async def test_how_an_exchange_is_lost(behaviour: Behaviour, reason: str) -> Non
         line = await pool.dial(engine.endpoint)
         ask = b'{"model": "fake-model"}'
         line.ask(taken, HERE, ASK.replace(b" 2\r", b" %d\r" % len(ask)), ask, 0.1, 0.1, True)
-        assert await asyncio.wait_for(taken.ended, 2) == reason
+        assert await asyncio.wait_for(taken.ended, 25) == reason
         assert not pool.active
 
 
@@ -150,7 +150,7 @@ async def test_what_nobody_asked_for_ends_the_line() -> None:
     server = await asyncio.start_server(chatty, "127.0.0.1", 0)
     pool = Pool()
     line = await pool.dial(Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], Boundary.HOST))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(25):
         while not line.transport.is_closing():
             await asyncio.sleep(0.005)
     server.close()
@@ -178,7 +178,7 @@ async def test_one_that_fails_to_hear_of_its_end_does_not_stop_the_clock() -> No
         pool, taken = Pool(), Taken()
         for receiver, patience_s in ((Broken(), 0.05), (taken, 0.15)):
             (await pool.dial(engine.endpoint)).ask(receiver, HERE, ASK, b"{}", patience_s, 1, True)
-        assert await asyncio.wait_for(taken.ended, 2) == "first_byte_timeout"
+        assert await asyncio.wait_for(taken.ended, 25) == "first_byte_timeout"
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
 
 

@@ -74,11 +74,11 @@ async def test_a_call_is_not_carried_on(status: int) -> None:
         pool = Pool()
         line = await pool.dial(Endpoint("127.0.0.1", engine.port, Boundary.HOST))
         line.ask(taken := Taken(line), HERE, ASK, b"private", 1, 1, True)
-        assert await asyncio.wait_for(taken.ended, 2) == ("end", status)
+        assert await asyncio.wait_for(taken.ended, 25) == ("end", status)
         again = pool.take(line.endpoint)
         assert again is line
         line.ask(taken := Taken(line), HERE, ASK, b"private", 1, 1, False)
-        assert await asyncio.wait_for(taken.ended, 2) == ("end", status)
+        assert await asyncio.wait_for(taken.ended, 25) == ("end", status)
         await asyncio.sleep(0.05)
         assert engine.received.count(b"private") == 2
         assert (engine.connections, there.connections, taken.body) == (1, 0, b"gone")
@@ -103,7 +103,7 @@ async def test_an_offer_of_another_place_is_not_taken() -> None:
             for _ in range(2):
                 line = pool.take(at) or await pool.dial(at)
                 line.ask(taken := Taken(line), HERE, ASK, b"private", 1, 1, True)
-                await asyncio.wait_for(taken.ended, 2)
+                await asyncio.wait_for(taken.ended, 25)
             await asyncio.sleep(0.05)
             assert (engine.connections, there.connections) == (1, 0)
             pool.close()
@@ -112,5 +112,7 @@ async def test_an_offer_of_another_place_is_not_taken() -> None:
 async def test_the_second_server_would_have_seen_a_connection() -> None:
     async with Listening(b"").serving() as there:
         (await Pool().dial(Endpoint("127.0.0.1", there.port, Boundary.HOST))).cancel()
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(25):
+            while not there.connections:
+                await asyncio.sleep(0.01)
         assert there.connections == 1

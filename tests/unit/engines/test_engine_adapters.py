@@ -348,6 +348,6 @@ class TestWindowsOfOllama:
                 await asyncio.sleep(60)
             return await pages(path)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             offers = await ollama.ADAPTER.examine(slow) or []
         assert [offer.window for offer in offers] == [4096, None]

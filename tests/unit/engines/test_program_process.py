@@ -80,7 +80,7 @@ def is_there(pid: int) -> bool:
     return state not in "ZX"
 
 
-def gone(*pids: int, within_s: float = 4.0) -> bool:
+def gone(*pids: int, within_s: float = 25.0) -> bool:
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         if not any(map(is_there, pids)):
@@ -90,7 +90,7 @@ def gone(*pids: int, within_s: float = 4.0) -> bool:
 
 
 def pids_in(path: Path) -> list[int]:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 25
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
             if len(words := path.read_text().split()) == 2:
@@ -132,7 +132,7 @@ def test_the_whole_group_goes(start: Start, tmp_path: Path, how: str) -> None:
         assert is_there(child)
     else:
         assert gone(program, child)
-        assert process.wait(2) != 0
+        assert process.wait(25) != 0
 
 
 def test_a_program_that_listens_to_sigterm_is_given_the_time(start: Start, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_program_that_listens_to_sigterm_is_given_the_time(start: Start, tmp_p
     process, said = start(SERVE.format(before=ends), str(tmp_path / "ended"))
     assert "ready" in said
     process.terminate()
-    assert process.wait(3) == 0
+    assert process.wait(25) == 0
     assert (tmp_path / "ended").read_text() == "1 1"
 
 
@@ -155,12 +155,12 @@ def test_it_can_be_ended_before_it_is_ready(start: Start) -> None:
     }
     process.stdin.write(json.dumps(silent) + "\n")
     process.stdin.flush()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 25
     while not (kids := Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()):
         assert time.monotonic() < until
         time.sleep(0.02)
     process.terminate()
-    out, _ = process.communicate(timeout=4)
+    out, _ = process.communicate(timeout=25)
     assert out == ""
     assert gone(int(kids[0]))
 
@@ -168,7 +168,7 @@ def test_it_can_be_ended_before_it_is_ready(start: Start) -> None:
 def test_a_program_that_ends_first_is_told(start: Start) -> None:
     process, said = start("import sys; print('no such model'); sys.exit(3)", title="vLLM")
     assert said == {"error": "vLLM ended with exit status 3 before it was ready"}
-    assert process.wait(3) == 1
+    assert process.wait(25) == 1
     assert process.stderr is not None
     assert "no such model" in process.stderr.read(), "what it writes can be read"
 
@@ -183,7 +183,7 @@ def test_it_ends_as_the_program_does(start: Start, line: str, status: int) -> No
     later = f"import threading; threading.Timer(0.3, lambda: exec({line!r})).start()"
     process, said = start(SERVE.format(before=later))
     assert "ready" in said
-    assert process.wait(4) == status
+    assert process.wait(25) == status
 
 
 def test_who_took_the_port_meanwhile_gets_nothing(start: Start, tmp_path: Path) -> None:
@@ -213,9 +213,9 @@ time.sleep(60)
 def test_it_does_not_start_for_a_parent_that_is_gone(start: Start) -> None:
     process, said = start(SERVE.format(before=""), parent_pid=os.getppid())
     assert said == {}
-    assert process.wait(3) == 1
+    assert process.wait(25) == 1
 
 
 def test_a_line_that_is_no_spec_is_refused() -> None:
-    out, _ = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True).communicate("{}\n", 10)
+    out, _ = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True).communicate("{}\n", 25)
     assert "expected one line of JSON" in json.loads(out)["error"]

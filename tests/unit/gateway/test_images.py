@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -95,7 +95,7 @@ def test_what_is_no_image_counts_for_the_most_of_its_family(given: str) -> None:
 
 def test_a_size_is_found_without_reading_the_image() -> None:
     large = url(png(640, 480) + b"\x00" * 20_000_000)
-    began = perf_counter()
+    began = process_time()
     for _ in range(1000):
         image_size(large)
-    assert perf_counter() - began < 0.1
+    assert process_time() - began < 0.1

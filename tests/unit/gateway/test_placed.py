@@ -130,7 +130,7 @@ class TestPlaced:
         await asyncio.sleep(0.01)
         assert not waiter.done() and case.seats.users.count == 0, "no lease is held meanwhile"
         other.leave(0)
-        await asyncio.wait_for(waiter, 1)
+        await asyncio.wait_for(waiter, 25)
         assert (case.seats.users.count, case.running("first")) == (1, 1)
         case.held.let_go()
 
@@ -144,7 +144,7 @@ class TestPlaced:
         seen: list[int] = []
         case.seats.on_wait = lambda: seen.append(case.running("first"))
         other.leave(0)
-        await asyncio.wait_for(waiter, 1)
+        await asyncio.wait_for(waiter, 25)
         assert seen == [0], "the place was given back before"
         assert [name for name, _wait_s in case.seats.waited] == ["first"]
         case.held.let_go()

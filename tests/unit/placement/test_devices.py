@@ -39,7 +39,7 @@ class Slow:
     def read(self, ours: Sequence[Ours] = ()) -> list[Device]:
         self.asked += 1
         self.ours = ours
-        self.gate.wait(10)
+        self.gate.wait(25)
         if self.error is not None:
             raise self.error
         return [Device("slow0", DeviceKind.GPU, "Slow", 8 * GIB, 6 * GIB, 2 * GIB)]
@@ -53,7 +53,7 @@ def slow() -> Iterator[Slow]:
 
 
 async def until(done: object) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         while not done():  # type: ignore[operator]
             await asyncio.sleep(0.005)
 

@@ -35,7 +35,7 @@ READY = (Offer("fake-model", 4096, family="/models"),)
 TARGET = Target("tiny/tiny", "tiny", "llamacpp", "tiny", Boundary.HOST)
 
 
-async def until(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(claim: Callable[[], object], timeout_s: float = 25.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not claim():
             await asyncio.sleep(0.005)
@@ -292,12 +292,12 @@ class TestPlanned:
 
     async def test_who_waits_hears_at_once_that_it_will_not_come(self, fetch_at: FetchAt) -> None:
         one = Placeable(fetch_at)
-        waiter = asyncio.create_task(one.placement.lease(TARGET, 5))
+        waiter = asyncio.create_task(one.placement.lease(TARGET, 50))
         await asyncio.sleep(0)
         assert not one.placement.is_refused("tiny")
         one.instance.expect(Outlook("it needs 30 GiB and gpu0 has 24 GiB", None))
         with pytest.raises(TargetFailed) as caught:
-            await asyncio.wait_for(waiter, 0.5)
+            await asyncio.wait_for(waiter, 25)
         assert str(caught.value.failure) == ("The model cannot be loaded now: it needs 30 GiB and gpu0 has 24 GiB.")
         assert one.placement.is_refused("tiny")
         assert one.placement.estimate_s(TARGET) is None
@@ -317,7 +317,7 @@ class TestPlanned:
         one = Placeable(fetch_at)
         one.instance.failed = "no such file"
         with pytest.raises(TargetFailed) as caught:
-            await asyncio.wait_for(one.placement.lease(TARGET, 5), 0.5)
+            await asyncio.wait_for(one.placement.lease(TARGET, 50), 25)
         assert "does not start" in str(caught.value.failure)
         status = one.placement.status()[0]
         assert (status.state, status.reason) == ("failed", "no such file")

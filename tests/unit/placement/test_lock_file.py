@@ -154,7 +154,7 @@ def test_flock_waits_for_us_and_then_gets_it(path: str) -> None:
     time.sleep(0.1)
     assert waits.poll() is None
     locks.end("big")
-    assert waits.wait(5) == 0
+    assert waits.wait(25) == 0
 
 
 def test_a_file_that_was_removed_and_made_anew_is_the_one_that_counts(path: str) -> None:

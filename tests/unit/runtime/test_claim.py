@@ -33,7 +33,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         with pytest.raises(StoreFailed):
             claim(tmp_path)
         holder.kill()
-        holder.wait(5)
+        holder.wait(25)
     claim(tmp_path).close()
 
 

@@ -35,7 +35,7 @@ def _config(**ports: int) -> Config:
 
 
 async def _until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(25):
         while not look():
             await asyncio.sleep(0.02)
 

@@ -23,7 +23,7 @@ def shell(text: str) -> tuple[str, ...]:
 
 
 async def until_written(file: Path) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         while not (file.exists() and file.read_text().endswith("\n")):
             await asyncio.sleep(0.01)
     return file.read_text().strip()

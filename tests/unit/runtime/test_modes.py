@@ -79,14 +79,14 @@ async def switching(scene: Scene, tmp_path: Path) -> AsyncIterator[Callable[...,
 
 async def over(modes: Modes) -> str:
     """How the switch ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while modes.switch is None or modes.switch.outcome is None:
             await asyncio.sleep(0.01)
     return modes.switch.outcome
 
 
 async def until(claim: Callable[[], object]) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(25):
         while not claim():
             await asyncio.sleep(0.01)
 

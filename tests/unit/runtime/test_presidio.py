@@ -66,7 +66,7 @@ def said(text: str) -> dict[str, Any]:
 
 
 async def until_ready(reader: Presidio) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while not reader.is_ready or await reader.read(said("nothing")) is not Boundary.CLOUD:
             await asyncio.sleep(0.02)
 

@@ -56,7 +56,7 @@ async def test_each_is_a_target_and_what_comes_and_goes_leaves_the_others(instan
         await instances.bring_up(config)
         assert [target.name for target in big(instances, config).targets] == names[1:]
         assert instances.placement.get(f"big@127.0.0.1:{two.port}") is kept, "it was not begun anew"
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(25):
             while instances.placement.has(f"big@127.0.0.1:{one.port}"):
                 await asyncio.sleep(0.01)
 

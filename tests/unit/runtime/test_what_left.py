@@ -167,12 +167,12 @@ def test_the_process_does_not_wait_at_its_end_until_a_long_journal_is_read(
 
     async def ask_and_leave() -> None:
         asking = asyncio.create_task(WhatLeft(folder).tell(RENTING, KEYS, None))
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, 25)
         asking.cancel()
 
     monkeypatch.setattr(JournalSummary, "read", reads_for_ever)
     asyncio.run(ask_and_leave())
-    assert ended.wait(5)
+    assert ended.wait(25)
 
 
 async def test_many_may_ask_at_once(folder: Path) -> None:

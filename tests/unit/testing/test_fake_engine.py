@@ -17,7 +17,12 @@ CHAT: dict[str, Any] = {"model": "fake-model", "messages": [{"role": "user", "co
 STREAM = {**CHAT, "stream": True}
 
 
-async def raw(port: int, body: dict[str, Any], timeout_s: float = 0.2) -> tuple[bytes, str]:
+def patience_s(ended: str) -> float:
+    """Only where nothing comes is it waited out."""
+    return 0.2 if ended == "waits" else 25.0
+
+
+async def raw(port: int, body: dict[str, Any], timeout_s: float = 25.0) -> tuple[bytes, str]:
     """(what came, how it ended) of one request, as a socket sees it."""
     data = json.dumps(body).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -62,7 +67,7 @@ async def test_every_misbehaviour(
 ) -> None:
     async with FakeEngine("vllm") as engine:
         engine.once(behaviour)
-        came, how = await raw(engine.port, body)
+        came, how = await raw(engine.port, body, patience_s(ended))
         assert how == ended
         assert holds in came
         assert lacks not in came
@@ -112,7 +117,7 @@ class TestFaultProxy:
     async def test_it_breaks_what_passes(self, trouble: Trouble, after_bytes: int, ended: str) -> None:
         async with FakeEngine("vllm") as engine, FaultProxy(engine.port) as proxy:
             proxy.make(trouble, after_bytes)
-            came, how = await raw(proxy.port, STREAM)
+            came, how = await raw(proxy.port, STREAM, patience_s(ended))
             assert how == ended
             assert (b"[DONE]" in came) == (trouble is Trouble.NONE)
             assert trouble is Trouble.NONE or len(came) == after_bytes
@@ -128,5 +133,6 @@ class TestFaultProxy:
         async with FakeEngine("vllm") as engine, FaultProxy(engine.port) as proxy:
             engine.once(Behaviour(Fault.HANG))
             await raw(proxy.port, CHAT, timeout_s=0.05)
-            await asyncio.sleep(0.05)
-            assert engine.calls[0].client_left_s is not None
+            async with asyncio.timeout(25):
+                while not engine.calls or engine.calls[0].client_left_s is None:
+                    await asyncio.sleep(0.01)
