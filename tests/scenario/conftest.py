@@ -15,13 +15,19 @@ from typing import Any
 import pytest
 import uvloop
 from composed import Gateway
+from keeping import CLOUDY, OTHER, Keeping
 from parked_inside import PRIVATE, Waiting
 from thinking_inside import Script, thought
 
 from ringfence.core.errors import TargetFailed, TargetUnavailable
+from ringfence.core.identity import Key
 from ringfence.gateway import trying
+from ringfence.gateway.dialects.responses import Responses
+from ringfence.gateway.responses_desk import ResponseRoutes
+from ringfence.gateway.responses_kept import KeptResponses
 from ringfence.routing.health import Health
 from ringfence.store.db import Database
+from ringfence.store.responses import ResponseRows
 from ringfence.testing.fake_engine import FakeEngine
 
 
@@ -96,6 +102,22 @@ async def deep() -> AsyncIterator[Script]:
     async with Script() as engine:
         engine.says(thought("Because of this."))
         yield engine
+
+
+@pytest.fixture
+async def keeping(serve: Serve, tmp_path: Path) -> AsyncIterator[Keeping]:
+    gateway = await serve(profile=CLOUDY)
+    assert gateway.keys is not None
+    gateway.keys.known[OTHER] = Key("key_2", "others")
+    db = Database(tmp_path / "ringfence.db")
+    db.migrate()
+    kept = KeptResponses(gateway.pipeline, ResponseRows(db, tmp_path), wall=lambda: keeping.wall_s)
+    keeping = Keeping(gateway, tmp_path, db, kept)
+    gateway.front.routes |= dict.fromkeys(Responses.paths, Responses(kept))
+    gateway.front.desks.append(ResponseRoutes(gateway.pipeline, kept))
+    yield keeping
+    await kept.settled()
+    db.close()
 
 
 @pytest.fixture

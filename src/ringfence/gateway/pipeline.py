@@ -290,6 +290,8 @@ class Pipeline(Deciding):
             if call.asked is not None:
                 call.model = self.settings.called(call.model)
             self.running[call_id] = call
+            if isinstance(dialect, Foreign) and await dialect.takes(request, call):
+                return
             try:
                 reply, head = await self.begin(call)
             except NothingNow as nothing:

@@ -11,7 +11,7 @@ import orjson
 
 from ringfence.core.errors import BadRequest, Failure, NotFound
 from ringfence.gateway.call import Call
-from ringfence.gateway.counting import tokens_of
+from ringfence.gateway.counting import COUNTED_BY, tokens_of
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.dialects.media import unsupported
 from ringfence.gateway.dialects.responses import Responses
@@ -19,6 +19,8 @@ from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
+from ringfence.gateway.responses_again import told_again
+from ringfence.gateway.responses_background import Follower
 from ringfence.gateway.responses_kept import Found, KeptResponses
 from ringfence.gateway.responses_stream import ResponseVoice
 from ringfence.gateway.route import Desk
@@ -26,6 +28,7 @@ from ringfence.gateway.step import Run
 
 PREFIXES = ("/v1/responses/", "/responses/")
 COUNT, CANCEL, ITEMS = "input_tokens", "cancel", "input_items"
+MOST_EVENTS = 10**9
 USUAL_LISTED, MOST_LISTED = 20, 100
 log = logging.getLogger("ringfence.responses")
 
@@ -51,25 +54,31 @@ class ResponseRoutes(Desk):
 
     async def _serve(self, request: Request) -> None:
         response_id, action = _split(request.path)
+        call_id = request.head.request_id or self._pipeline.ids.next(request.started_at)
+        lead = b"x-request-id: %b\r\n" % call_id.encode()
         try:
             if action == COUNT:
-                told = await self._count(request)
+                told, by = await self._count(request, call_id)
+                lead += COUNTED_BY % by.encode()
             elif action == CANCEL:
                 told = await self._cancel(request, response_id)
             elif action == ITEMS:
                 told = _listed((await self._find(request, response_id)).items, _query(request))
             elif request.method == b"DELETE":
                 told = await self._delete(request, response_id)
+            elif _query(request).get("stream") == "true":
+                await self._tell(request, response_id, lead)
+                return
             else:
                 told = await self._show(request, response_id)
-            request.answer(200, JSON_HEAD, orjson.dumps(told))
+            request.answer(200, lead + JSON_HEAD, orjson.dumps(told))
         except Failure as failure:
-            request.fail(failure)
+            request.fail(failure, call_id)
         except asyncio.CancelledError:
             raise
         except Exception:  # a fault of ours must not take the connection down without a word
             log.exception("a response could not be shown")
-            request.fail(Failure("The gateway failed on this request; its log says why."))
+            request.fail(Failure("The gateway failed on this request; its log says why."), call_id)
 
     async def _find(self, request: Request, response_id: str) -> Found:
         found = await self._kept.find(response_id, request.identity.id)
@@ -78,18 +87,40 @@ class ResponseRoutes(Desk):
         return found
 
     async def _show(self, request: Request, response_id: str) -> Body:
-        if _query(request).get("stream") == "true":
-            raise unsupported("stream", "a response that is kept is told in one piece")
         voice, _ = self._under_way(request, response_id)
         return voice.shown if voice is not None else (await self._find(request, response_id)).response
 
+    async def _tell(self, request: Request, response_id: str, lead: bytes) -> None:
+        """Its events: those that were told, in their order, and those that are still to come."""
+        after = _query(request).get("starting_after", "")
+        if after and not after.isdecimal():
+            raise BadRequest(
+                "'starting_after' must be the number of an event.", param="starting_after", code="invalid_value"
+            )
+        first = min(int(after[:9]) + 1, MOST_EVENTS) if after else 0
+        if (going := self._kept.background.find(response_id, request.identity.id)) is not None:
+            Follower(going, request, first, lead)
+            return
+        if self._under_way(request, response_id)[0] is not None:
+            raise unsupported("stream", "its caller hears it; one that is made in the background can be followed")
+        found = await self._find(request, response_id)
+        events = told_again(found.response, found.manner)[first:]
+        request.begin_events(lead)
+        request.put(b"".join(events))
+        request.close()
+
     async def _delete(self, request: Request, response_id: str) -> Body:
+        if (going := self._kept.background.find(response_id, request.identity.id)) is not None:
+            going.stop()
         if not await self._kept.delete(response_id, request.identity.id):
             raise _no_such(response_id)
         return {"id": response_id, "object": "response", "deleted": True}
 
     async def _cancel(self, request: Request, response_id: str) -> Body:
         """One under way, with what its engine does for it. One that has ended stays as it is."""
+        if (going := self._kept.background.find(response_id, request.identity.id)) is not None:
+            going.stop()
+            return going.voice.shown
         voice, call = self._under_way(request, response_id)
         if voice is None or call is None:
             return (await self._find(request, response_id)).response
@@ -113,13 +144,15 @@ class ResponseRoutes(Desk):
                 return voice, call
         return None, None
 
-    async def _count(self, request: Request) -> Body:
+    async def _count(self, request: Request, call_id: str) -> tuple[Body, str]:
+        """And by whom they were counted."""
         if len(request.body) > BIG_BODY_BYTES:
             await check_size(request.body)
         await self._dialect.fetch(request)
-        call = read_call(request, self._dialect, self._pipeline.ids.next(request.started_at))
+        call = read_call(request, self._dialect, call_id)
         request.voice = None
-        return {"object": "response.input_tokens", "input_tokens": (await tokens_of(self._pipeline, call)).tokens}
+        tokens, by = await tokens_of(self._pipeline, call)
+        return {"object": "response.input_tokens", "input_tokens": tokens}, by.value
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -13,12 +14,19 @@ from ringfence.gateway.responses_input import carried
 from ringfence.gateway.responses_tools import CUSTOM_INPUT, Named
 
 Tell = Callable[[str, Body], None]
+RESPONSE = "resp_"
+WENT_IN = "i"
+ITEM_ID = re.compile(rf"[a-z]+_([0-9a-f]{{48}}){WENT_IN}?[0-9a-f]{{4,}}")
+Piece = int | list[int]
+"""How many characters of an item came at a time, and of how many tokens the chances came with them."""
 
 
 class Item(Protocol):
-    """`shown` is the item as it stands in the response, and grows with it."""
+    """`shown` is the item as it stands in the response, and grows with it; `pieces` are those that it came in."""
 
+    id: str
     shown: Body
+    pieces: list[Piece]
 
     def open(self) -> None:
         """Tell that it begins."""
@@ -32,11 +40,12 @@ class Item(Protocol):
 class _Open:
     """What all items have: a place in the response, and somebody to tell."""
 
-    def __init__(self, tell: Tell, index: int, prefix: str, shown: Body) -> None:
+    def __init__(self, tell: Tell, response_id: str, index: int, prefix: str, shown: Body) -> None:
         self._tell = tell
         self._index = index
-        self.id = f"{prefix}_{secrets.token_hex(24)}"
+        self.id = item_id(prefix, response_id, index)
         self.shown: Body = {"id": self.id, **shown}
+        self.pieces: list[Piece] = []
 
     def open(self) -> None:
         self._tell("response.output_item.added", {"output_index": self._index, "item": self.shown})
@@ -54,12 +63,11 @@ class _Open:
 class ReasoningItem(_Open):
     """As a summary, for callers who asked for one, or as it is."""
 
-    def __init__(self, tell: Tell, index: int, as_summary: bool, is_carried: bool) -> None:
+    def __init__(self, tell: Tell, response_id: str, index: int, as_summary: bool, is_carried: bool) -> None:
         more: Body = {"encrypted_content": None} if is_carried else {}
         content: Body = {} if as_summary else {"content": []}
-        super().__init__(
-            tell, index, "rs", {"type": "reasoning", "summary": [], **content, **more, "status": "in_progress"}
-        )
+        told: Body = {"type": "reasoning", "summary": [], **content, **more, "status": "in_progress"}
+        super().__init__(tell, response_id, index, "rs", told)
         self._is_carried = is_carried
         self._text: list[str] = []
         self._at: Body = {"summary_index": 0} if as_summary else {"content_index": 0}
@@ -74,6 +82,7 @@ class ReasoningItem(_Open):
 
     def hear(self, text: str) -> None:
         self._text.append(text)
+        self.pieces.append(len(text))
         self.tell(f"{self._text_event}.delta", {**self._at, "delta": text})
 
     def close(self, status: str) -> None:
@@ -90,9 +99,9 @@ class ReasoningItem(_Open):
 class MessageItem(_Open):
     """A text, or a refusal, or one after the other."""
 
-    def __init__(self, tell: Tell, index: int) -> None:
+    def __init__(self, tell: Tell, response_id: str, index: int) -> None:
         told: Body = {"type": "message", "status": "in_progress", "role": "assistant", "content": []}
-        super().__init__(tell, index, "msg", told)
+        super().__init__(tell, response_id, index, "msg", told)
         self._part: Body | None = None
         self._text: list[str] = []
 
@@ -101,11 +110,13 @@ class MessageItem(_Open):
         found = [_logprob(one) for one in logprobs]
         part["logprobs"] += found
         self._text.append(text)
+        self.pieces.append([len(text), len(found)] if found else len(text))
         self.tell("output_text.delta", {**self._at, "delta": text, "logprobs": found})
 
     def hear_refusal(self, text: str) -> None:
         self._part_of({"type": "refusal", "refusal": ""})
         self._text.append(text)
+        self.pieces.append(len(text))
         self.tell("refusal.delta", {**self._at, "delta": text})
 
     def close(self, status: str) -> None:
@@ -143,7 +154,7 @@ class MessageItem(_Open):
 class CallItem(_Open):
     """A call of a tool, under the name that its caller gave the tool."""
 
-    def __init__(self, tell: Tell, index: int, named: Named, call_id: str) -> None:
+    def __init__(self, tell: Tell, response_id: str, index: int, named: Named, call_id: str) -> None:
         told: Body = {
             "type": "custom_tool_call" if named.is_custom else "function_call",
             "call_id": call_id or f"call_{secrets.token_hex(12)}",
@@ -152,7 +163,8 @@ class CallItem(_Open):
         }
         if named.namespace is not None:
             told["namespace"] = named.namespace
-        super().__init__(tell, index, "ctc" if named.is_custom else "fc", told | {"status": "in_progress"})
+        prefix = "ctc" if named.is_custom else "fc"
+        super().__init__(tell, response_id, index, prefix, told | {"status": "in_progress"})
         self._is_custom = named.is_custom
         self._text: list[str] = []
 
@@ -160,6 +172,7 @@ class CallItem(_Open):
         if not text:
             return
         self._text.append(text)
+        self.pieces.append(len(text))
         if not self._is_custom:  # of a text within JSON nothing can be told before it is whole
             self.tell("function_call_arguments.delta", {"delta": text})
 
@@ -175,6 +188,17 @@ class CallItem(_Open):
             self.tell("function_call_arguments.done", {"name": name, "arguments": arguments})
             self.shown["arguments"] = arguments
         self.done(status)
+
+
+def item_id(prefix: str, response_id: str, index: int, mark: str = "") -> str:
+    """An id by which the response is found that the item belongs to. `mark` is there for one that went into it."""
+    return f"{prefix}_{response_id.removeprefix(RESPONSE)}{mark}{index:04x}"
+
+
+def response_of(found: str) -> str | None:
+    """The id of the response that an item of this id belongs to; None for an id that was not made here."""
+    matched = ITEM_ID.fullmatch(found)
+    return f"{RESPONSE}{matched[1]}" if matched is not None else None
 
 
 def usage_of(usage: Body | None) -> Body | None:

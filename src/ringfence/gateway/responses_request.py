@@ -15,6 +15,8 @@ from ringfence.gateway.responses_input import messages_of
 from ringfence.gateway.responses_tools import Toolbox, choice, toolbox
 
 PREVIOUS = "previous_response_id"
+BACKGROUND = "background"
+REFERENCE = "item_reference"
 TELLS_REASONING = "reasoning.encrypted_content"
 TELLS_LOGPROBS = "message.output_text.logprobs"
 CHAT_FIELDS = {
@@ -29,7 +31,6 @@ CHAT_FIELDS = {
 }
 """Fields of a chat that would not do here what they say; with the reason."""
 NOT_HERE = {
-    "background": "send 'prefer: respond-async' under a profile that parks, and fetch the answer by its ticket",
     "conversation": "conversations are not kept here; use 'previous_response_id', or send the earlier items",
     "prompt": "templates of prompts are not kept here; send the text",
     "context_management": "what is too long is shortened here, and x-ringfence-window says so, or it is refused",
@@ -39,7 +40,7 @@ READ = frozenset(
     (
         "input", "instructions", PREVIOUS, "tools", "tool_choice", "text", "reasoning", "max_output_tokens", "include",
         "metadata", "store", "stream", "stream_options", "truncation", "top_logprobs", "client_metadata",
-        "max_tool_calls", "prompt_cache_retention", *NOT_HERE,
+        "max_tool_calls", "prompt_cache_retention", BACKGROUND, *NOT_HERE,
     )
 )  # fmt: skip
 """Fields that are read here. All others mean the same in a chat, or are an engine's own."""
@@ -62,6 +63,8 @@ class Asked:
     """Reasoning is told as a summary, which its caller asked for."""
     carries_reasoning: bool
     """It is told so that the caller can send it again."""
+    is_put_off: bool = False
+    """It is made in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,11 @@ def previous_of(body: Body) -> Previous | None:
     return Previous(str(fields.get("id")), cast("list[Any]", items), at_most)
 
 
-def asked(body: Body) -> Asked:
-    """BadRequest names the field that is wrong, or that cannot be carried."""
+def asked(body: Body, *, keeps: bool = False) -> Asked:
+    """BadRequest names the field that is wrong, or that cannot be carried. `keeps`: there is somewhere to keep what is
+    made in the background."""
     _refuse(body)
+    is_put_off = _is_put_off(body, keeps=keeps)
     chat = {name: value for name, value in body.items() if name not in READ}
     previous = previous_of(body)
     chat["messages"] = _messages(body, previous)
@@ -120,14 +125,24 @@ def asked(body: Body) -> Asked:
     include = _list(body, "include")
     if TELLS_LOGPROBS in include or body.get("top_logprobs"):
         chat["logprobs"] = True
-    if body.get("stream") is not None:
-        chat["stream"] = body["stream"]
-    if body.get("stream"):
+    stream = body.get("stream") or (is_put_off or body.get("stream"))
+    if stream is not None:
+        chat["stream"] = stream
+    if stream:
         chat["stream_options"] = {"include_usage": True}
     return Asked(
-        chat, _shown(body, found, reasoning, text, previous), found,
-        reasoning.get(SUMMARY) is not None, TELLS_REASONING in include,
+        chat, _shown(body, found, reasoning, text, previous) | {BACKGROUND: is_put_off}, found,
+        reasoning.get(SUMMARY) is not None, TELLS_REASONING in include, is_put_off,
     )  # fmt: skip
+
+
+def _is_put_off(body: Body, *, keeps: bool) -> bool:
+    given = body.get(BACKGROUND)
+    if given is not None and not isinstance(given, bool):
+        raise wrong(BACKGROUND, "true or false")
+    if given and not keeps:
+        refuse_fields(body, frozenset((BACKGROUND,)), "nothing is kept where this is asked; leave it out")
+    return bool(given)
 
 
 def _refuse(body: Body) -> None:
@@ -152,12 +167,45 @@ def as_chat(body: Body) -> None:
         body["stream_options"] = options
 
 
+def referred(item: Body, at_most: Boundary) -> Body:
+    """What stands in place of a reference: the item, and how far it may travel at most."""
+    return {"type": REFERENCE, "id": item.get("id"), "item": item, "at_most": int(at_most)}
+
+
+def reach_of(body: Body) -> Boundary:
+    """How far what a request builds on may travel, all of it."""
+    previous = previous_of(body)
+    reach = previous.at_most if previous is not None else Boundary.CLOUD
+    given = body.get("input")
+    for item in cast("list[Any]", given) if isinstance(given, list) else ():
+        if is_reference(item):
+            reach = min(reach, Boundary(item["at_most"]))
+    return reach
+
+
+def is_reference(item: Any) -> bool:
+    """Whether another item is meant."""
+    return isinstance(item, dict) and cast(Body, item).get("type") == REFERENCE
+
+
 def said_in(body: Body) -> list[Any]:
     """The items of `input`; a text is one of a user."""
     given = body.get("input")
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
-    return cast("list[Any]", given) if isinstance(given, list) else []
+    items = cast("list[Any]", given) if isinstance(given, list) else []
+    return [_itself(f"input[{place}]", item) for place, item in enumerate(items)]
+
+
+def _itself(at: str, item: Any) -> Any:
+    """What a reference stands for; any other item is what it is."""
+    if not is_reference(item):
+        return item
+    fields = cast(Body, item)
+    if not isinstance(fields.get("item"), dict) or fields.get("at_most") not in list(Boundary):
+        why = "no item is kept where this is asked; send the item itself"
+        raise BadRequest(f"'{REFERENCE}' is not accepted: {why}.", param=f"{at}.type", code="unsupported_parameter")
+    return cast(Body, fields["item"])
 
 
 def _messages(body: Body, previous: Previous | None) -> list[Body]:
@@ -165,8 +213,7 @@ def _messages(body: Body, previous: Previous | None) -> list[Body]:
     if not isinstance(given, str | list) and not (given is None and previous is not None):
         raise wrong("input", "a string, or a list of items")
     messages = messages_of(previous.items, PREVIOUS) if previous is not None else []
-    said = cast("list[Any]", given) if isinstance(given, list) else []
-    messages += [{"role": "user", "content": given}] if isinstance(given, str) else messages_of(said, "input")
+    messages += [{"role": "user", "content": given}] if isinstance(given, str) else messages_of(said_in(body), "input")
     instructions = body.get("instructions")
     if isinstance(instructions, list):
         messages = messages_of(cast("list[Any]", instructions), "instructions") + messages
@@ -238,7 +285,6 @@ def _shown(body: Body, found: Toolbox, reasoning: Body, text: Body, previous: Pr
         if body.get(name) is not None and not isinstance(body[name], bool):
             raise wrong(name, "true or false")
     return {
-        "background": False,
         "error": None,
         "incomplete_details": None,
         "instructions": body.get("instructions"),

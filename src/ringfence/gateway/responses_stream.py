@@ -13,7 +13,7 @@ from typing import Any, cast
 import orjson
 
 from ringfence.gateway.dialects.dialect import Body
-from ringfence.gateway.responses_items import CallItem, Item, MessageItem, ReasoningItem, usage_of
+from ringfence.gateway.responses_items import RESPONSE, CallItem, Item, MessageItem, ReasoningItem, usage_of
 from ringfence.gateway.responses_request import Asked
 from ringfence.gateway.responses_tools import Named
 from ringfence.gateway.voice import EVENT_HEAD, data_of
@@ -26,13 +26,16 @@ MIXED = {"message": "The engine mixed the parts of several calls of tools.", "co
 
 
 class ResponseVoice:
-    """Tells one response. `keep` is called once, with what it came to, where it is to be kept."""
+    """Tells one response. `keep` is called once, with what it came to, where it is to be kept; `overhears` with each
+    event, whoever reads the answer. `manner` is how it was told, so that it can be told again: see responses_again."""
 
     stream_head = EVENT_HEAD
 
     def __init__(self, told: Asked, model: str) -> None:
-        self.id = f"resp_{secrets.token_hex(24)}"
+        self.id = f"{RESPONSE}{secrets.token_hex(24)}"
         self.keep: Callable[[Body], None] | None = None
+        self.overhears: Callable[[bytes], None] | None = None
+        self.manner: Body = {"pieces": {}}
         self.shown: Body = {
             "id": self.id, "object": "response", "created_at": int(time()), "status": "in_progress", "model": model,
             "output": [], "usage": None, **told.shown,
@@ -63,7 +66,7 @@ class ResponseVoice:
         for block in data.split(b"\n\n"):
             if (text := data_of(block)).startswith(b"{"):
                 self._hear(orjson.loads(text))
-            elif not text and block.startswith(b":"):
+            elif not text and block.startswith(b":") and not self.is_put_off:
                 self._begin()
                 self._events.append(block + b"\n\n")
         return self._sent()
@@ -72,6 +75,18 @@ class ResponseVoice:
         if not self.is_over:
             self._finish()
         return self._sent()
+
+    @property
+    def is_put_off(self) -> bool:
+        """Its caller does not wait for it."""
+        return self._told.is_put_off
+
+    def queued(self) -> None:
+        """It is made when its turn comes, and its caller is told so at once."""
+        self.shown["status"] = "queued"
+        self.manner["queued"] = self.shown["model"]
+        self.tell("response.created", {"response": self.shown})
+        self.tell("response.queued", {"response": self.shown})
 
     def cancelled(self) -> bytes:
         """What is told when its caller wants no more of it."""
@@ -120,7 +135,7 @@ class ResponseVoice:
             self._close("completed")
             named = self._told.tools.named.get(function.get("name") or "")
             called = named or Named(function.get("name") or "")
-            self._open(CallItem(self.tell, len(self.shown["output"]), called, call.get("id") or ""))
+            self._open(CallItem(self.tell, self.id, len(self.shown["output"]), called, call.get("id") or ""))
         item = self._item
         if not isinstance(item, CallItem) or index < self._calls:
             self._fail(MIXED)
@@ -135,11 +150,12 @@ class ResponseVoice:
             self._close("completed")
             told = self._told
             more = (told.tells_summary, told.carries_reasoning) if kind is ReasoningItem else ()
-            self._open(kind(self.tell, len(self.shown["output"]), *more))
+            self._open(kind(self.tell, self.id, len(self.shown["output"]), *more))
         return self._item
 
     def _open(self, item: Item) -> None:
         self._item = item
+        self.manner["pieces"][item.id] = item.pieces
         self.shown["output"].append(item.shown)
         item.open()
 
@@ -153,7 +169,9 @@ class ResponseVoice:
     def _begin(self) -> None:
         if not self._has_begun:
             self._has_begun = True
-            self.tell("response.created", {"response": self.shown})
+            self.shown["status"] = "in_progress"
+            if "queued" not in self.manner:
+                self.tell("response.created", {"response": self.shown})
             self.tell("response.in_progress", {"response": self.shown})
 
     def _finish(self) -> None:
@@ -168,12 +186,14 @@ class ResponseVoice:
     def _fail(self, error: Body) -> None:
         message = error.get("message") or "The answer is not complete."
         self._close("incomplete")
-        self.tell("error", {"code": error.get("code"), "message": message, "param": error.get("param")})
+        self.manner["error"] = {"code": error.get("code"), "message": message, "param": error.get("param")}
+        self.tell("error", self.manner["error"])
         self.shown["error"] = {"code": FAILED, "message": message}
         self._over("failed", "response.failed")
 
     def _over(self, status: str, event: str) -> None:
         self.is_over = True
+        self.manner["begun"] = self._has_begun
         self.shown |= {"status": status, "usage": usage_of(self._usage)}
         if status == "completed":
             self.shown["completed_at"] = int(time())
@@ -184,11 +204,19 @@ class ResponseVoice:
 
     def tell(self, event: str, fields: Body) -> None:
         """One event, with its number."""
-        data = orjson.dumps({"type": event, "sequence_number": self._number, **fields})
+        told = event_of(event, self._number, fields)
         self._number += 1
-        self._events.append(b"event: %b\ndata: %b\n\n" % (event.encode(), data))
+        self._events.append(told)
+        if self.overhears is not None:
+            self.overhears(told)
 
     def _sent(self) -> bytes:
         data = b"".join(self._events)
         self._events.clear()
         return data
+
+
+def event_of(event: str, number: int, fields: Body) -> bytes:
+    """As it is sent."""
+    data = orjson.dumps({"type": event, "sequence_number": number, **fields})
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)

@@ -60,6 +60,10 @@ class Foreign(Route):
     def made(self, call: Call) -> None:
         """The call that came of it, before anything is decided about it."""
 
+    async def takes(self, request: Request, call: Call) -> bool:
+        """Whether the call is answered by now, and runs on without its caller. Raises Failure."""
+        return False
+
 
 class Desk(Route):
     """Answers what is no call of a model: a list, a ticket, a file. One that needs a decision asks the pipeline."""

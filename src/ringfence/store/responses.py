@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from ringfence.store.db import Database
 from ringfence.store.sealing import Seal, find_seal
@@ -55,6 +55,16 @@ class ResponseRows:
             connection.execute(insert(responses).values(values | {"body": self._sealing().close(text, row.about)}))
 
         await self._db.run(write)
+
+    async def replace(self, row: Kept, text: bytes) -> bool:
+        """Another text for a row that is there; False where it was deleted meanwhile."""
+
+        def write(connection: Connection) -> bool:
+            body = self._sealing().close(text, row.about)
+            query = update(responses).where(*_is(row.id, row.key_id)).values(body=body)
+            return connection.execute(query).rowcount == 1
+
+        return await self._db.run(write)
 
     async def find(self, response_id: str, key_id: str, now_s: float) -> tuple[Kept, bytes] | None:
         """Of this key; None when there is none, or none any more. Raises Unreadable."""

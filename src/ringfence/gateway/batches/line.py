@@ -76,6 +76,8 @@ async def call_of(line: Line, batch: Batch, key: Key, route: Dialect | Foreign, 
     """As a caller would have made it under the key of the batch, and no further than `reach`. Raises Failure."""
     if line.body.get("stream"):
         raise BadRequest("A line of a batch cannot be streamed; leave out 'stream'.", param="stream")
+    if line.body.get("background") and isinstance(route, Foreign):
+        raise BadRequest("A line of a batch is in the background; leave out 'background'.", param="background")
     if is_deep(line.body):  # it could be read, and not be written again
         raise too_deep()
     asked = Request(cast("Any", Paper()), _head(batch), monotonic())

@@ -8,7 +8,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import chat
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.head import Head
-from ringfence.gateway.responses_request import asked, previous_of
+from ringfence.gateway.responses_request import asked, reach_of
 from ringfence.gateway.responses_stream import ResponseVoice
 from ringfence.gateway.route import Foreign, Heard
 
@@ -27,6 +27,10 @@ class Keeps(Protocol):
         """Have what the call comes to kept, where its caller wants that and its profile allows it."""
         ...
 
+    async def takes(self, request: Request, call: Call) -> bool:
+        """Whether the call is made in the background. Raises Failure."""
+        ...
+
 
 class Responses(Foreign):
     name = "responses"
@@ -42,15 +46,17 @@ class Responses(Foreign):
             await self.kept.fetch(request)
 
     def heard(self, body: Body, head: Head) -> Heard:
-        told = asked(body)
+        told = asked(body, keeps=self.kept is not None)
         return Heard(told.chat, ResponseVoice(told, body["model"] if isinstance(body.get("model"), str) else ""))
 
     def made(self, call: Call) -> None:
-        previous = previous_of(call.asked or {})
-        if previous is not None:  # what it follows must not travel further now than it was allowed to
-            call.at_most = min(call.at_most, previous.at_most)
+        # what it builds on must not travel further now than it was allowed to
+        call.at_most = min(call.at_most, reach_of(call.asked or {}))
         if self.kept is not None and isinstance(call.voice, ResponseVoice):
             self.kept.will_keep(call, call.voice)
+
+    async def takes(self, request: Request, call: Call) -> bool:
+        return self.kept is not None and await self.kept.takes(request, call)
 
 
 DIALECT = Responses()
