@@ -7,7 +7,7 @@ cloud is asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from ringfence.gateway.fitting import OFF_LOOP_BYTES, refuse_steering
 from ringfence.gateway.head import Head
 from ringfence.gateway.held import Held
 from ringfence.gateway.meters import counted, media_bytes
+from ringfence.gateway.openapi import SHOWN, STATUSES, answers, asked_body, operation
 from ringfence.gateway.pipeline import Pipeline, fault
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.refusal import JSON_HEAD
@@ -92,6 +93,11 @@ class Counting(Desk):
 
     def methods(self, path: str) -> tuple[bytes, ...]:
         return (b"POST",) if path in self._paths else ()
+
+    def described(self) -> Mapping[str, Any]:
+        summary = f"How many tokens a request has, in the dialect '{self._route.name}'."
+        told = operation(summary, answers(STATUSES), asked_body(self._route))
+        return {path: {"post": told} for path in sorted(self._paths) if path.startswith(SHOWN)}
 
     def told(self, failure: Failure, head: Head, call_id: str) -> tuple[int, bytes, bytes]:
         return self._route.told(failure, head, call_id)

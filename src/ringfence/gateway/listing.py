@@ -10,7 +10,7 @@ import orjson
 
 from ringfence.core.catalog import Catalog, Model
 from ringfence.core.errors import ModelNotFound
-from ringfence.gateway.openapi import LOOKED_AT, answers, operation
+from ringfence.gateway.openapi import LOOKED_AT, answers, in_path, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
@@ -30,11 +30,10 @@ class Models(Desk):
         return LOOK if path in PATHS or path.startswith(BELOW) else ()
 
     def described(self) -> Mapping[str, Any]:
-        name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         one = operation("One model.", answers(LOOKED_AT))
         return {
             PATHS[0]: {"get": operation("Every name that can be asked for.", answers(LOOKED_AT))},
-            f"{BELOW[0]}{{model}}": {"get": one, "parameters": [name]},
+            f"{BELOW[0]}{{model}}": {"get": one, "parameters": [in_path("model")]},
         }
 
     def serve(self, request: Request) -> None:

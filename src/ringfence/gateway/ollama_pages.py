@@ -5,6 +5,7 @@ The names are those of /v1/models. Whatever would change which models there are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import orjson
 from ringfence.core.catalog import Ability, Model
 from ringfence.core.errors import BadRequest, Failure, Forbidden, ModelNotFound
 from ringfence.gateway.dialects.ollama_told import SECOND_NS, InOllama, rfc3339
+from ringfence.gateway.openapi import LOOKED_AT, SENT, answers, in_path, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
@@ -28,6 +30,7 @@ CHANGES: dict[str, bytes] = {
     "/api/pull": b"POST", "/api/push": b"POST", "/api/create": b"POST", "/api/copy": b"POST", "/api/delete": b"DELETE",
 }  # fmt: skip
 BLOBS = "/api/blobs/"
+CONFIGURED = "Refused: which models there are is configured."
 FORMATS = {"llamacpp": "gguf", "ollama": "gguf", "vllm": "safetensors"}
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 Row = dict[str, Any]
@@ -47,6 +50,17 @@ class OllamaPages(InOllama, Desk):
         if path.startswith(BLOBS):
             return (b"HEAD", b"POST")
         return (CHANGES[path],) if path in CHANGES else ()
+
+    def described(self) -> Mapping[str, Any]:
+        body = {"type": "object", "properties": {"model": {"type": "string", "minLength": 1}}, "required": ["model"]}
+        refused = answers((401, 403, 408, 413, 503), well=False)
+        found: Row = {
+            path: {"get": operation(f"As Ollama answers {path}.", answers(LOOKED_AT))} for path in sorted(LISTS)
+        }
+        found[SHOW] = {"post": operation("What is known of a model.", answers(SENT), body)}
+        found |= {path: {method.decode().lower(): operation(CONFIGURED, refused)} for path, method in CHANGES.items()}
+        blob: Row = {method: operation(CONFIGURED, refused) for method in ("head", "post")}
+        return found | {f"{BLOBS}{{digest}}": blob | {"parameters": [in_path("digest")]}}
 
     def serve(self, request: Request) -> None:
         try:

@@ -36,6 +36,12 @@ STATUSES: Mapping[int, str] = {
 }
 LOOKED_AT = (400, 401, 403, 404)
 """Statuses of what asks no model, besides 200."""
+STORED = (*LOOKED_AT, 503)
+"""Of what lies on disk."""
+SENT = (*STORED, 408, 413)
+"""Of what is sent to be put there."""
+OPEN_PATHS = {"/v1/health": "The gateway runs."}
+"""Answered without a key."""
 MESSAGES = {"type": "array", "minItems": 1, "items": {"type": "object"}}
 TEXTS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 TOLD_BY = {
@@ -59,13 +65,16 @@ class OpenApi(Desk):
         request.answer(200, JSON_HEAD, orjson.dumps(described(self._routes, [*self._desks, self])))
 
     def described(self) -> Mapping[str, Any]:
-        return {PATHS[0]: {"get": operation("This description.", answers(LOOKED_AT))}}
+        found = {PATHS[0]: {"get": operation("This description.", answers(LOOKED_AT))}}
+        return found | {
+            path: {"get": operation(text, answers(())) | {"security": []}} for path, text in OPEN_PATHS.items()
+        }
 
 
 def described(routes: Mapping[str, Dialect | Foreign], desks: Iterable[Desk]) -> dict[str, Any]:
     """The whole document."""
     paths: dict[str, Any] = {
-        path: {"post": operation(f"Ask a model, in the dialect '{route.name}'.", answers(STATUSES), _body(route))}
+        path: {"post": operation(f"Ask a model, in the dialect '{route.name}'.", answers(STATUSES), asked_body(route))}
         for path, route in routes.items()
         if path.startswith(SHOWN)
     }
@@ -88,13 +97,24 @@ def operation(summary: str, responses: Mapping[str, Any], body: Mapping[str, Any
     return told
 
 
-def answers(statuses: Iterable[int], *more: int) -> dict[str, Any]:
-    """200, and these."""
-    found = {"200": {"description": "As asked."}}
+def in_path(name: str) -> dict[str, Any]:
+    """A part of the path that is named in braces."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def in_query(name: str, kind: str = "string") -> dict[str, Any]:
+    """What may stand behind the path."""
+    return {"name": name, "in": "query", "schema": {"type": kind}}
+
+
+def answers(statuses: Iterable[int], *more: int, well: bool = True) -> dict[str, Any]:
+    """200, and these; without 200 where there is nothing that goes `well`."""
+    found = {"200": {"description": "As asked."}} if well else {}
     return found | {str(one): {"description": STATUSES.get(one, "See docs/errors.md.")} for one in (*statuses, *more)}
 
 
-def _body(route: Dialect | Foreign) -> dict[str, Any]:
+def asked_body(route: Dialect | Foreign) -> dict[str, Any]:
+    """What a request of a dialect is checked for before a model is asked."""
     properties: dict[str, Any] = {"model": {"type": "string", "minLength": 1}}
     needed = ["model"]
     if not isinstance(route, Foreign) and route.ability in TOLD_BY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ from ringfence.gateway.counting import COUNTED_BY, tokens_of
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.dialects.media import unsupported
 from ringfence.gateway.dialects.responses import Responses
+from ringfence.gateway.openapi import SENT, STATUSES, STORED, answers, asked_body, in_path, in_query, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.refusal import JSON_HEAD
@@ -46,6 +48,20 @@ class ResponseRoutes(Desk):
         if not path.startswith(PREFIXES):
             return ()
         return {"": (b"GET", b"DELETE"), ITEMS: (b"GET",), CANCEL: (b"POST",), COUNT: (b"POST",)}.get(action, ())
+
+    def described(self) -> Mapping[str, Any]:
+        one, where = [in_path("response_id")], f"{PREFIXES[0]}{{response_id}}"
+        told = operation("A response that is kept, or as far as it has come.", answers(STORED))
+        told["parameters"] = [in_query("stream", "boolean"), in_query("starting_after", "integer")]
+        listed = operation("What went into it.", answers(STORED))
+        listed["parameters"] = [in_query("limit", "integer"), in_query("order"), in_query("after")]
+        counted = operation("How many tokens a request has.", answers(STATUSES), asked_body(self._dialect))
+        return {
+            where: {"get": told, "delete": operation("Forget it.", answers(STORED)), "parameters": one},
+            f"{where}/{ITEMS}": {"get": listed, "parameters": one},
+            f"{where}/{CANCEL}": {"post": operation("End one under way.", answers(SENT)), "parameters": one},
+            f"{PREFIXES[0]}{COUNT}": {"post": counted},
+        }
 
     def serve(self, request: Request) -> None:
         run = Run(self._serve(request))
@@ -159,7 +175,9 @@ def _split(path: str) -> tuple[str, str]:
     """The id, and what is asked about it."""
     rest = path.removeprefix("/v1").removeprefix("/responses/")
     response_id, _, action = rest.partition("/")
-    return ("", COUNT) if rest == COUNT else (response_id, action if response_id else "none")
+    if rest == COUNT:
+        return "", COUNT
+    return response_id, action if response_id and action != COUNT else "none"
 
 
 def _query(request: Request) -> dict[str, str]:

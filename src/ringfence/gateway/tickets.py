@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from ringfence.core.errors import Failure, Gone, NotFound, TargetUnavailable
-from ringfence.gateway.openapi import LOOKED_AT, STATUSES, answers, operation
+from ringfence.gateway.openapi import LOOKED_AT, STATUSES, answers, in_path, operation
 from ringfence.gateway.parked_answer import Told
 from ringfence.gateway.parked_pending import too_late
 from ringfence.gateway.parking import Parking
@@ -38,11 +38,10 @@ class Tickets(Desk):
         return METHODS if path.startswith(PREFIX) else ()
 
     def described(self) -> Mapping[str, Any]:
-        ticket = {"name": "ticket", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         looked = operation("What became of a parked request: its answer, or how long it may take.",
                            answers(STATUSES, 202, 410))  # fmt: skip
         ended = operation("Give it up.", answers(LOOKED_AT, 503))
-        return {f"{PREFIX}{{ticket}}": {"get": looked, "delete": ended, "parameters": [ticket]}}
+        return {f"{PREFIX}{{ticket}}": {"get": looked, "delete": ended, "parameters": [in_path("ticket")]}}
 
     def serve(self, request: Request) -> None:
         run = Run(self._serve(request))

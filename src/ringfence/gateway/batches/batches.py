@@ -16,6 +16,7 @@ from ringfence.gateway.batches.running import Running
 from ringfence.gateway.batches.settings import metadata_of, output_keep_of, window_of
 from ringfence.gateway.batches.told import listed, shown_batch
 from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.openapi import SENT, STORED, answers, in_path, in_query, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.request import Request
 from ringfence.gateway.route import LOOK, Foreign
@@ -25,6 +26,7 @@ from ringfence.store.batches import Batch
 USUAL_LISTED, MOST_LISTED = 20, 100
 FULL_RETRY_S = 60.0
 MOST_LABELS = 1000
+REQUIRED = ("input_file_id", "endpoint", "completion_window")
 
 
 class Batches(RowsDesk):
@@ -48,6 +50,24 @@ class Batches(RowsDesk):
         if len(rest) == 2:
             return (b"POST",)
         return LOOK if rest else (*LOOK, b"POST")
+
+    def described(self) -> Mapping[str, Any]:
+        texts = {name: {"type": "string", "minLength": 1} for name in REQUIRED}
+        body = {"type": "object", "properties": texts, "required": list(REQUIRED)}
+        one = [in_path("batch_id")]
+        listed = operation("The batches of this key.", answers(STORED))
+        return {
+            self.prefix: {
+                "get": listed | {"parameters": [in_query("limit", "integer"), in_query("after")]},
+                "post": operation("Have the lines of a file asked, when nobody else waits.", answers(SENT), body),
+            },
+            f"{self.prefix}/{{batch_id}}": {
+                "get": operation("How far a batch has come.", answers(STORED)), "parameters": one,
+            },
+            f"{self.prefix}/{{batch_id}}/cancel": {
+                "post": operation("End it; what was answered is kept.", answers(SENT)), "parameters": one,
+            },
+        }  # fmt: skip
 
     async def serve_rest(self, request: Request, rest: list[str]) -> None:
         rows = self._running.rows

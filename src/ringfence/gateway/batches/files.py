@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time
+from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, Gone, NotFound, TooLarge
@@ -12,6 +13,7 @@ from ringfence.gateway.batches.desk import RowsDesk, answer, limit_of, query_of
 from ringfence.gateway.batches.settings import BatchSettings, keep_of
 from ringfence.gateway.batches.told import listed, shown_file
 from ringfence.gateway.batches.upload import parts_of, read_upload
+from ringfence.gateway.openapi import SENT, STORED, answers, in_path, in_query, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.request import Request
 from ringfence.gateway.route import LOOK
@@ -49,6 +51,29 @@ class Files(RowsDesk):
         if not rest:
             return (*LOOK, b"POST")
         return (*LOOK, b"DELETE") if len(rest) == 1 else LOOK
+
+    def described(self) -> Mapping[str, Any]:
+        form = {
+            "type": "object", "required": ["file", "purpose"],
+            "properties": {
+                "file": {"type": "string", "format": "binary"}, "purpose": {"type": "string", "enum": [PURPOSE]},
+            },
+        }  # fmt: skip
+        sent = operation("Send a file of lines for a batch.", answers(SENT))
+        sent["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+        shown = [in_query("limit", "integer"), *map(in_query, ("after", "order", "purpose"))]
+        listed = operation("The files of this key.", answers(STORED)) | {"parameters": shown}
+        one = [in_path("file_id")]
+        return {
+            self.prefix: {"get": listed, "post": sent},
+            f"{self.prefix}/{{file_id}}": {
+                "get": operation("One file, without its text.", answers(STORED)),
+                "delete": operation("Forget it.", answers(STORED)), "parameters": one,
+            },
+            f"{self.prefix}/{{file_id}}/content": {
+                "get": operation("Its text.", answers(STORED, 410)), "parameters": one,
+            },
+        }  # fmt: skip
 
     async def serve_rest(self, request: Request, rest: list[str]) -> None:
         if not rest:
