@@ -76,3 +76,17 @@ async def test_a_stream_that_breaks_ends_with_their_event(serve: Serve, engine: 
     name, data = last.split("\n")
     assert (name, end) == ("event: error", "")
     assert json.loads(data.removeprefix("data: "))["error"]["type"] == "api_error"
+
+
+async def test_what_is_refused_before_it_is_a_call_has_an_id_too(serve: Serve) -> None:
+    client = await (await serve()).client()
+    replies = [
+        await asked(client, "/v1/messages", secret=b"sk-nobody"), await asked(client, "/v1/messages/none"),
+        await asked(client, "/v1/messages", body=b"{"), await asked(client, "/v1/messages", method="GET", body=None),
+    ]  # fmt: skip
+    assert [reply.status for reply in replies] == [401, 404, 400, 405]
+    ids = [reply.json["request_id"] for reply in replies]
+    assert all(ids) and len(set(ids)) == len(ids)
+    assert ids == [reply.head["request-id"] for reply in replies] == [reply.head["x-request-id"] for reply in replies]
+    named = await asked(client, "/v1/messages", secret=b"sk-nobody", head=VERSION + b"x-request-id: mine-1\r\n")
+    assert named.json["request_id"] == "mine-1"

@@ -35,6 +35,7 @@ profiles:
   speedy: {tier: T2}
   bold: {tier: T3}
 sensitivity: {labels: [ours]}
+thinking: {reasoning: cloud/fast}
 rules:
   - {name: hidden-from-callers, when: {caller: {key: somebody-else}}, use: [small]}
   - {name: hard, when: {effort: ">6"}, use: [cloud/fast, small]}
@@ -153,6 +154,17 @@ def test_it_is_refused_as_the_call_itself_would_be(site: Site) -> None:
 def test_what_is_wrong_is_named(site: Site, body: Any, param: str) -> None:
     reply = site.ask("bold", body)
     assert (reply.status, reply.json["error"]["param"]) == (400, param)
+
+
+def test_it_says_whether_it_would_think(site: Site) -> None:
+    plain = site.decided("bold", "Hello.")["decision"]["thinking"]
+    assert plain == {"thinks": False, "why": "only 'orchestrator' thinks"}
+    easy = site.decided("speedy", "Say hello.", model="orchestrator")["decision"]["thinking"]
+    assert easy["thinks"] is False and "is not > 6" in easy["why"]
+    hard = site.decided("speedy", "Hello.", model="orchestrator", reasoning_effort="high")["decision"]["thinking"]
+    assert (hard["thinks"], hard["why"]) == (True, "") and hard["targets"] and hard["thoughts"] > 0
+    within = site.decided("default", "Hello.", model="orchestrator", reasoning_effort="high")["decision"]["thinking"]
+    assert (within["targets"], within["excluded"], within["beyond_boundary"]) == ([], [], 1)
 
 
 def test_it_describes_itself(site: Site) -> None:

@@ -110,8 +110,18 @@ class Decisions(Desk):
                 "boundary": found["allowed"],
                 "chain": [{name: row[name] for name in TOLD} | {"ready": row["usable"]} for row in chain],
                 "else": found["ending"], **self._excluded(found["excluded"], profile), "window": found["window"],
+                "thinking": self._thinking(found.get("thinking"), profile),
             },
         }  # fmt: skip
+
+    def _thinking(self, found: dict[str, Any] | None, profile: Profile) -> dict[str, Any]:
+        """Whether a tool for thinking would be offered with it, and why not; what would think, as far as this key may
+        know of it."""
+        if found is None:
+            name = self._pipeline.settings.thinks
+            return {"thinks": False, "why": f"only '{name}' thinks" if name else "no model here thinks"}
+        told = {name: found[name] for name in ("thinks", "why", "targets", "thoughts", "depth", "tokens")}
+        return told | self._excluded(found["excluded"], profile)
 
     def _excluded(self, excluded: list[dict[str, str]], profile: Profile) -> dict[str, Any]:
         """Those that the profile may reach, with the reason; of the others how many they are."""

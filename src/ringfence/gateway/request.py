@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfence.core.errors import Failure
 from ringfence.gateway.head import NO_HEAD, Head
+from ringfence.gateway.ids import CallIds
 from ringfence.gateway.refusal import OVERLOADED, told, told_midway
 from ringfence.gateway.route import Route
 from ringfence.gateway.voice import EVENT_HEAD, Voice
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 STATUS_LINES[OVERLOADED] = b"HTTP/1.1 529 Overloaded\r\n"
+IDS = CallIds()
+"""For what was refused before it became a call."""
 CHUNK = b"%x\r\n%b\r\n"
 
 
@@ -82,7 +85,9 @@ class Request:
         connection.finished(self)
 
     def fail(self, failure: Failure, call_id: str = "") -> None:
-        """An error answer, in the shape that this caller reads; the end of a streamed one that was begun."""
+        """An error answer, in the shape that this caller reads; the end of a streamed one that was begun. It has an id
+        though no call came of it, for callers who ask about it."""
+        call_id = call_id or self.head.request_id or IDS.next(self.started_at)
         if self.is_answered:
             self.write(self.told_midway(failure, call_id))
             self.finish()

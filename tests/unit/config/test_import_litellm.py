@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 import ringfence.engines
+from ringfence.config.importing import litellm_reasons
 from ringfence.config.importing.litellm import Imported, read_litellm
 from ringfence.config.importing.litellm_places import CLOUDS
 from ringfence.config.load import load
@@ -256,3 +257,8 @@ def test_whatever_else_stands_there_is_told_and_the_rest_still_loads(
     found = read_litellm(written(data), "x.yaml", {})
     assert unsaid(data, found) == []
     assert len(loaded(found, folder).models) == 1
+
+
+def test_each_reason_says_what_to_do_instead() -> None:
+    told = [*litellm_reasons.REASONS.values(), *litellm_reasons.BY_LAST.values(), litellm_reasons.UNKNOWN]
+    assert [why for why, do in told if not do.endswith((".", "`")) or "eave it out" in do] == []

@@ -82,7 +82,7 @@ def _names(taking: Taking, at: KeyPath, given: Any) -> Iterator[Named]:
         name = one.get("model") if isinstance(one, dict) else one
         if isinstance(one, dict) and set(one) != {"model"}:
             why = "a model that follows is asked the same as the first: what else stands here is not used."
-            taking.say("changed", where, why, "Leave it out.")
+            taking.say("changed", where, why, "Give that model a name of its own with these settings.")
         if isinstance(name, str):
             yield Named(name, where)
         else:

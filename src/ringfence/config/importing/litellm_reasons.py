@@ -11,8 +11,8 @@ MONEY = (
     "Until they are, calls_per_day and max_tokens of each provider say how much may leave.",
 )
 CACHE = ("what is cached, and for whom, is decided for each profile here.", "profiles.NAME.cache; see docs/caching.md.")
-REDIS = ("one gateway needs no shared memory.", "Leave it out.")
-DATABASE = ("state is kept in files of its own.", "state_dir says where; leave the database out.")
+REDIS = ("one gateway needs no shared memory.", "Nothing is to be done: limits and caches are kept in the gateway.")
+DATABASE = ("state is kept in files of its own.", "state_dir says where they lie.")
 LOGGING = (
     "text of requests is never handed to anyone, so there are no callbacks.",
     "Metrics are at /metrics, and the ledger and the console tell of each request without its text.",
@@ -28,9 +28,14 @@ STRATEGY = (
     "engines of one model are chosen by what is free and what they have cached; chains are tried in order.",
     "See docs/failover.md.",
 )
-STEERING = ("where a request goes is never the client's to say.", "Leave it out.")
+STEERING = (
+    "where a request goes is never the client's to say.",
+    "Name each place under models or providers, and bind keys to profiles; see docs/profiles.md.",
+)
 ADDRESS = ("this is no part of how a provider is reached here.", "Check whether its address and key say enough.")
-NOT_ASKED = ("no engine is asked for that here.", "Leave it out.")
+NOT_ASKED = ("no engine is asked for that here.", "Have the client name the model that it wants.")
+LOOKED_AT = ("engines are looked at by themselves.", "discovery.interval_s says how often.")
+CHECKED = ("every request is checked against the window.", "profiles.NAME.overlong says what becomes of a long one.")
 
 REASONS: dict[str, tuple[str, str]] = {
     "environment_variables": (
@@ -45,8 +50,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "general_settings.max_budget": MONEY,
     "general_settings.budget_duration": MONEY,
     "general_settings.infer_model_from_keys": NOT_ASKED,
-    "general_settings.background_health_checks": ("engines are looked at by themselves.", "Leave it out."),
-    "general_settings.health_check_interval": ("engines are looked at by themselves.", "Leave it out."),
+    "general_settings.background_health_checks": LOOKED_AT,
+    "general_settings.health_check_interval": LOOKED_AT,
     "general_settings.allowed_ips": ("who may connect is for a firewall to say.", "`ringfence firewall print` helps."),
     "general_settings.completion_model": ("a call names its model, or 'auto'.", "See docs/routing.md."),
     "general_settings.global_max_parallel_requests": (
@@ -72,16 +77,19 @@ REASONS: dict[str, tuple[str, str]] = {
     "litellm_settings.default_key_generate_params": KEYS,
     "litellm_settings.key_generation_settings": KEYS,
     "litellm_settings.set_verbose": ("the log's level is set otherwise.", "logging.level: debug."),
-    "litellm_settings.json_logs": ("logs are JSON already.", "Leave it out."),
-    "litellm_settings.turn_off_message_logging": ("text is never logged.", "Leave it out."),
-    "litellm_settings.redact_user_api_key_info": ("keys are never logged.", "Leave it out."),
-    "litellm_settings.ssl_verify": ("what leaves is always encrypted and verified.", "Leave it out."),
+    "litellm_settings.json_logs": ("logs are JSON already.", "logging.file says where they go."),
+    "litellm_settings.turn_off_message_logging": ("text is never logged.", "Nothing is to be done."),
+    "litellm_settings.redact_user_api_key_info": ("keys are never logged.", "Nothing is to be done."),
+    "litellm_settings.ssl_verify": (
+        "what leaves is always encrypted and verified.",
+        "Reach an engine without a certificate by http on this machine, or in a network listed under mesh.",
+    ),
     "litellm_settings.guardrails": GUARDRAILS,
     "litellm_settings.content_policy_fallbacks": (
         "a model that declines has answered, and its answer is the caller's.", "Name another model in the client."
     ),
-    "router_settings.enable_pre_call_checks": ("every request is checked against the window.", "Leave it out."),
-    "router_settings.enable_pre_call_check": ("every request is checked against the window.", "Leave it out."),
+    "router_settings.enable_pre_call_checks": CHECKED,
+    "router_settings.enable_pre_call_check": CHECKED,
     "router_settings.routing_strategy": STRATEGY,
     "router_settings.routing_strategy_args": STRATEGY,
     "router_settings.retry_policy": ("which failures are tried again is not set.", "See docs/failover.md."),
@@ -106,13 +114,15 @@ REASONS: dict[str, tuple[str, str]] = {
     "model_list.litellm_params.drop_params": (
         "a field that would change the answer is refused by name rather than dropped.", "See docs/providers.md."
     ),
-    "model_list.litellm_params.mock_response": NOT_ASKED,
+    "model_list.litellm_params.mock_response": (
+        "an answer is always an engine's own.", "Point tests at a small model, such as the one that `up` begins with."
+    ),
     "model_list.litellm_params.keep_alive": (
         "how long Ollama keeps a model is Ollama's to say.", "OLLAMA_KEEP_ALIVE, where it is started."
     ),
     "model_list.litellm_params.num_ctx": ("the window of an engine is set where it is started.", "`window` bounds it."),
-    "model_list.model_info.id": ("models are known by their names.", "Leave it out."),
-    "model_list.model_info.base_model": ("it says what a model costs, and money is not counted yet.", "Leave it out."),
+    "model_list.model_info.id": ("models are known by their names.", "Have callers name the model, or an alias of it."),
+    "model_list.model_info.base_model": ("it says what a model costs, and money is not counted yet.", MONEY[1]),
     "model_list.model_info.max_tokens": (
         "LiteLLM says by it now the window, now the output.", "Set the model's window where it is not found out."
     ),
@@ -142,7 +152,7 @@ BY_LAST: dict[str, tuple[str, str]] = {
         ("input_cost_per_token", "output_cost_per_token", "input_cost_per_second", "output_cost_per_second",
          "input_cost_per_character", "output_cost_per_character", "cache_read_input_token_cost",
          "cache_creation_input_token_cost"),
-        ("prices are of use to budgets in money, which are not supported yet.", "Leave it out."),
+        ("prices are of use to budgets in money, which are not supported yet.", MONEY[1]),
     ),
 }  # fmt: skip
 UNKNOWN = ("there is no such setting here.", "docs/configuration.md has those that there are.")
