@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 QUICK := not slow and not clients and not browser and not presidio
-WINDOW_SUITE := tests/property/test_no_overflow.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
+WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dialect_fits.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
 .PHONY: up test test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against clean
 

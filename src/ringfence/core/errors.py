@@ -91,6 +91,7 @@ class ContextLengthExceeded(BadRequest):
         told_window: int | None = None,
     ) -> None:
         self.window, self.tokens, self.is_floor, self.told_window = window, tokens, is_floor, told_window
+        self.output = output
         self.said = said
         part = param.partition("[")[0]
         beside = window is not None and tokens is not None and tokens <= window and output > 0
@@ -127,8 +128,8 @@ class ContextLengthExceeded(BadRequest):
         if self.tokens is not None and window is not None and self.tokens <= window:
             window = None
         return ContextLengthExceeded(
-            self.window or window, self.tokens, is_floor=self.is_floor, param=param, said=self.said,
-            told_window=self.told_window,
+            self.window or window, self.tokens, output=self.output, is_floor=self.is_floor, param=param,
+            said=self.said, told_window=self.told_window,
         )  # fmt: skip
 
 

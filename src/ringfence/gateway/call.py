@@ -64,6 +64,8 @@ class Call:
     """The name of the dialect that it was asked in, which need not be the `dialect` that its target is asked in."""
     asked: dict[str, Any] | None = field(default=None, repr=False)
     """What its caller said, where `body` is a translation of it."""
+    said_in: str = ""
+    """The field of `asked` that is too long, where it is the text in `body` that is."""
     voice: Voice | None = field(default=None, repr=False)
     """Who tells its answer then."""
     within: str = ""

@@ -251,7 +251,10 @@ async def _fitted(
         fit_request, body, SHAPES[call.dialect.name], window, call.output, meter,
         shorten=_shortening(), refuses=refuses, measured=measured,
     )  # fmt: skip
-    return await _aside(call, work, is_slow=is_slow)
+    try:
+        return await _aside(call, work, is_slow=is_slow)
+    except ContextLengthExceeded as refused:
+        raise (refused.of(call.said_in, window) if call.said_in else refused) from None
 
 
 async def _aside(call: Call, work: Callable[[], T], *, is_slow: bool = False) -> T:

@@ -76,15 +76,16 @@ def call_of(
     """Its call: as far as when it was parked, whatever is allowed now. Without its text, for the queue."""
     dialect = route.goes_as if isinstance(route, Foreign) else route
     voice = asked = None
+    said_in = ""
     if isinstance(route, Foreign) and body is not None:
         heard = route.heard(body, NO_HEAD)
-        dialect, body, voice, asked = heard.dialect or dialect, heard.body, heard.voice, body
+        dialect, body, voice, asked, said_in = heard.dialect or dialect, heard.body, heard.voice, body, heard.said_in
     call = Call(
         row.id, key, dialect, row.model, body or {}, row.body_bytes, row.stream, started_at, row.agent, row.named,
         labels, at_most=Boundary(row.boundary), urgency=Urgency(row.urgency),
         may_load=not is_background(body or {}), spoken=row.dialect,
     )  # fmt: skip
-    call.asked, call.voice = asked, voice
+    call.asked, call.voice, call.said_in = asked, voice, said_in
     if isinstance(route, Foreign) and asked is not None:
         route.made(call)
     return call

@@ -51,12 +51,13 @@ def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
     asked: dict[str, Any] | None = None
+    said_in = ""
     if isinstance(route, Foreign):
         asked = body
         if is_deep(body):  # before anything is made of it
             raise too_deep()
         heard = route.heard(body, request.head)
-        dialect, body, request.voice = heard.dialect or route.goes_as, heard.body, heard.voice
+        dialect, body, request.voice, said_in = heard.dialect or route.goes_as, heard.body, heard.voice, heard.said_in
     else:
         dialect = route
     is_bare = dialect.check(body)
@@ -65,7 +66,7 @@ def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
     call = Call(
         call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
         request.head.agent, request.head.profile, request.head.labels, is_bare=is_bare,
-        urgency=urgency, may_load=may_load, spoken=route.name, asked=asked, voice=request.voice,
+        urgency=urgency, may_load=may_load, spoken=route.name, asked=asked, said_in=said_in, voice=request.voice,
     )  # fmt: skip
     if isinstance(route, Foreign):
         route.made(call)

@@ -185,7 +185,7 @@ class Relay:
         if isinstance(failure, ContextLengthExceeded):
             if not target.provider and failure.told_window not in (None, target.window):
                 self.correct(target, failure.told_window)
-            return failure.of(ASKED_IN[call.dialect.ability], target.window)
+            return failure.of(call.said_in or ASKED_IN[call.dialect.ability], target.window)
         if isinstance(failure, Crowded):
             self.crowded(target)
         return failure

@@ -38,6 +38,8 @@ class Heard:
     voice: Voice
     dialect: Dialect | None = None
     """Where this one goes as another than most."""
+    said_in: str = ""
+    """The field in which its caller said what is asked, where the translation has another name for that."""
 
 
 class Foreign(Route):

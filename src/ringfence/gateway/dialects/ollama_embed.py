@@ -31,7 +31,8 @@ class OllamaEmbed(InOllama, Foreign):
         asked = {**steering(body), "model": body["model"], "input": texts, "encoding_format": "float"}
         if body.get("dimensions") is not None:
             asked["dimensions"] = body["dimensions"]
-        return Heard(asked, EmbedVoice(body["model"], is_older=is_older))
+        said_in = "prompt" if is_older else "" if isinstance(given, list) else "input"
+        return Heard(asked, EmbedVoice(body["model"], is_older=is_older), said_in=said_in)
 
 
 class EmbedVoice:

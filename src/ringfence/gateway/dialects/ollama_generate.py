@@ -54,7 +54,7 @@ class OllamaGenerate(InOllama, Foreign):
         add_format(asked, body)
         add_thinking(asked, body)
         add_odds(asked, body)
-        return Heard(asked, voice)
+        return Heard(asked, voice, said_in="prompt")
 
 
 DIALECT = OllamaGenerate()

@@ -47,7 +47,8 @@ class Responses(Foreign):
 
     def heard(self, body: Body, head: Head) -> Heard:
         told = asked(body, keeps=self.kept is not None)
-        return Heard(told.chat, ResponseVoice(told, body["model"] if isinstance(body.get("model"), str) else ""))
+        voice = ResponseVoice(told, body["model"] if isinstance(body.get("model"), str) else "")
+        return Heard(told.chat, voice, said_in="input")
 
     def made(self, call: Call) -> None:
         # what it builds on must not travel further now than it was allowed to

@@ -137,7 +137,7 @@ class Train:
             self._next_id(), call.key, call.dialect, model, body, len(orjson.dumps(body)), call.stream, monotonic(),
             call.agent, call.named, call.labels, at_most=self._at_most, is_bare=call.dialect.check(body),
             urgency=call.urgency, may_load=call.may_load, spoken=call.spoken, own_tool=self._tool,
-            within=call.id, request=self.out, asked=call.asked,
+            within=call.id, request=self.out, asked=call.asked, said_in=call.said_in,
         )  # fmt: skip
         pipeline.running[inner.id] = inner
         try:
