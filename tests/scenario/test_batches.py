@@ -148,7 +148,9 @@ async def test_limits_of_a_batch(desk: Desk) -> None:
     file = (await desk.upload(jsonl([line(1)]))).json["id"]
     good = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
     for change, param in (
-        ({"endpoint": "/v1/nothing"}, "endpoint"), ({"completion_window": "soon"}, "completion_window"),
+        ({"endpoint": "/v1/nothing"}, "endpoint"), ({"endpoint": "/v1/decisions"}, "endpoint"),
+        ({"endpoint": "/v1/messages/count_tokens"}, "endpoint"), ({"endpoint": "/api/chat"}, "endpoint"),
+        ({"completion_window": "soon"}, "completion_window"),
         ({"completion_window": "15d"}, "completion_window"), ({"input_file_id": "file-none"}, "input_file_id"),
         ({"metadata": {"n": 1}}, "metadata"),
     ):  # fmt: skip

@@ -78,9 +78,10 @@ class Noted:
     def __init__(self, held: Finishing) -> None:
         self._held = held
         self.outcome = ""
+        self.usage: Usage | None = None
 
     def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
-        self.outcome = outcome
+        self.outcome, self.usage = outcome, usage
         self._held.finish(status, outcome, usage, first_at)
 
 

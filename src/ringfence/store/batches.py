@@ -55,6 +55,12 @@ class Batch:
     total: int = 0
     completed: int = 0
     failed: int = 0
+    model: str = ""
+    """That of all its lines; empty where they name several."""
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
     number: int = 0
     metadata: Mapping[str, str] | None = field(default=None, repr=False)
     reaches: str = ""
@@ -76,12 +82,22 @@ class Batch:
         return orjson.dumps((self.metadata, self.reaches))
 
 
+class Used(NamedTuple):
+    """Tokens of one line; the cached ones are among the input, those of reasoning among the output."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
 class Written(NamedTuple):
-    """What one line was answered, as a line of a file."""
+    """What one line was answered, as a line of a file, and what that took."""
 
     line: int
     is_answer: bool
     text: bytes
+    used: Used = Used()
 
 
 SEALED = ("metadata", "reaches")
@@ -144,7 +160,7 @@ class BatchRows:
 
         return await self._db.run(read)
 
-    async def begin(self, batch: Batch, total: int, reaches: str, now_s: float) -> Batch:
+    async def begin(self, batch: Batch, total: int, reaches: str, now_s: float, model: str = "") -> Batch:
         """It was looked through: from now on its lines are answered, unless it was cancelled meanwhile."""
         ids = [f"file-{secrets.token_hex(12)}" for _ in range(2)]
 
@@ -152,7 +168,7 @@ class BatchRows:
             now = self._now(connection, batch)
             begun = replace(
                 now, state=CANCELLING if now.state == CANCELLING else IN_PROGRESS, total=total, reaches=reaches,
-                times={**now.times, "in_progress_at": now_s}, output_file_id=ids[0], error_file_id=ids[1],
+                model=model, times={**now.times, "in_progress_at": now_s}, output_file_id=ids[0], error_file_id=ids[1],
             )  # fmt: skip
             connection.execute(update(batches).where(batches.c.number == batch.number).values(self._values(begun)))
             for file_id, kind in zip(ids, ("output", "error"), strict=True):
@@ -194,6 +210,8 @@ class BatchRows:
                 "completed": batches.c.completed + completed,
                 "failed": batches.c.failed + len(new) - completed,
             }
+            for place, name in enumerate(Used._fields):
+                counts[name] = batches.c[name] + sum(one.used[place] for one in new)
             connection.execute(update(batches).where(batches.c.number == batch.number).values(counts))
 
         await self._db.run(write)

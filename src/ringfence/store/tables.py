@@ -147,6 +147,11 @@ batches = Table(
     Column("failed", Integer, nullable=False),
     Column("seal_key", String(16), nullable=False),
     Column("terms", LargeBinary, nullable=False),
+    Column("model", String(200), nullable=False, server_default=""),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cached_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("reasoning_tokens", BigInteger, nullable=False, server_default="0"),
 )
 
 responses = Table(

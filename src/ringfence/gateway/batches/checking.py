@@ -33,6 +33,7 @@ class Checked:
     errors: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     total: int = 0
     reaches: str = ""
+    models: set[str] = field(default_factory=set[str])
 
 
 async def check(
@@ -50,6 +51,8 @@ async def check(
             found.errors = [error("too_many_tasks", f"A batch has at most {most_lines} lines (batches.most_lines).")]
             return found
         line = _read(last, raw, batch, seen, found, pipeline.settings.catalog.names.keys() | pipeline.settings.offered)
+        if line is not None:
+            found.models.add(line.model)
         if line is not None and not is_here and not found.errors:
             reaches[last] = await _reach(pipeline, line, batch, route, key)
         if len(found.errors) >= MOST_ERRORS:

@@ -14,6 +14,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, Failure
 from ringfence.core.identity import Key
 from ringfence.core.route import Urgency
+from ringfence.core.usage import Usage
 from ringfence.gateway.batches.told import answered_line
 from ringfence.gateway.call import Call
 from ringfence.gateway.depth import is_deep, too_deep
@@ -24,7 +25,7 @@ from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.refusal import told
 from ringfence.gateway.request import Request
 from ringfence.gateway.route import Foreign, Route
-from ringfence.store.batches import Batch, Written
+from ringfence.store.batches import Batch, Used, Written
 from ringfence.store.files import File, FileRows
 
 READ_BYTES = 1024 * 1024
@@ -97,6 +98,18 @@ def refused(line: Line, batch: Batch, route: Dialect | Foreign, failure: Failure
     shape = route.told(failure, head, call_id) if isinstance(route, Route) else told(failure, head, call_id)
     status, _, body = shape
     return Written(line.number, False, answered_line(line.id(batch), line.custom_id, status, call_id, body))
+
+
+def used(usage: Usage | None, body: bytes) -> Used:
+    """What an answer took. How much of it was reasoning stands in `body` alone, where its dialect tells."""
+    if usage is None:
+        return Used()
+    told: Any = cast("dict[str, Any]", orjson.loads(body)).get("usage")
+    fields = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    details: Any = fields.get("completion_tokens_details") or fields.get("output_tokens_details")
+    reasoned = cast("dict[str, Any]", details).get("reasoning_tokens") if isinstance(details, dict) else 0
+    reasoning = reasoned if type(reasoned) is int else 0
+    return Used(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, reasoning)
 
 
 def _head(batch: Batch) -> Head:

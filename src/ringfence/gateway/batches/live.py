@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from ringfence.core.boundary import Boundary
@@ -62,13 +62,14 @@ class Going:
         self.is_writing = False
         """It was answered: it is not stopped any more."""
 
-    def stands_in_the_way_of(self, call: Call) -> bool:
-        """Whether both may be at work on the same machine."""
+    def stands_in_the_way_of(self, call: Call, under_way: Iterable[Call]) -> bool:
+        """Whether both may be at work on the same machine: the line, or what is asked for its sake."""
         if call.urgency is Urgency.BACKGROUND or self.is_writing:
             return False
         if self.call is None or self.call.decision is None or call.decision is None:
             return True
-        targets = self.call.decision.chain.targets
+        asked = [self.call, *(one for one in under_way if one.within == self.call.id)]
+        targets = [target for one in asked if one.decision is not None for target in one.decision.chain.targets]
         for wanted in call.decision.chain.targets:
             if wanted.boundary is Boundary.HOST and any(one.boundary is Boundary.HOST for one in targets):
                 return True

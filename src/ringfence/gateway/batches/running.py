@@ -1,6 +1,6 @@
 """Batches, live: lines are begun when nobody else is kept waiting by them, and what they are answered is written, once.
 
-Each batch has a task that goes through its input; each line takes the path of every other call (`Pipeline.complete`). A
+Each batch has a task that goes through its input; each line takes the path of every other call (`Pipeline.begin`). A
 line that cannot be served now is left for the next time through. After a restart all goes on with what is not written.
 """
 
@@ -23,7 +23,7 @@ from ringfence.core.errors import (
 from ringfence.core.identity import Key
 from ringfence.core.route import Urgency
 from ringfence.gateway.batches.checking import check, error
-from ringfence.gateway.batches.line import Line, call_of, raw_lines, read_line, refused
+from ringfence.gateway.batches.line import Line, call_of, raw_lines, read_line, refused, used
 from ringfence.gateway.batches.live import Going, Live
 from ringfence.gateway.batches.pauses import Pauses
 from ringfence.gateway.batches.settings import BatchSettings
@@ -176,9 +176,9 @@ class Running:
         if not self.settings.quiet_s:
             return
         self._busy_until_s = self._now() + self.settings.quiet_s
-        wall_s = self._wall()
+        wall_s, under_way = self._wall(), self._pipeline.running.values()
         for going in list(self._going):
-            if not going.live.is_late(wall_s) and going.stands_in_the_way_of(call):
+            if not going.live.is_late(wall_s) and going.stands_in_the_way_of(call, under_way):
                 going.stop()
 
     def _is_busy(self) -> bool:
@@ -253,7 +253,8 @@ class Running:
         if found.errors:
             await self._end(live, FAILED, *found.errors)
             return False
-        live.batch = await self.rows.begin(batch, found.total, found.reaches, self._wall())
+        model = found.models.pop() if len(found.models) == 1 else ""
+        live.batch = await self.rows.begin(batch, found.total, found.reaches, self._wall(), model)
         return True
 
     async def _go_through(self, live: Live, file: File) -> None:
@@ -354,7 +355,7 @@ class Running:
     async def _answered(self, going: Going, call: Call) -> Written:
         """Raises Failure."""
         live, line = going.live, going.line
-        reply, head = await self._pipeline.complete(call)
+        reply, head = await self._pipeline.begin(call)
         noted = reply.held = Noted(reply.held)  # type: ignore[arg-type]
         recorder = Recorder(call.voice)
         recorder.paper.is_gone = type(reply) is not Answer
@@ -366,7 +367,7 @@ class Running:
         self._pauses.served(live.batch.key_id, line.model)
         live.served += 1
         text = answered_line(line.id(live.batch), line.custom_id, recorder.answered[0], call.id, recorder.body)
-        return Written(line.number, True, text)
+        return Written(line.number, True, text, used(noted.usage, recorder.body))
 
     def _waits(self, live: Live, line: Line, failure: Failure) -> bool:
         """Whether it is not the line's fault, so that it is tried again."""

@@ -32,7 +32,16 @@ def shown_batch(batch: Batch) -> dict[str, Any]:
         "error_file_id": (batch.error_file_id or None) if is_over else None,
         "created_at": int(batch.created_s), "expires_at": int(batch.expires_s), **times,
         "request_counts": {"total": batch.total, "completed": batch.completed, "failed": batch.failed},
-        "metadata": batch.metadata,
+        "metadata": batch.metadata, "model": batch.model or None, "usage": _usage(batch),
+    }  # fmt: skip
+
+
+def _usage(batch: Batch) -> dict[str, Any]:
+    """Of the lines that were answered until now."""
+    return {
+        "input_tokens": batch.input_tokens, "input_tokens_details": {"cached_tokens": batch.cached_tokens},
+        "output_tokens": batch.output_tokens, "output_tokens_details": {"reasoning_tokens": batch.reasoning_tokens},
+        "total_tokens": batch.input_tokens + batch.output_tokens,
     }  # fmt: skip
 
 
