@@ -24,10 +24,16 @@ from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 KINDS = ("llamacpp", "vllm", "ollama", "lmstudio")
-CUT_OFF = tuple(f"fakes/cut-{client}" for client in ("openai", "ai-sdk", "langchain", "llamaindex", "ollama"))
+CUT_OFF = tuple(
+    f"fakes/cut-{client}"
+    for client in ("openai", "ai-sdk", "langchain", "llamaindex", "ollama", "litellm", "llm", "aider", "open-webui")
+)
+BUSY = tuple(f"fakes/busy-{client}" for client in ("litellm", "llm", "aider", "open-webui"))
 CHECKS_TAKE_S = 120
 ARGUMENTS = ('{"ci', 'ty": "Pa', 'ris"}')
 WEATHER = '{"city": "Paris", "degrees": 21}'
+NOWHERE = "http://127.0.0.1:9"
+"""The proxy of everything that is not on loopback: nobody listens there, so that no client reaches beyond it."""
 WHOLE = "whole"
 """The profile that rather has a long prompt refused than shortened."""
 TOO_LONG: dict[str, tuple[str, str, Any]] = {
@@ -219,20 +225,22 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
 def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
     """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and those that are always at fault in one way:
     `fakes/slow` has a second between two words, `fakes/cut-CLIENT` breaks off after two (one for each client, because
-    an engine that does nothing else is set aside), `fakes/failing` fails, and
+    an engine that does nothing else is set aside), `fakes/busy-CLIENT` is overloaded, `fakes/failing` fails, and
     `fakes/full-ENGINE` says of every prompt that it is too long, in that engine's words."""
     fakes = {f"fakes/{kind}": start_engine(kind) for kind in KINDS}
     fakes |= {
         "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)),
         "fakes/slow": start_engine("vllm"),
     }
-    fakes |= {name: start_engine("vllm") for name in (*CUT_OFF, "fakes/failing")}
+    fakes |= {name: start_engine("vllm") for name in (*CUT_OFF, *BUSY, "fakes/failing")}
     for name, (kind, _, said) in TOO_LONG.items():
         full = fakes[f"fakes/full-{name}"] = start_engine(kind)
         full.always = Behaviour(Fault.STATUS, status=400, body=said)
     fakes["fakes/slow"].always = Behaviour(between_s=1.0)
     for name in CUT_OFF:
         fakes[name].always = Behaviour(Fault.CUT, after_events=3)
+    for name in BUSY:
+        fakes[name].always = Behaviour(Fault.STATUS, status=503, headers="Retry-After: 7\r\n")
     fakes["fakes/failing"].always = Behaviour(Fault.STATUS, status=500)
     return fakes
 
@@ -346,5 +354,6 @@ def run_checks(
 def client_environment(base_url: str, api_key: str) -> dict[str, str]:
     """What a client's process is told: nothing of this machine's own keys and addresses."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    quiet = {"LANGSMITH_TRACING": "false", "AI_SDK_LOG_WARNINGS": "false", "NO_PROXY": "*"}
+    quiet = {"LANGSMITH_TRACING": "false", "AI_SDK_LOG_WARNINGS": "false", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    quiet |= {"HF_HUB_OFFLINE": "1", "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1,localhost"}
     return kept | quiet | {"RINGFENCE_URL": base_url, "RINGFENCE_KEY": api_key}

@@ -24,6 +24,8 @@ from ringfence.routing.standing import agent_of
 from ringfence.telemetry.events import Refused
 
 OPEN_KEY = Key("open", "keys are off")
+WRONG_KEY = "Incorrect API key provided"
+"""OpenAI's own words: clients that do not look at the status know a wrong key by them."""
 HEALTH_PATHS = frozenset(("/health", "/v1/health", "/healthz", "/livez"))
 READY_PATHS = frozenset(("/ready", "/readyz"))
 OPEN_PAGES = HEALTH_PATHS | READY_PATHS | {"/metrics", "/favicon.ico"}
@@ -136,7 +138,7 @@ class Front:
             )
         key = keys.find(secret)
         if key is None:
-            return NotAuthenticated("This API key is not known here, or no longer valid; see `ringfence keys list`.")
+            return NotAuthenticated(f"{WRONG_KEY}: it is not known here, or no longer valid; see `ringfence keys list`.")
         try:
             request.head.agent = agent_of(key, request.head.agent)  # once a head: what it says is read but once
         except Forbidden as refused:
@@ -184,7 +186,7 @@ class Front:
 
 def _expired(key: Key) -> Failure | None:
     if key.expires_s is not None and time() >= key.expires_s:
-        return NotAuthenticated("This API key has expired; `ringfence keys create NAME` makes a new one.")
+        return NotAuthenticated(f"{WRONG_KEY}: it has expired; `ringfence keys create NAME` makes a new one.")
     return None
 
 
