@@ -36,6 +36,7 @@ KV_TYPES: Mapping[str, tuple[KvType, ...]] = {
     "vllm": ("f16", "fp8", "turboquant_k8v4", "turboquant_4bit_nc", "turboquant_k3v4_nc", "turboquant_3bit_nc"),
 }
 """In which an engine that we start can keep keys and values; bf16 goes as f16, which takes the same bytes."""
+AbilityName = Literal["chat", "completions", "embeddings", "rerank", "speech", "transcription", "translation", "images"]
 OF_ROLE = {"orchestrator": 24, "reasoning": 8, "vision": 4, "coding": 6}
 ON_PROCESSOR, USUAL, MOST = 8, 4, 4096
 """Requests worked on at a time, where nobody says."""
@@ -79,6 +80,9 @@ class ModelSettings(Section):
     )
     tokenizer: Text | None = setting(None, "hot", "Its tokenizer.json, to count with; needs the extra tokenizers.")
     image_tokens: Whole | None = setting(None, "hot", "Tokens of an image at most; null: by its family's rule.", ge=1)
+    media: tuple[Literal["image", "audio", "video"], ...] | None = setting(
+        None, "drain", "What it can read beside text, in a chat; null: found out, and tried where nobody tells."
+    )
     timeouts: ModelTimeouts | None = setting(None, "hot", "How long it may take; null: as timeouts says.")
     role: Literal["orchestrator", "reasoning", "vision", "coding"] | None = setting(
         None, "drain", "What it is for; where parallel is null it says how many requests are worked on at a time."
@@ -96,6 +100,11 @@ class ModelSettings(Section):
         None,
         "drain",
         "Whether it ranks documents, and does nothing else; null: found out, from its file or its engine.",
+    )
+    abilities: tuple[AbilityName, ...] | None = setting(
+        None,
+        "drain",
+        "What it can be asked for, and nothing else, with url or urls only; null: found out, as far as it tells.",
     )
     threads: Whole | None = setting(None, "drain", "Threads, with source only; null: one per core.", ge=1, le=4096)
     aliases: tuple[ModelName, ...] = setting((), "hot", "Other names that callers may use.")
@@ -223,8 +232,8 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
         "threads", "engine", "embeddings", "rerank", "residency", "priority", "slot", "idle_s", "memory", "devices",
         "gpu_layers", "kv_type", "hours", "command", "args", "sleep", "lora_slots",
     ),
-    "url": ("engine_model", "api_key", "engine", "embeddings", "rerank"),
-    "urls": ("engine_model", "api_key", "engine", "embeddings", "rerank"),
+    "url": ("engine_model", "api_key", "engine", "embeddings", "rerank", "abilities"),
+    "urls": ("engine_model", "api_key", "engine", "embeddings", "rerank", "abilities"),
     "provider": ("provider_model",),
 }  # fmt: skip
 """Where a model comes from, and the settings that only make sense there."""

@@ -309,11 +309,14 @@ class PresidioSettings(Section):
         return self
 
 
+SensitiveKind = Literal["secret", "card", "iban", "id_number", "email", "phone", "image", "audio", "video"]
+
+
 class SensitivitySettings(Section):
     """What keeps a request that could leave this machine from leaving it. It only ever tightens."""
 
-    kinds: tuple[Literal["secret", "card", "iban", "id_number", "email", "phone"], ...] = setting(
-        ("secret", "card", "iban", "id_number"), "hot", "What is looked for in the text."
+    kinds: tuple[SensitiveKind, ...] = setting(
+        ("secret", "card", "iban", "id_number"), "hot", "What is looked for: kinds of text, and media in chats."
     )
     patterns: dict[Text, Text] = setting({}, "hot", "Own labels and the regular expressions that find them.")
     labels: tuple[Text, ...] = setting((), "hot", "Labels that callers may set in the header x-ringfence-label.")
@@ -326,7 +329,7 @@ class SensitivitySettings(Section):
 
     @model_validator(mode="after")
     def _can_be_used(self) -> SensitivitySettings:
-        known = {*self.kinds, *self.patterns, *self.labels, *(self.presidio.entities if self.presidio else ())}
+        known = {*self.kinds, "audio", *self.patterns, *self.labels, *(self.presidio.entities if self.presidio else ())}
         for name in self.boundaries:
             if name not in known:
                 raise refused(f"'{name}' is no kind, pattern, label or entity here", at=("boundaries", name))

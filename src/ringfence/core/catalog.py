@@ -15,6 +15,25 @@ class Ability(StrEnum):
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
+    SPEECH = "speech"
+    TRANSCRIPTION = "transcription"
+    TRANSLATION = "translation"
+    IMAGES = "images"
+
+
+OF_TEXT = frozenset((Ability.CHAT, Ability.COMPLETIONS, Ability.EMBEDDINGS, Ability.RERANK))
+"""What an engine that tells nothing may be tried for; whether it speaks, hears or draws has to be known."""
+
+
+class Medium(StrEnum):
+    """What can stand in a chat beside text."""
+
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+NO_MEDIA: frozenset[Medium] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,8 @@ class Target:
     """Of its own; None: those of all."""
     kv_tokens: int | None = None
     """How many tokens its engine can keep of all that it works on together; None where it does not tell."""
+    takes: frozenset[Medium] | None = None
+    """The media that it can read; None where nobody tells, and then it is tried."""
     reach: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from ringfence.core.catalog import Ability, Endpoint
+from ringfence.core.catalog import Ability, Endpoint, Medium
 from ringfence.core.device import Device, Ours
 from ringfence.core.errors import Failure
 from ringfence.core.reading import Reading
@@ -60,6 +60,8 @@ class Offer:
     may_cut: bool = False
     """As `Engine.may_cut`, of a version that differs from its kind."""
     kv_tokens: int | None = None
+    """As of a Target."""
+    takes: frozenset[Medium] | None = None
     """As of a Target."""
 
 

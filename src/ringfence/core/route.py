@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Ability, Target
+from ringfence.core.catalog import NO_MEDIA, Ability, Medium, Target
 
 
 class Tier(StrEnum):
@@ -108,6 +108,8 @@ class Signals:
     """Its caller can wait (`service_tier: flex`)."""
     speed: str = ""
     """'critical' where its caller pays for haste (`service_tier: priority`), else empty."""
+    media: frozenset[Medium] = NO_MEDIA
+    """What stands in it beside text."""
     why: tuple[str, ...] = ()
     """How task, effort and length were told, in words."""
 

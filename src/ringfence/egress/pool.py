@@ -65,6 +65,7 @@ class Line(asyncio.Protocol):
         "_whole",
         "endpoint",
         "expires_at",
+        "keeps_head",
         "on_body",
         "receiver",
         "reused",
@@ -77,7 +78,7 @@ class Line(asyncio.Protocol):
         self.endpoint = endpoint
         self.receiver: Receiver | None = None
         self.transport: asyncio.Transport
-        self.reused = False
+        self.reused = self.keeps_head = False
         self.expires_at = NEVER
 
     # -- what the relay calls ---------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ class Line(asyncio.Protocol):
     def _head_is_over(self, data: bytes) -> None:
         """Of an error the head is kept: it may say when to come again."""
         self._head_bytes = IN_BODY
-        if self.status() != 200:
+        if self.status() != 200 or self.keeps_head:
             self._refusal = self._begun + data
         self._begun = b""
 
@@ -215,7 +216,7 @@ class Line(asyncio.Protocol):
             self._lose("malformed")
 
     def header(self, name: bytes) -> bytes | None:
-        """The first header of this lower-case name, of an answer that is an error; of others no header is kept."""
+        """The first header of this lower-case name, of an answer that is an error, or where the line keeps them all."""
         head, _, _ = self._refusal.partition(b"\r\n\r\n")
         fields = (line.partition(b":") for line in head.split(b"\r\n")[1:])
         return next((value.strip() for known, _, value in fields if known.lower() == name), None)

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ringfence.core.boundary import Boundary, boundary_of
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import Ability, Medium
 from ringfence.core.errors import Crowded, Failure
 from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
@@ -45,6 +45,8 @@ CROWDED = "Context size has been exceeded"
 `-np` is not given) each tell the whole of it as theirs. Nothing that a server says distinguishes the two; on this
 machine it is seen in how it was started (`shares_context`), elsewhere when this comes for the first time."""
 NO_SUCH_ROUTE = (404, 405, 501)
+NO_PROJECTOR = re.compile(r"(?:image|audio|video) input is not supported")
+MODALITIES = {"vision": Medium.IMAGE, "audio": Medium.AUDIO, "video": Medium.VIDEO}
 
 RPC_ARGUMENT = "--rpc"
 RPC_VARIABLE = "LLAMA_ARG_RPC"
@@ -56,8 +58,8 @@ SHARED_ARGUMENTS, SEPARATE_ARGUMENTS = frozenset(("-kvu", "--kv-unified")), froz
 
 # It answers 500 to these, but they are the caller's to mend: trying again or elsewhere would not help.
 OF_THE_CALLER = re.compile(
-    r"Failed to parse (?:messages|tools|tool call arguments)|(?:image|audio|video) input is not supported"
-    r"|Unknown reasoning format|Cannot use both json_schema and grammar"
+    r"Failed to parse (?:messages|tools|tool call arguments)|Unknown reasoning format"
+    r"|Cannot use both json_schema and grammar"
 )
 
 
@@ -95,7 +97,8 @@ class LlamaCpp:
         names = [name for entry in listed if (name := dialect.name_of(entry))]
         asked = await fetch("/v1/rerank", about={"query": ""})  # 501 where it does not rank, whatever is asked
         abilities = RANKS if asked.status == 400 else NOT_TOLD
-        return [Offer(name, window, slots, abilities) for name in names]
+        takes = _takes(props)
+        return [Offer(name, window, slots, abilities, takes=takes) for name in names]
 
     async def _from_slots(self, fetch: Fetch, slots: int | None) -> tuple[int | None, int | None]:
         """Older servers tell the window of a slot here only."""
@@ -117,7 +120,7 @@ class LlamaCpp:
         if not isinstance(props, dict):
             return Offer(name, None, None, NOT_TOLD, reaches_cloud=is_away)
         slots = dialect.positive(props.get("total_slots"))
-        return Offer(name, _window(props), slots, NOT_TOLD, reaches_cloud=is_away)
+        return Offer(name, _window(props), slots, NOT_TOLD, reaches_cloud=is_away, takes=_takes(props))
 
     async def count(self, ask: Ask, ability: Ability, body: dict[str, Any]) -> int | None:
         """By its own route for that; servers without it write out the template and count that."""
@@ -134,6 +137,8 @@ class LlamaCpp:
 
     def failure(self, status: int, body: Any) -> Failure:
         said = dialect.read_error(body).message if status == 500 else ""
+        if NO_PROJECTOR.match(said):
+            return dialect.takes_none(said)
         if OF_THE_CALLER.match(said):
             status = 400
         elif said.startswith(CROWDED):
@@ -147,6 +152,14 @@ async def _tokens(ask: Ask, model: Any, text: str) -> int | None:
     told = await ask("/tokenize", asked)
     tokens = told.body.get("tokens") if told.status == 200 and isinstance(told.body, dict) else None
     return len(tokens) if isinstance(tokens, list) else None
+
+
+def _takes(props: dict[str, Any]) -> frozenset[Medium] | None:
+    """By its projector (`--mmproj`); servers before that told nothing of it."""
+    told = props.get("modalities")
+    if not isinstance(told, dict):
+        return None
+    return frozenset(medium for name, medium in MODALITIES.items() if told.get(name) is True)
 
 
 def _window(props: dict[str, Any]) -> int | None:

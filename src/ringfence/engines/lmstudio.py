@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import NO_MEDIA, Ability, Medium
 from ringfence.core.errors import Failure
 from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
 
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 ABILITIES = {"llm": GENERATES, "vlm": GENERATES, "embeddings": frozenset((Ability.EMBEDDINGS,))}
+
+SEES = frozenset((Medium.IMAGE,))
 
 OVERFLOWS = (
     re.compile(
@@ -56,6 +58,7 @@ class LmStudio:
                 window=dialect.positive(entry.get("loaded_context_length")) if is_loaded else None,
                 abilities=ABILITIES[kind],
                 is_loaded=is_loaded,
+                takes=SEES if kind == "vlm" else NO_MEDIA,
             )
             for entry in listed
             if (name := dialect.name_of(entry)) and (kind := str(entry.get("type"))) in ABILITIES

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import NO_MEDIA, Ability, Medium
 from ringfence.core.errors import Failure
 from ringfence.core.ports import Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
@@ -38,6 +38,7 @@ from ringfence.engines.ollama_wires import WIRES, failure
 
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 EMBEDS = frozenset((Ability.EMBEDDINGS,))
+SEES = frozenset((Medium.IMAGE,))
 FIRST_WITH_CLOUD = (0, 12, 0)
 FIRST_THAT_LISTENS = (0, 12, 6)
 """To `truncate` and `shift`."""
@@ -80,16 +81,17 @@ class Ollama:
         running = dialect.entries((await fetch("/api/ps")).body, "models") or []
         windows = {name: dialect.positive(entry.get("context_length")) for entry in running if (name := _name(entry))}
         near = [name for entry in tags if not has_cloud and not _is_remote(entry) and (name := _name(entry))]
-        configured = await _configured(fetch, near)
+        shown = await _shown(fetch, near)
         return [
             Offer(
                 engine_model=name,
-                window=_smaller(windows.get(name), configured.get(name)),
+                window=_smaller(windows.get(name), _num_ctx(shown.get(name))),
                 abilities=EMBEDS if _embeds(entry) else GENERATES,
                 reaches_cloud=has_cloud or _is_remote(entry),
                 is_loaded=name in windows,
                 family=_family(entry),
                 may_cut=version < FIRST_THAT_LISTENS,
+                takes=_takes(shown.get(name), entry),
             )
             for entry in tags
             if (name := _name(entry))
@@ -117,18 +119,26 @@ async def _told(fetch: Fetch) -> tuple[list[dict[str, Any]], bool, Version] | No
     return tags, has_cloud, known
 
 
-async def _configured(fetch: Fetch, names: list[str]) -> dict[str, int]:
-    """The windows of the Modelfiles of those that have one. Only models that stay here are asked about."""
+async def _shown(fetch: Fetch, names: list[str]) -> dict[str, Any]:
+    """What it tells of each of them. Only models that stay here are asked about."""
     asked = names[:MOST_SHOWN]
     tasks = [asyncio.ensure_future(fetch("/api/show", about={"model": name})) for name in asked]
     try:
         if tasks:
             await asyncio.wait(tasks, timeout=SHOWN_WITHIN_S)
-        told = {name: task.result().body for name, task in zip(asked, tasks, strict=True) if task.done()}
+        return {name: task.result().body for name, task in zip(asked, tasks, strict=True) if task.done()}
     finally:
         for task in tasks:
             task.cancel()
-    return {name: window for name, shown in told.items() if (window := _num_ctx(shown)) is not None}
+
+
+def _takes(*told: Any) -> frozenset[Medium] | None:
+    """By the first that lists what the model can do; versions before 0.6.4 list nothing."""
+    for one in told:
+        listed = one.get("capabilities") if isinstance(one, dict) else None
+        if isinstance(listed, list) and listed:
+            return SEES if "vision" in listed else NO_MEDIA
+    return None
 
 
 def _num_ctx(shown: Any) -> int | None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import OF_TEXT, Ability
 from ringfence.core.errors import Failure
 from ringfence.core.ports import NO_WIRES, Ask, Fetch, Offer, Wire
 from ringfence.engines import openai_dialect as dialect
 from ringfence.engines import vllm
 
-NOT_TOLD = frozenset(Ability)
+NOT_TOLD = OF_TEXT
 WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length")
 
 OVERFLOWS = (

@@ -194,6 +194,11 @@ def failure(status: int, body: Any, overflows: tuple[re.Pattern[str], ...]) -> F
     return _overflow(status, error, overflows) or _refusal(status, error) or _breakdown(status, error)
 
 
+def takes_none(said: str) -> Failure:
+    """Of a model that was sent what it cannot read, in the words of its engine."""
+    return EngineRefused(400, said, code="media_not_supported", param="messages")
+
+
 def _refusal(status: int, error: EngineError) -> Failure | None:
     if status == 404 and _is_about_a_model(error):
         return ModelNotFound(error.message or "The engine does not know this model.", param="model")

@@ -19,6 +19,10 @@ ROUTES = {
     "/v1/completions": Ability.COMPLETIONS,
     "/v1/embeddings": Ability.EMBEDDINGS,
     "/v1/rerank": Ability.RERANK,
+    "/v1/audio/transcriptions": Ability.TRANSCRIPTION,
+    "/v1/audio/translations": Ability.TRANSLATION,
+    "/v1/audio/speech": Ability.SPEECH,
+    "/v1/images/generations": Ability.IMAGES,
 }
 GENERATES = frozenset((Ability.CHAT, Ability.COMPLETIONS))
 COUNTED_FIELDS = (
@@ -30,6 +34,7 @@ LEAST_MEDIA = 16
 """Tokens: since 0.17 /tokenize counts an image, and before only its place, which is a few tokens. Of images that are
 smaller than this it is not said which of them it was."""
 
+BLIND = re.compile(r"^(?:\S+ is not a multimodal model|At most 0 (?:image|audio|video)\(s\) may be provided)")
 MOST_METRICS = 4 * 1024 * 1024
 KV_LINE = re.compile(r"^vllm:cache_config_info\{(.{1,8000})\}", re.M)
 KV_BLOCK, KV_BLOCKS = (re.compile(rf'\b{name}="(\d{{1,12}})"') for name in ("block_size", "num_gpu_blocks"))
@@ -135,6 +140,8 @@ class Vllm:
         return tokens if without is not None and tokens - without >= LEAST_MEDIA * len(media) else None
 
     def failure(self, status: int, body: Any) -> Failure:
+        if 400 <= status <= 500 and BLIND.search(said := dialect.read_error(body).message):
+            return dialect.takes_none(said)
         return dialect.failure(status, body, OVERFLOWS)
 
 

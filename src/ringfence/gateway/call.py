@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import NO_MEDIA, Medium
 from ringfence.core.identity import Key
 from ringfence.core.route import Decision, Urgency
 from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.dialects.media import media_in
 from ringfence.gateway.reported import Counted
 from ringfence.gateway.request import Request
 from ringfence.gateway.voice import Voice
@@ -72,6 +74,18 @@ class Call:
     """The id of the call for whose sake it is made, where its caller did not ask for it itself."""
     own_tool: str = ""
     """Among the tools that it offers, the one that the gateway answers: what that is told is a call within this one."""
+
+    seen: frozenset[Medium] | None = None
+    """`media`, once somebody has asked for them."""
+
+    @property
+    def media(self) -> frozenset[Medium]:
+        """What stands in it beside text."""
+        if self.is_bare:
+            return NO_MEDIA
+        if self.seen is None:
+            self.seen = media_in(self.body)
+        return self.seen
 
     @property
     def text_bytes(self) -> int:

@@ -9,7 +9,7 @@ from time import time
 
 from ringfence.config.routing import THINKS
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Catalog, Model
+from ringfence.core.catalog import Catalog, Medium, Model
 from ringfence.core.errors import Failure
 from ringfence.core.isolation import NO_WALL, Isolation
 from ringfence.core.ports import Decides
@@ -31,12 +31,13 @@ MAX_DECISIONS = 4096
 TURNS_BETWEEN = 4
 """A call takes several turns of the loop until its first byte: it is not to wait for a step at each of them."""
 
+SOUND = frozenset((Medium.AUDIO,))
 LATEST = ":latest"
 NOT_READ = "not read for what is private: it stays on this machine anyway"
 
-Asked = tuple[str | Boundary, ...]
-"""Model, the key's profile and agent, agent, named profile, ability, how far the text may travel at most, and why; for
-calls that rules decide, the names of those that match as well."""
+Asked = tuple[str | Boundary | frozenset[Medium], ...]
+"""Model, the key's profile and agent, agent, named profile, ability, media, how far the text may travel at most, and
+why; for calls that rules decide, the names of those that match as well."""
 
 
 @dataclass(slots=True)
@@ -174,8 +175,8 @@ class Deciding:
         and neither a retry nor an engine that has moved can take it further.
         """
         settings = self.settings
-        key = call.key
-        asked = (call.model, key.profile, key.agent, call.agent, call.named, call.dialect.ability, at_most, why)
+        key, ability = call.key, call.dialect.ability
+        asked = (call.model, key.profile, key.agent, call.agent, call.named, ability, call.media, at_most, why)
         decision = settings.decisions.get(asked)
         if decision is None:
             signals = read_signals(call, Kept(at_most, why))
@@ -252,7 +253,7 @@ class Deciding:
         signals.tightest, signals.kept_by = at_most, why
         matching = settings.rules.matching(signals)
         call.matched = matched = tuple(rule.name for rule in matching)
-        asked = (model, key.profile, key.agent, call.agent, call.named, ability, at_most, why, *matched)
+        asked = (model, key.profile, key.agent, call.agent, call.named, ability, call.media, at_most, why, *matched)
         decision = settings.decisions.get(asked)
         if decision is None:
             profile = settings.profile_of(call)
@@ -263,7 +264,7 @@ class Deciding:
     def foreseen(self, call: Call) -> Decision:
         """Without its text: by the rules that matched it before, or where that is not known by any that may."""
         settings, name = self.settings, call.model
-        signals = Signals(call.dialect.ability, call.body_bytes, call.stream, False, call.at_most)
+        signals = Signals(call.dialect.ability, call.body_bytes, call.stream, False, call.at_most, media=call.media)
         profile = settings.profile_of(call)
         if name in settings.ruled and settings.rules.are_for(name, settings.catalog, profile):
             may = settings.rules.that_may(name, call.matched)
@@ -291,7 +292,9 @@ def tightest(call: Call, settings: Settings) -> Iterator[Kept | None]:
         yield tools
         return
     labels = tuple(label.strip() for label in call.labels.split(",")) if call.labels else ()
-    for reading in settings.sensitivity.steps(call.body, labels):
+    is_sound = call.dialect.passed is not None and call.dialect.passed.is_form
+    media = SOUND if is_sound else call.media
+    for reading in settings.sensitivity.steps(call.body, labels, media, is_nothing_else=is_sound):
         if reading is None:
             yield None
         elif reading.tightest < tools.reach:

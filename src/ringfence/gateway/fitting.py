@@ -66,7 +66,7 @@ PLAIN = Template(base=32, message=8, part=4, call=24, tools=64, tool=12)
 def surely(call: Call, target: Target, meters: Meters, *, refuses: bool) -> Fitted | None:
     """The call as it goes on where that needs no closer look, as with a window that is unknown; None where it does."""
     window = target.window
-    if window is None:
+    if window is None or call.dialect.passed is not None:
         return Fitted(call.body, call.output, FIT, 0, 0, is_bound=True)
     body, dialect = call.body, call.dialect
     if call.is_bare and not target.shares_window and WEIGHTY.isdisjoint(body):
@@ -290,10 +290,10 @@ def prepared(call: Call, target: Target, fitted: Fitted) -> Body:
     body["model"] = target.engine_model
     if dialect.generates:
         set_output(body, fitted.output)
-    if call.stream:
+    if call.stream and dialect.passed is None:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     dialect.prepare(body)
-    if target.provider:
+    if target.provider or dialect.passed is not None:
         return body
     if call.asked is not None:
         return for_engine(body, target.engine)

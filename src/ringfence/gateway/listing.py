@@ -68,6 +68,12 @@ def _to_anthropic(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **told, "lifecycle": "active"}
 
 
+def media_of(model: Model) -> list[str] | None:
+    """What one of its targets at least can read beside text; None where that is not known of any."""
+    told = [target.takes for target in model.targets if target.takes is not None]
+    return sorted({medium.value for takes in told for medium in takes}) if told else None
+
+
 def describe(name: str, model: Model) -> dict[str, Any]:
     """One row of /v1/models: OpenAI's fields, and what clients of other engines look for."""
     abilities = sorted({ability.value for target in model.targets for ability in target.abilities})
@@ -79,6 +85,7 @@ def describe(name: str, model: Model) -> dict[str, Any]:
         "context_length": model.window,
         "max_model_len": model.window,
         "abilities": abilities,
+        "media": media_of(model),
         "boundary": max(target.boundary for target in model.targets).name if model.targets else None,
     }
     if name != model.name:

@@ -17,6 +17,7 @@ from ringfence.core.catalog import Target
 from ringfence.core.ports import Clock
 from ringfence.engines.openai_dialect import without_media
 from ringfence.gateway.count import WEIGHTY, Count, Meter, data_of
+from ringfence.gateway.form import File
 from ringfence.gateway.image_rules import ImageRule, rule_of
 from ringfence.gateway.probes import PROBES, measured_template
 from ringfence.gateway.step import in_task
@@ -139,6 +140,8 @@ async def _counts(target: Target, ask: Ask) -> dict[str, int]:
 
 def media_bytes(body: Body) -> int:
     """Size of the images, sounds and files in a body."""
+    if isinstance(sound := body.get("file"), File):
+        return len(sound.data)
     messages: Any = body.get("messages")
     try:
         if list not in map(type, map(CONTENT, messages)):

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import orjson
 
-from ringfence.core.catalog import Ability, Model
+from ringfence.core.catalog import Ability, Medium, Model, Target
 from ringfence.core.errors import BadRequest, Failure, Forbidden, ModelNotFound
 from ringfence.gateway.dialects.ollama_told import SECOND_NS, InOllama, rfc3339
 from ringfence.gateway.openapi import LOOKED_AT, SENT, answers, in_path, operation
@@ -161,8 +161,12 @@ def capabilities(model: Model) -> list[str]:
     abilities = {ability for target in model.targets for ability in target.abilities}
     found = ["completion"] if abilities & GENERATES else []
     found += ["tools"] if Ability.CHAT in abilities else []
-    found += ["vision"] if any(target.image_tokens for target in model.targets) else []
+    found += ["vision"] if any(map(_sees, model.targets)) else []
     return found + (["embedding"] if Ability.EMBEDDINGS in abilities else [])
+
+
+def _sees(target: Target) -> bool:
+    return Medium.IMAGE in target.takes if target.takes is not None else bool(target.image_tokens)
 
 
 def digest(name: str, model: Model) -> str:

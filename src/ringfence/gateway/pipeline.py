@@ -30,10 +30,12 @@ from ringfence.gateway.deciding import Deciding, Settings
 from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.fitting import USUAL_TOKENS_A_BYTE, prepared, refit, refuse_steering, surely, weigh
+from ringfence.gateway.form import read_form
 from ringfence.gateway.held import Held
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
 from ringfence.gateway.meters import Meters, media_bytes
+from ringfence.gateway.passing import Passing
 from ringfence.gateway.places import GivingWay, Places
 from ringfence.gateway.ports import Parks, Placing
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
@@ -87,6 +89,7 @@ class Pipeline(Deciding):
         self.admission = admission
         self.placement = placement
         self.relay = relay
+        self.passing = Passing(relay)
         self.health = health
         self.emit = emit
         self.ids = ids
@@ -113,7 +116,7 @@ class Pipeline(Deciding):
         `settled`: it was decided just now, and no kept answer will do."""
         decision = call.decision = settled or self.decided(call) or await self.decided_in_turns(call)
         call.urgency = max(call.urgency, decision.priority)
-        if decision.caching is not None and settled is None:
+        if decision.caching is not None and settled is None and call.dialect.passed is None:
             return await self.answers.give(call, decision, decision.caching)
         call.output = output_asked(call.body) if call.dialect.generates else None
         held = Held(self, call)
@@ -121,7 +124,11 @@ class Pipeline(Deciding):
             call.media_bytes = media_bytes(call.body)
         self.limits.hold(call.key, 0 if call.key.tokens_per_minute is None else self.needed(call, decision), held)
         settings = self.settings  # that chose the targets: a reload may come before the answer
-        relay = self.relay if self.comes_first is None and call.urgency is not BACKGROUND else self.way_of(call, held)
+        relay = (
+            self.relay
+            if self.comes_first is None and call.urgency is not BACKGROUND and call.dialect.passed is None
+            else self.way_of(call, held)
+        )
         failure: Failure | None = None
         broke: Failure | None = None
         absent: tuple[str, ...] = ()
@@ -164,13 +171,15 @@ class Pipeline(Deciding):
             raise
         raise self.nothing(decision, held, failure, broke)
 
-    def way_of(self, call: Call, held: Held) -> Relay | GivingWay:
-        """In the background it gives way to others; they are told of to whoever else is to make room for them."""
-        if call.urgency is BACKGROUND:
+    def way_of(self, call: Call, held: Held) -> Relay | GivingWay | Passing:
+        """In the background it gives way to others; they are told of to whoever else is to make room for them. Sounds
+        and pictures are passed on, and keep the place that they have."""
+        is_passed = call.dialect.passed is not None
+        if call.urgency is BACKGROUND and not is_passed:
             return GivingWay(self.places, held, self.settings)
-        if self.comes_first is not None:
+        if self.comes_first is not None and call.urgency is not BACKGROUND:
             self.comes_first(call)
-        return self.relay
+        return self.passing if is_passed else self.relay
 
     def measured(self, call: Call, target: Target, decision: Decision, held: Held) -> tuple[Target, int, Fitted | None]:
         """The target as one answer finds it, how many share it, and the call if it surely fits; and what it weighs
@@ -250,6 +259,12 @@ class Pipeline(Deciding):
 
     async def parked(self, request: Request, call: Call, nothing: NothingNow) -> tuple[AnyReply, bytes] | None:
         """It waits for a target within its boundary, where calls can be parked; else its caller is to come again."""
+        if call.dialect.passed is not None:
+            raise TargetUnavailable(
+                f"Nothing within its boundary serves '{call.model}' now, and sounds and pictures are not kept until "
+                "something does; come again.",
+                retry_after_s=PARK_RETRY_S,
+            )
         if self.parking is None:
             raise nothing
         return await self.parking.wait(request, call)
@@ -281,7 +296,9 @@ class Pipeline(Deciding):
         if not call_id or call_id in self.running:  # callers may send the same id twice at once
             call_id = self.ids.next(request.started_at)
         try:
-            if len(request.body) > BIG_BODY_BYTES:
+            if not isinstance(dialect, Foreign) and dialect.passed is not None and dialect.passed.is_form:
+                request.form = await read_form(request.head.header(b"content-type"), request.body)
+            elif len(request.body) > BIG_BODY_BYTES:
                 await check_size(request.body)
             if isinstance(dialect, Foreign):
                 await dialect.fetch(request)
@@ -361,4 +378,4 @@ def fault(call: Call | None, call_id: str) -> Failure:
 
 def refuses(call: Call) -> bool:
     """Whether it is to be refused rather than shortened."""
-    return call.decision is not None and call.decision.overlong is REFUSE
+    return call.dialect.passed is not None or (call.decision is not None and call.decision.overlong is REFUSE)

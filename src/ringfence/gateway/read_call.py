@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -40,13 +40,9 @@ async def check_size(raw: bytes | bytearray) -> None:
 
 def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
     """Parse and check the body; BadRequest names what is wrong with it."""
-    raw = request.body
-    try:
-        body: dict[str, Any] = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
-    if type(body) is not dict:
-        raise BadRequest("The body must be a JSON object.", code="invalid_json")
+    raw, body = request.body, request.form
+    if body is None:
+        body = _parsed(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must name a model; GET /v1/models lists them.", param="model", code="invalid_type")
@@ -62,7 +58,7 @@ def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
         dialect = route
     is_bare = dialect.check(body)
     urgency, may_load = urgency_of(request.head.urgency, body)
-    request.body = b""
+    request.body, request.form = b"", None
     call = Call(
         call_id, request.identity, dialect, model, body, len(raw), body.get("stream") is True, request.started_at,
         request.head.agent, request.head.profile, request.head.labels, is_bare=is_bare,
@@ -73,10 +69,21 @@ def read_call(request: Request, route: Dialect | Foreign, call_id: str) -> Call:
     return call
 
 
+def _parsed(raw: bytes | bytearray) -> dict[str, Any]:
+    try:
+        body: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not valid JSON: {error.msg} at byte {error.pos}.", code="invalid_json") from None
+    if type(body) is not dict:
+        raise BadRequest("The body must be a JSON object.", code="invalid_json")
+    return cast("dict[str, Any]", body)
+
+
 def read_signals(call: Call, kept: Kept) -> Signals:
     """What the request looks like."""
     has_tools = bool(call.body.get("tools"))
-    return Signals(call.dialect.ability, call.body_bytes, call.stream, has_tools, kept.reach, kept.why, call.model)
+    ability, media = call.dialect.ability, call.media
+    return Signals(ability, call.body_bytes, call.stream, has_tools, kept.reach, kept.why, call.model, media=media)
 
 
 def read_for_rules(

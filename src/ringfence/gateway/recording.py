@@ -12,6 +12,7 @@ from time import monotonic
 from ringfence.core.errors import EngineFailed, Failure
 from ringfence.core.usage import Usage
 from ringfence.gateway.head import NO_HEAD
+from ringfence.gateway.passing import Passage
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.reply import Answer, Finishing, Stream
 from ringfence.gateway.request import Request
@@ -217,7 +218,7 @@ class Share:
             held.finish(status, outcome, NOTHING_USED, monotonic())
 
 
-Reply = Answer | Stream | Share
+Reply = Answer | Stream | Share | Passage
 """What a call is answered with: it is sent to its caller, and gives back what the call holds."""
 
 

@@ -131,7 +131,7 @@ class Relay:
         line = self.pool.take(endpoint)
         while True:
             if line is None:
-                line = await self._dial(target, endpoint)
+                line = await self.dial(target, endpoint)
             reading = Reading(line, stream, wire is not None, timeouts.answer_s)
             line.ask(reading, permit, head, data, first_byte_s, timeouts.between_bytes_s, keep)
             try:
@@ -143,14 +143,14 @@ class Relay:
                 break
             line = None
         if reason is not None and not (reason == "lost" and reading.parts):  # an answer may end with its connection
-            raise TargetFailed(target.name, reason, _failure_for(reason, target))
+            raise TargetFailed(target.name, reason, failure_for(reason, target))
         status = line.status()
         if status == 200 and not reading.is_events:
             return self._whole(call, target, reading, reason, translator, cloud)
         if not reading.is_events:
             later_s = seconds_of(line.header(b"retry-after")) if status in BUSY else None
-            failure = self._failure(call, target, line, status, _json(reading.parts), cloud)
-            raise _raised(target, failure, later_s=later_s)
+            failure = self.failure_of(call, target, line, status, parsed(reading.parts), cloud)
+            raise raised(target, failure, later_s=later_s)
         if timeouts.slow_s is not None and reading.first_at - asked_at > timeouts.slow_s:
             self.slow(target)
         return self._begun(call, target, reading, translator, cloud, output)
@@ -161,15 +161,15 @@ class Relay:
     ) -> Stream:  # fmt: skip
         """A stream that has begun, be it with an error."""
         line = reading.line
-        fails = partial(self._failure, call, target, line, 500, cloud=cloud)
+        fails = partial(self.failure_of, call, target, line, 500, cloud=cloud)
         translation = translator.stream(include_usage=True) if translator is not None else None
         events = Stream(call, target.model, reading, fails, most_events(output, call.body), translation)
         if (failure := events.begin()) is not None:
             line.cancel()
-            raise _raised(target, failure, "status" if events.failed is not None else "malformed")
+            raise raised(target, failure, "status" if events.failed is not None else "malformed")
         return events
 
-    def _failure(
+    def failure_of(
         self, call: Call, target: Target, line: Line, status: int, error: Any, cloud: Cloud | None
     ) -> Failure:  # fmt: skip
         """What an error answer comes to; `error` may be one of ours already."""
@@ -185,18 +185,18 @@ class Relay:
         if isinstance(failure, ContextLengthExceeded):
             if not target.provider and failure.told_window not in (None, target.window):
                 self.correct(target, failure.told_window)
-            return failure.of(call.said_in or ASKED_IN[call.dialect.ability], target.window)
+            return failure.of(call.said_in or ASKED_IN.get(call.dialect.ability, "input"), target.window)
         if isinstance(failure, Crowded):
             self.crowded(target)
         return failure
 
-    async def _dial(self, target: Target, endpoint: Endpoint) -> Line:
+    async def dial(self, target: Target, endpoint: Endpoint) -> Line:
         try:
             line = await in_task(self.pool.dial(endpoint), Line.cancel)
             if line.transport.is_closing():  # it died as soon as it was made: nobody would tell us
                 raise ConnectionResetError
         except (OSError, TimeoutError):
-            raise TargetFailed(target.name, "connect", _failure_for("connect", target)) from None
+            raise TargetFailed(target.name, "connect", failure_for("connect", target)) from None
         return line
 
     def _whole(
@@ -211,18 +211,18 @@ class Relay:
             shown = renamed(data, *(self._swaps.get((name, target.model)) or self._swap(name, target.model)))
             if shown is not None:
                 return Answer(shown, usage, reading.first_at)
-        fields: dict[str, Any] = _json([data])
+        fields: dict[str, Any] = parsed([data])
         if type(fields) is not dict:
-            raise TargetFailed(target.name, reason or "malformed", _failure_for(reason or "malformed", target))
+            raise TargetFailed(target.name, reason or "malformed", failure_for(reason or "malformed", target))
         if translator is not None:
             try:
                 fields = translator.answer(fields)
             except Failure as failure:  # it may turn out to be an error
-                raise _raised(target, self._noted(call, target, failure)) from None
+                raise raised(target, self._noted(call, target, failure)) from None
         if ANSWERED_IN.isdisjoint(fields):
             if fields.get("error"):  # some say 200 all the same
-                raise _raised(target, self._failure(call, target, reading.line, 500, fields, cloud))
-            raise TargetFailed(target.name, "malformed", _failure_for("malformed", target))
+                raise raised(target, self.failure_of(call, target, reading.line, 500, fields, cloud))
+            raise TargetFailed(target.name, "malformed", failure_for("malformed", target))
         usage = Usage.read(fields.get("usage"))
         if usage is None:
             usage = _estimate(call, parts)
@@ -263,7 +263,7 @@ async def _counted(engine: Engine, ask: Ask, ability: Ability, body: dict[str, A
         return None
 
 
-def _raised(target: Target, failure: Failure, reason: str = "status", later_s: float | None = None) -> Exception:
+def raised(target: Target, failure: Failure, reason: str = "status", later_s: float | None = None) -> Exception:
     """How a call hears of it: with TargetFailed the next target may try."""
     failure.retry_after_s = failure.retry_after_s if later_s is None else later_s
     if failure.status >= 500 or failure.status == 429:
@@ -277,7 +277,7 @@ def _estimate(call: Call, parts: list[bytes]) -> Usage:
     return Usage(call.body_bytes // 4, output, estimated=True)
 
 
-def _failure_for(reason: str, target: Target) -> Failure:
+def failure_for(reason: str, target: Target) -> Failure:
     name = target.model
     if reason in ("first_byte_timeout", "stalled"):
         return EngineTimedOut(f"'{name}' did not answer in time.", retry_after_s=5)
@@ -288,7 +288,7 @@ def _failure_for(reason: str, target: Target) -> Failure:
     return EngineFailed(f"The engine of '{name}' broke off before it answered.", retry_after_s=2)
 
 
-def _json(parts: list[bytes]) -> Any:
+def parsed(parts: list[bytes]) -> Any:
     try:
         return orjson.loads(parts[0] if len(parts) == 1 else b"".join(parts))
     except orjson.JSONDecodeError:

@@ -40,6 +40,8 @@ class Request:
 
     # Defaults live on the class: setting a dozen attributes per request would cost a microsecond for nothing.
     body: bytes | bytearray = b""
+    form: dict[str, Any] | None = None
+    """The body where it was a form, and was read."""
     identity: Any = None
     route: Any = None
     voice: Voice | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Catalog, Model, Target
+from ringfence.core.catalog import NO_MEDIA, Catalog, Medium, Model, Target
 from ringfence.core.errors import (
     BadRequest,
     BoundaryRefused,
@@ -185,13 +185,17 @@ def _unavailable(model: Model, profile: Profile) -> Failure:
 
 def sift(model: Model, signals: Signals, allowed: Boundary) -> tuple[tuple[Target, ...], tuple[Excluded, ...]]:
     """The targets that can serve the call within what is allowed, and why the others cannot."""
-    if all(signals.ability in target.abilities and target.boundary <= allowed for target in model.targets):
+    if not signals.media and all(
+        signals.ability in target.abilities and target.boundary <= allowed for target in model.targets
+    ):
         return model.targets, ()  # the common case makes no new objects
     taken: list[Target] = []
     excluded: list[Excluded] = []
     for target in model.targets:
         if signals.ability not in target.abilities:
             excluded.append(Excluded(target.name, f"cannot serve {signals.ability}"))
+        elif not _takes(target, signals):
+            excluded.append(Excluded(target.name, f"takes no {_unread(signals.media - (target.takes or NO_MEDIA))}"))
         elif target.boundary > allowed:
             excluded.append(Excluded(target.name, f"lies at {target.boundary.name}, beyond {allowed.name}"))
         else:
@@ -199,14 +203,34 @@ def sift(model: Model, signals: Signals, allowed: Boundary) -> tuple[tuple[Targe
     return tuple(taken), tuple(excluded)
 
 
+def _takes(target: Target, signals: Signals) -> bool:
+    """Whether it can read what stands there beside text; one of which nobody tells is tried."""
+    return target.takes is None or signals.media <= target.takes
+
+
+def _unread(media: frozenset[Medium]) -> str:
+    return " or ".join(sorted(media))
+
+
 def _nothing_left(model: Model, signals: Signals, allowed: Boundary, profile: Profile, *, is_chain: bool) -> Failure:
-    if any(signals.ability in target.abilities for target in model.targets):
+    serving = [target for target in model.targets if signals.ability in target.abilities]
+    able = [target for target in serving if _takes(target, signals)]
+    if able:
         if profile.ending is Ending.PARK and is_chain:  # a nearer one of the chain may come back
             return _unavailable(model, profile)
-        needed = min(target.boundary for target in model.targets if signals.ability in target.abilities)
+        needed = min(target.boundary for target in able)
+        that_can = "" if len(able) == len(serving) else f" that takes {_unread(signals.media)}"
         return BoundaryRefused(
-            f"{_stops(profile, allowed, signals)}, and every target of '{model.name}' lies beyond it: it would have to "
-            f"reach {needed.name}. Nothing was sent."
+            f"{_stops(profile, allowed, signals)}, and every target of '{model.name}'{that_can} lies beyond it: it "
+            f"would have to reach {needed.name}. Nothing was sent."
+        )
+    if serving:
+        return BadRequest(
+            f"Model '{model.name}' takes no {_unread(signals.media)}: nothing that serves it can read that. Leave it "
+            "out, or name a model that can; GET /v1/models tells which ('media'), and models.NAME.media says it of an "
+            "engine that does not tell.",
+            param="messages",
+            code="media_not_supported",
         )
     able = sorted({ability.value for target in model.targets for ability in target.abilities})
     return BadRequest(

@@ -8,7 +8,7 @@ from ringfence import providers
 from ringfence.config.models import ModelSettings
 from ringfence.config.schema import Config, ProviderSettings
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Ability, Model, Target
+from ringfence.core.catalog import Ability, Medium, Model, Target
 from ringfence.core.ports import Offer, Provider
 from ringfence.core.registry import adapters
 from ringfence.gateway.cloud import Cloud
@@ -52,6 +52,8 @@ def own_target(one: Configured, known: Known, config: Config) -> Target | LeftOu
         abilities -= {Ability.EMBEDDINGS}
     if settings.rerank is not None:
         abilities = frozenset((Ability.RERANK,)) if settings.rerank else abilities - {Ability.RERANK}
+    if settings.abilities is not None:
+        abilities = frozenset(map(Ability, settings.abilities))
     window = offer.window if offer is not None else settings.window or known.window
     if settings.window is not None and window is not None:
         window = min(window, settings.window)
@@ -74,7 +76,12 @@ def own_target(one: Configured, known: Known, config: Config) -> Target | LeftOu
         shares_window=offer is not None and offer.shares_window,
         kv_tokens=offer.kv_tokens if offer is not None else None,
         timeouts=timeouts_of(settings, config),
+        takes=_takes(settings) if settings.media is not None or offer is None else offer.takes,
     )
+
+
+def _takes(settings: ModelSettings) -> frozenset[Medium] | None:
+    return frozenset(map(Medium, settings.media)) if settings.media is not None else None
 
 
 def cloud(provider: ProviderSettings) -> Cloud:
@@ -94,6 +101,6 @@ def rented(name: str, settings: ModelSettings, config: Config) -> Model:
     target = Target(
         f"{settings.provider}/{engine_model}", name, adapter.kind, engine_model, Boundary.CLOUD, settings.window,
         settings.at_once(), abilities, provider=settings.provider, image_tokens=settings.image_tokens or 0,
-        tokenizer=settings.tokenizer or "", timeouts=timeouts_of(settings, config),
+        tokenizer=settings.tokenizer or "", timeouts=timeouts_of(settings, config), takes=_takes(settings),
     )  # fmt: skip
     return Model(name, (target,), settings.aliases, owner=settings.provider)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import NO_MEDIA, Medium
 from ringfence.signals.numbers_in_text import numbers_in
 from ringfence.signals.secrets_in_text import kinds_in_tokens
 from ringfence.signals.texts import BETWEEN, OVERLAP_CHARS, SLICE_CHARS, plain, slices_of, texts_of
@@ -19,6 +20,8 @@ from ringfence.signals.user_patterns import PatternRefused, compiled
 
 KINDS = frozenset(("secret", "card", "iban", "id_number", "email", "phone"))
 """What is known without patterns of the operator's own."""
+MEDIA = frozenset(str(medium.value) for medium in Medium)
+"""Kinds that nothing can be read in: where they are looked for, that they are there is enough."""
 UNREADABLE = "unreadable"
 """The request could not be read, so it may hold anything."""
 UNKNOWN_LABEL = "unknown_label"
@@ -71,20 +74,21 @@ class Sensitivity:
     def __init__(self, settings: Settings | None = None) -> None:
         """Raises ValueError, naming the label or kind, when a setting cannot be used."""
         settings = settings or Settings()
-        unknown = settings.kinds - KINDS
+        unknown = settings.kinds - KINDS - MEDIA
         if unknown:
-            raise ValueError(f"'{min(unknown)}' is not a kind; there are {', '.join(sorted(KINDS))}")
+            raise ValueError(f"'{min(unknown)}' is not a kind; there are {', '.join(sorted(KINDS | MEDIA))}")
         for label in sorted({*settings.labels, *(label for label, _ in settings.patterns)}):
             if not LABEL.fullmatch(label) or label in (UNREADABLE, UNKNOWN_LABEL):
                 raise ValueError(
                     f"'{label}' is no label: small letters, digits, '-' and '_', up to 40, or a reserved word"
                 )
-            if label in KINDS:
+            if label in KINDS | MEDIA:
                 raise ValueError(f"'{label}' is a kind of its own and cannot be a label")
         if len(settings.patterns) > MAX_PATTERNS:
             raise ValueError(f"{len(settings.patterns)} patterns; there can be {MAX_PATTERNS}")
         self.settings = settings
-        self.wanted = settings.kinds
+        self.wanted = settings.kinds - MEDIA
+        self.unread = settings.kinds & MEDIA
         self.labels = settings.labels
         self.patterns: list[tuple[str, re.Pattern[str], int]] = []
         for label, pattern in settings.patterns:
@@ -96,19 +100,24 @@ class Sensitivity:
         self.steps_each = sum(steps for _, _, steps in self.patterns)
         self.overlap = max([OVERLAP_CHARS, *(steps for _, _, steps in self.patterns)])
         possible = {*settings.kinds, *settings.labels, *(label for label, _ in settings.patterns)}
-        strange = settings.boundaries.keys() - possible - KINDS
+        strange = settings.boundaries.keys() - possible - KINDS - MEDIA
         if strange:
             raise ValueError(f"'{min(strange)}' has a boundary, but is neither a kind nor a label")
-        self.boundaries = {kind: Boundary(settings.boundaries.get(kind, Boundary.HOST)) for kind in possible}
+        self.boundaries = {kind: Boundary(settings.boundaries.get(kind, Boundary.HOST)) for kind in possible | MEDIA}
 
     def read(self, body: dict[str, Any], labels: Iterable[str] = ()) -> Reading:
         """The reading of a parsed request and of the labels its caller set. Never raises: what fails reads as HOST."""
         return next(reading for reading in self.steps(body, labels) if reading is not None)
 
-    def steps(self, body: dict[str, Any], labels: Iterable[str] = ()) -> Iterator[Reading | None]:
-        """The same in steps of a few milliseconds each: None after every step, and in the end the reading."""
+    def steps(
+        self, body: dict[str, Any], labels: Iterable[str] = (), media: frozenset[Medium] = NO_MEDIA,
+        *, is_nothing_else: bool = False,
+    ) -> Iterator[Reading | None]:  # fmt: skip
+        """The same in steps of a few milliseconds each: None after every step, and in the end the reading. `media`
+        stand in it too, and keep it where they are looked for, or where it is about nothing else."""
         kinds: set[str] = set()
         try:
+            kinds |= media if is_nothing_else else media & self.unread
             for label in labels:
                 kinds.add(label if label in self.labels else UNKNOWN_LABEL)
             for _ in self.reads(body, kinds):

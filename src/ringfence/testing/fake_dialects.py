@@ -30,6 +30,10 @@ class FakeModel:
     vram_bytes: int = 0
     kv_blocks: int | None = None
     """Of a vLLM: blocks of 16 tokens that it can keep; None while it does not know yet."""
+    hears: bool = False
+    """Of a vLLM: it transcribes, and does nothing else."""
+    sees: bool | None = None
+    """None: it does not tell, as older versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Dialect:
             "model_alias": model.name,
             "model_path": f"/models/{model.name}.gguf",
             "is_sleeping": False,
+            **({} if model.sees is None else {"modalities": {"vision": model.sees, "audio": False}}),
         }
         slots = [{"id": number, "n_ctx": model.window, "is_processing": False} for number in range(self.slots)]
         listed = self._listed("llamacpp", meta={"n_ctx": model.window, "n_ctx_train": model.window * 2})
@@ -104,7 +109,9 @@ class Dialect:
         listed = self._listed("vllm", root="/models", parent=None, max_model_len=self.models[0].window)
         model = self.models[0]
         routes = (
-            ["/v1/rerank", "/v2/rerank"]
+            ["/v1/audio/transcriptions", "/v1/audio/translations"]
+            if model.hears
+            else ["/v1/rerank", "/v2/rerank"]
             if model.ranks
             else ["/v1/embeddings"]
             if model.embeds
@@ -125,6 +132,8 @@ class Dialect:
             tag: dict[str, Any] = {"name": model.name, "model": model.name, "size": 1, "details": {"family": family}}
             if model.remote_host:
                 tag |= {"remote_host": model.remote_host, "remote_model": model.name}
+            if model.sees is not None:
+                tag["capabilities"] = ["completion", "vision"] if model.sees else ["completion"]
             tags.append(tag)
         running = [
             {"name": m.name, "model": m.name, "size_vram": m.vram_bytes, "context_length": m.window}

@@ -23,13 +23,15 @@ from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
-from ringfence.testing import fake_ollama
+from ringfence.testing import fake_media, fake_ollama
 from ringfence.testing.fake_controls import Controls
 from ringfence.testing.fake_dialects import Dialect, FakeModel, words_in
 from ringfence.testing.fake_twists import Twist
 
 RANK = "/v1/rerank"
-INFERENCE = frozenset(("/v1/chat/completions", "/v1/completions", "/v1/embeddings", RANK, *fake_ollama.ROUTES))
+INFERENCE = frozenset(
+    ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", RANK, *fake_ollama.ROUTES, *fake_media.ROUTES)
+)
 COUNTING = frozenset(("/v1/chat/completions/input_tokens", "/apply-template", "/tokenize"))
 LOOK_EVERY_S = 0.005
 WORDS = ("The", " quick", " brown", " fox", " jumps", ".")
@@ -89,6 +91,8 @@ class Recorded:
     began_s: float
     ended_s: float | None = None
     client_left_s: float | None = None
+    parts: list[fake_media.Part] = field(default_factory=list[fake_media.Part], repr=False)
+    """Of a form; `body` has its texts, and of a file the size."""
 
 
 class _ClientLeft(Exception):
@@ -255,13 +259,8 @@ class FakeEngine:
         while self.controls.asleep:  # whatever comes in waits until it is woken
             await wire.pause(LOOK_EVERY_S)
         await _before_answer(wire, behaviour)
-        if behaviour.fault is Fault.REDIRECT:
-            return await wire.redirect(behaviour.location)
-        if behaviour.fault is Fault.STATUS:
-            said = {"error": {"message": "as told", "type": "server_error", "code": behaviour.status}}
-            return await wire.json(
-                behaviour.status, said if behaviour.body is None else behaviour.body, behaviour.headers
-            )
+        if await _refused(wire, behaviour):
+            return None
         if request.path in fake_ollama.ROUTES:
             return await self._infer_as_ollama(request, wire, behaviour)
         body = request.body
@@ -269,6 +268,8 @@ class FakeEngine:
         refused = self.dialect.refusal(model, body)
         if model is None or refused is not None:
             return await wire.json(*(refused or (404, None)))
+        if request.path in fake_media.ROUTES:
+            return await _in_sounds_and_pictures(wire, request, behaviour)
         route = request.path.removeprefix("/v1/").replace("chat/completions", "chat")
         if body.get("stream") and route not in ("embeddings", "rerank"):
             return await _stream(wire, self.dialect.events(route, model, body), behaviour)
@@ -295,6 +296,29 @@ class FakeEngine:
         return await _whole(wire, answer, behaviour)
 
 
+async def _in_sounds_and_pictures(wire: _Wire, request: Recorded, behaviour: Behaviour) -> None:
+    body = request.body
+    if request.path == fake_media.SPEECH:
+        return await _stream(wire, fake_media.spoken(str(body.get("input"))), behaviour, fake_media.SOUND_KIND)
+    if body.get("stream") == "true":
+        return await _stream(wire, fake_media.heard(body), behaviour)
+    kind, answer = fake_media.told(request.path, body)
+    return await _whole(wire, answer, behaviour, kind)
+
+
+async def _refused(wire: _Wire, behaviour: Behaviour) -> bool:
+    """Whether it is told off as the behaviour says."""
+    if behaviour.fault is Fault.REDIRECT:
+        await wire.redirect(behaviour.location)
+    elif behaviour.fault is Fault.STATUS:
+        said = {"error": {"message": "as told", "type": "server_error", "code": behaviour.status}}
+        body = said if behaviour.body is None else behaviour.body
+        await wire.json(behaviour.status, body, behaviour.headers)
+    else:
+        return False
+    return True
+
+
 async def _before_answer(wire: _Wire, behaviour: Behaviour) -> None:
     """Faults that come before the first byte."""
     match behaviour.fault:
@@ -316,7 +340,7 @@ async def _twisted(wire: _Wire, parts: list[bytes], twist: Twist, is_stream: boo
         raise _Hangup
 
 
-async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour) -> None:
+async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour, kind: str = "application/json") -> None:
     if behaviour.twist is not None:
         return await _twisted(wire, [answer], behaviour.twist, False)
     match behaviour.fault:
@@ -325,11 +349,11 @@ async def _whole(wire: _Wire, answer: bytes, behaviour: Behaviour) -> None:
         case Fault.OVERSIZED:
             answer = answer[:-1] + b', "padding": "' + b"x" * behaviour.oversized_bytes + b'"}'
         case Fault.CUT | Fault.RESET | Fault.STALL:
-            await wire.send(wire.head(200, "application/json", len(answer)) + answer[: len(answer) // 2])
+            await wire.send(wire.head(200, kind, len(answer)) + answer[: len(answer) // 2])
             return await _break(wire, behaviour.fault)
         case _:
             pass
-    head = wire.head(200, "application/json", len(answer))
+    head = wire.head(200, kind, len(answer))
     await _send_head(wire, head, behaviour)
     await wire.send(answer)
     return None
@@ -445,6 +469,13 @@ async def _read(reader: asyncio.StreamReader, connection: int, port: int) -> Rec
     method, path, _version = first.split(" ", 2)
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest) if name}
     body: Any = {}
+    parts: list[fake_media.Part] = []
     if size := int(headers.get("content-length", "0")):
-        body = json.loads(await reader.readexactly(size))
-    return Recorded(method, path, headers, body if isinstance(body, dict) else {}, connection, port, time.monotonic())
+        data = await reader.readexactly(size)
+        if headers.get("content-type", "").startswith("multipart/"):
+            parts = fake_media.parts_of(headers["content-type"], data)
+            body = fake_media.fields_of(parts)
+        else:
+            body = json.loads(data)
+    asked = body if isinstance(body, dict) else {}
+    return Recorded(method, path, headers, asked, connection, port, time.monotonic(), parts=parts)

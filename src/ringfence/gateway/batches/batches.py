@@ -92,8 +92,9 @@ class Batches(RowsDesk):
     async def _add(self, request: Request) -> None:
         body = _read(request)
         endpoint = body.get("endpoint")
-        if not isinstance(endpoint, str) or endpoint not in self._routes or not endpoint.startswith("/v1/"):
-            known = ", ".join(sorted(path for path in self._routes if path.startswith("/v1/")))
+        lines = [path for path, route in self._routes.items() if path.startswith("/v1/") and can_be_lines(route)]
+        if not isinstance(endpoint, str) or endpoint not in lines:
+            known = ", ".join(sorted(lines))
             raise BadRequest(f"'endpoint' must be one of {known}.", param="endpoint", code="invalid_value")
         window, window_s = body.get("completion_window"), window_of(body.get("completion_window"))
         metadata = metadata_of(body.get("metadata"))
@@ -119,6 +120,11 @@ class Batches(RowsDesk):
         batch = await running.rows.add(batch)
         running.take_in(batch)
         answer(request, shown_batch(batch))
+
+
+def can_be_lines(route: Dialect | Foreign) -> bool:
+    """Sounds and pictures have no place in a file of lines."""
+    return isinstance(route, Foreign) or route.passed is None
 
 
 def _read(request: Request) -> dict[str, Any]:

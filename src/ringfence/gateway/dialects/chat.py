@@ -19,6 +19,7 @@ class Chat:
     ability = Ability.CHAT
     generates = True
     rewrites = False
+    passed = None
 
     def check(self, body: Body) -> bool:
         listed: list[Any] = body.get("messages", [])

@@ -16,6 +16,7 @@ class Completions:
     ability = Ability.COMPLETIONS
     generates = True
     rewrites = False
+    passed = None
 
     def check(self, body: Body) -> bool:
         check_prompts("prompt", body.get("prompt"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ringfence.core.catalog import Ability
@@ -61,6 +62,16 @@ TYPES: dict[str, tuple[type, ...]] = {
 CHECKED = frozenset(TYPES)
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """How sounds and pictures go to an engine and back: as they are."""
+
+    is_form: bool = False
+    """It comes as multipart/form-data, with a sound in it that nobody can read."""
+    streams: bool = False
+    """What comes back is sent on while it comes; else an answer is whole before it is."""
+
+
 class Dialect(Protocol):
     """One way of asking: its paths, its checks, and how its answers are finished."""
 
@@ -80,6 +91,11 @@ class Dialect(Protocol):
     @property
     def rewrites(self) -> bool:
         """True when `finish` may have something to change; else an answer may go as the engine wrote it."""
+        ...
+
+    @property
+    def passed(self) -> Passed | None:
+        """None for what is asked and answered in texts."""
         ...
 
     def check(self, body: Body) -> bool:

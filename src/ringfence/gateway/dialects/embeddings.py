@@ -21,6 +21,7 @@ class Embeddings:
     ability = Ability.EMBEDDINGS
     generates = False
     rewrites = True
+    passed = None
 
     def check(self, body: Body) -> bool:
         given = body.get("input")

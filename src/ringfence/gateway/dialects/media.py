@@ -7,6 +7,7 @@ import re
 from itertools import chain
 from typing import Any, cast
 
+from ringfence.core.catalog import NO_MEDIA, Medium
 from ringfence.core.errors import BadRequest
 from ringfence.gateway.dialects.dialect import Body, refuse_fields, wrong
 
@@ -33,6 +34,12 @@ TEXT_FIELDS = frozenset(
     )
 )  # fmt: skip
 """Fields whose strings are text for a model, and never fetched."""
+MEDIUM_OF: dict[str, Medium] = {
+    **dict.fromkeys(("image_url", "input_image"), Medium.IMAGE),
+    **dict.fromkeys(("audio_url", "input_audio"), Medium.AUDIO),
+    "video_url": Medium.VIDEO,
+}
+"""By type of a part: what a model must be able to read to understand it."""
 URL_FIELDS = frozenset(("image_url", "video_url", "audio_url"))
 URL_PARTS = frozenset(("url", "detail", "format"))
 PLAIN_MESSAGE = frozenset(("role", "content", "tool_call_id", "tool_calls", "function_call"))
@@ -45,7 +52,7 @@ MEDIA_FIELDS = frozenset(
     )
 )  # fmt: skip
 """Fields in which one engine or another takes media beside the messages; none of them has a form that is checked."""
-NO_MEDIA = "send media inside a message, as a part with a 'data:' URL"
+PUT_INSIDE = "send media inside a message, as a part with a 'data:' URL"
 
 
 def remote(param: str) -> BadRequest:
@@ -66,7 +73,7 @@ def check_message_fields(where: str, message: Body) -> None:
     for name in message.keys() - PLAIN_MESSAGE:
         value = message[name]
         if name in MEDIA_FIELDS and value:
-            raise unsupported(f"{where}.{name}", NO_MEDIA)
+            raise unsupported(f"{where}.{name}", PUT_INSIDE)
         if name not in TEXT_FIELDS:
             _refuse_addresses(f"{where}.{name}", value)
 
@@ -88,6 +95,16 @@ def check_part(where: str, part: Any) -> None:
             raise unsupported(f"{where}.{name}", f"a part of the type '{kind}' has no such field")
     for name in URL_FIELDS.intersection(known):
         _check_url(f"{where}.{name}", fields.get(name))
+
+
+def media_in(body: Body) -> frozenset[Medium]:
+    """The media in the messages of a chat that was checked."""
+    listed: Any = body.get("messages")
+    messages = cast("list[Any]", listed) if type(listed) is list else []
+    contents = [cast(Body, message).get("content") for message in messages if type(message) is dict]
+    parts = chain.from_iterable(cast("list[Any]", content) for content in contents if type(content) is list)
+    kinds = {str(cast(Body, part).get("type")) for part in parts if type(part) is dict}
+    return frozenset(MEDIUM_OF[kind] for kind in kinds & MEDIUM_OF.keys()) if kinds else NO_MEDIA
 
 
 def check_prompts(param: str, given: Any) -> None:
@@ -113,7 +130,7 @@ def check_prompts(param: str, given: Any) -> None:
 def refuse_media(body: Body) -> None:
     """Fields of a body in which an engine would take media."""
     if not MEDIA_FIELDS.isdisjoint(body):
-        refuse_fields(body, MEDIA_FIELDS, NO_MEDIA)
+        refuse_fields(body, MEDIA_FIELDS, PUT_INSIDE)
 
 
 def _is_ids(listed: list[Any]) -> bool:
@@ -141,6 +158,11 @@ def _check_url(where: str, media: Any) -> None:
         raise wrong(where, "a 'data:' URL, or an object with 'url'")
     if not url.startswith("data:"):
         raise remote(where)
+
+
+def refuse_address(where: str, word: str) -> None:
+    """For a text that must not be the address of anything."""
+    _refuse_addresses(where, word)
 
 
 def _refuse_addresses(where: str, value: Any) -> None:

@@ -26,6 +26,7 @@ class Rerank:
     ability = Ability.RERANK
     generates = False
     rewrites = True
+    passed = None
 
     def check(self, body: Body) -> bool:
         query, given = body.get("query"), body.get("documents")
