@@ -18,7 +18,8 @@ from ringfence.egress.permit import Permit
 from ringfence.gateway.arriving import Reading
 from ringfence.gateway.call import Call
 from ringfence.gateway.form import write_form
-from ringfence.gateway.relay import BROKE_OFF, BUSY, Finishing, Relay, failure_for, parsed, raised
+from ringfence.gateway.relay import BUSY, Relay, failure_for, parsed, raised
+from ringfence.gateway.reply import BROKE_OFF, Finishing
 from ringfence.gateway.request import Request
 from ringfence.gateway.retry_after import seconds_of
 

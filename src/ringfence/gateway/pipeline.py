@@ -30,7 +30,6 @@ from ringfence.gateway.deciding import Deciding, Settings
 from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.fitting import USUAL_TOKENS_A_BYTE, prepared, refit, refuse_steering, surely, weigh
-from ringfence.gateway.form import read_form
 from ringfence.gateway.held import Held
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
@@ -38,7 +37,7 @@ from ringfence.gateway.meters import Meters, media_bytes
 from ringfence.gateway.passing import Passing
 from ringfence.gateway.places import GivingWay, Places
 from ringfence.gateway.ports import Parks, Placing
-from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
+from ringfence.gateway.read_call import BIG_BODY_BYTES, made_ready, read_call
 from ringfence.gateway.recording import Reply
 from ringfence.gateway.relay import Relay
 from ringfence.gateway.reply import Answer, Stream
@@ -296,12 +295,8 @@ class Pipeline(Deciding):
         if not call_id or call_id in self.running:  # callers may send the same id twice at once
             call_id = self.ids.next(request.started_at)
         try:
-            if not isinstance(dialect, Foreign) and dialect.passed is not None and dialect.passed.is_form:
-                request.form = await read_form(request.head.header(b"content-type"), request.body)
-            elif len(request.body) > BIG_BODY_BYTES:
-                await check_size(request.body)
-            if isinstance(dialect, Foreign):
-                await dialect.fetch(request)
+            if len(request.body) > BIG_BODY_BYTES or isinstance(dialect, Foreign) or dialect.passed is not None:
+                await made_ready(request, dialect)
             call = read_call(request, dialect, call_id)
             call.request = request
             if call.asked is not None:

@@ -14,6 +14,7 @@ from ringfence.core.route import Caller, Kept, Signals
 from ringfence.gateway.call import Call
 from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
+from ringfence.gateway.form import read_form
 from ringfence.gateway.request import Request
 from ringfence.gateway.route import Foreign
 from ringfence.gateway.urgency import urgency_of
@@ -26,6 +27,16 @@ SLICE_BYTES = 4 * 1024 * 1024
 MAX_JSON_ITEMS = 1_000_000
 READ_IN_TEXT = frozenset(("task", "effort", "context_tokens"))
 """Signals for which the text is looked at."""
+
+
+async def made_ready(request: Request, dialect: Dialect | Foreign) -> None:
+    """What is awaited before a request can be read: its form, its depth where it is long, what it refers to."""
+    if not isinstance(dialect, Foreign) and dialect.passed is not None and dialect.passed.is_form:
+        request.form = await read_form(request.head.header(b"content-type"), request.body)
+    elif len(request.body) > BIG_BODY_BYTES:
+        await check_size(request.body)
+    if isinstance(dialect, Foreign):
+        await dialect.fetch(request)
 
 
 async def check_size(raw: bytes | bytearray) -> None:

@@ -138,7 +138,7 @@ class Front:
             )
         key = keys.find(secret)
         if key is None:
-            return NotAuthenticated(f"{WRONG_KEY}: it is not known here, or no longer valid; see `ringfence keys list`.")
+            return NotAuthenticated(f"{WRONG_KEY}: it is unknown here, or no longer valid; see `ringfence keys list`.")
         try:
             request.head.agent = agent_of(key, request.head.agent)  # once a head: what it says is read but once
         except Forbidden as refused:

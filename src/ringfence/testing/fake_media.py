@@ -9,7 +9,7 @@ import email.policy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 SPEECH, HEARD, TRANSLATED = "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations"
 DRAWN = "/v1/images/generations"
@@ -38,7 +38,7 @@ def parts_of(content_type: str, data: bytes) -> list[Part]:
     for part in message.iter_parts():  # type: ignore[attr-defined]
         kind = part.get_content_type() if part["content-type"] else ""
         name = str(part.get_param("name", header="content-disposition"))
-        found.append(Part(name, part.get_payload(decode=True), part.get_filename(), kind))
+        found.append(Part(name, cast("bytes", part.get_payload(decode=True)), part.get_filename(), kind))
     return found
 
 
