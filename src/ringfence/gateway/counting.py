@@ -17,19 +17,20 @@ from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import Failure
 from ringfence.gateway.call import Call
 from ringfence.gateway.deciding import Settings
+from ringfence.gateway.desk import AsyncDesk
 from ringfence.gateway.fitting import OFF_LOOP_BYTES, refuse_steering
 from ringfence.gateway.head import Head
 from ringfence.gateway.held import Held
 from ringfence.gateway.meters import counted, media_bytes
 from ringfence.gateway.openapi import SHOWN, STATUSES, answers, asked_body, operation
-from ringfence.gateway.pipeline import Pipeline, fault
+from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.reported import By, Counted
 from ringfence.gateway.request import Request
-from ringfence.gateway.route import Desk, Foreign
+from ringfence.gateway.route import Foreign
 from ringfence.gateway.shrink import SHAPES
-from ringfence.gateway.step import Run, in_task
+from ringfence.gateway.step import in_task
 
 PATHS = frozenset(f"{prefix}/messages/count_tokens" for prefix in ("/v1", "", "/anthropic/v1"))
 COUNTED_BY = b"x-ringfence-counted-by: %b\r\n"
@@ -79,8 +80,10 @@ def _estimated(pipeline: Pipeline, call: Call, target: Target) -> Counted:
     return Counted(call.body_bytes, By.BOUND) if bound is None else Counted(bound, By.BOUND)
 
 
-class Counting(Desk):
+class Counting(AsyncDesk):
     """One path, or several, at which requests of one dialect are counted."""
+
+    what = "a count of tokens"
 
     def __init__(
         self, pipeline: Pipeline, route: Foreign, paths: frozenset[str], shown: Callable[[int], dict[str, Any]]
@@ -102,27 +105,16 @@ class Counting(Desk):
     def told(self, failure: Failure, head: Head, call_id: str) -> tuple[int, bytes, bytes]:
         return self._route.told(failure, head, call_id)
 
-    def serve(self, request: Request) -> None:
-        run = Run(self._serve(request))
-        request.on_gone = run.cancel
-        run.step()
+    def call_id(self, request: Request) -> str:
+        return request.head.request_id or self._pipeline.ids.next(request.started_at)
 
-    async def _serve(self, request: Request) -> None:
-        pipeline = self._pipeline
-        call_id = request.head.request_id or pipeline.ids.next(request.started_at)
-        try:
-            if len(request.body) > BIG_BODY_BYTES:
-                await check_size(request.body)
-            call = read_call(request, self._route, call_id)
-            tokens, by = await tokens_of(pipeline, call)
-            head = JSON_HEAD + b"x-request-id: %b\r\n" % call_id.encode() + COUNTED_BY % by.value.encode()
-            request.answer(200, head, orjson.dumps(self._shown(tokens)))
-        except Failure as failure:
-            request.fail(failure, call_id)
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # a fault of ours must not take the connection down without a word
-            request.fail(fault(None, call_id), call_id)
+    async def attend(self, request: Request, call_id: str) -> None:
+        if len(request.body) > BIG_BODY_BYTES:
+            await check_size(request.body)
+        call = read_call(request, self._route, call_id)
+        tokens, by = await tokens_of(self._pipeline, call)
+        head = JSON_HEAD + b"x-request-id: %b\r\n" % call_id.encode() + COUNTED_BY % by.value.encode()
+        request.answer(200, head, orjson.dumps(self._shown(tokens)))
 
 
 def messages_counting(pipeline: Pipeline, route: Foreign) -> Counting:

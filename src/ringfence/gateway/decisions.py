@@ -7,10 +7,7 @@ told at all. The owner asks `ringfence explain`.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
-from time import time
 from typing import Any
 
 import orjson
@@ -21,18 +18,16 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.decision_answers import NO_USAGE, Read
 from ringfence.gateway.decision_answers import answers as answered
 from ringfence.gateway.decision_input import ASKING
+from ringfence.gateway.desk import AsyncDesk
 from ringfence.gateway.limits import Hold
 from ringfence.gateway.openapi import MESSAGES, STATUSES, answers, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import Request
-from ringfence.gateway.route import Desk
-from ringfence.gateway.step import Run
 from ringfence.signals.reading import first_answer
 from ringfence.telemetry.events import Refused
 
-log = logging.getLogger("ringfence.decisions")
 TOLD = ("target", "engine", "boundary", "window")
 """Of each target of the chain; its troubles are the owner's to know."""
 
@@ -40,8 +35,10 @@ Explains = Callable[[Call], Awaitable[dict[str, Any]]]
 """As for `ringfence explain`. Raises the Failure that the call itself would end in."""
 
 
-class Decisions(Desk):
+class Decisions(AsyncDesk):
     """Decides as the pipeline would, and says so."""
+
+    what = "a decision"
 
     def __init__(self, pipeline: Pipeline, explains: Explains) -> None:
         self._pipeline = pipeline
@@ -49,11 +46,6 @@ class Decisions(Desk):
 
     def methods(self, path: str) -> tuple[bytes, ...]:
         return (b"POST",) if path in ASKING.paths else ()
-
-    def serve(self, request: Request) -> None:
-        run = Run(self._serve(request))
-        request.on_gone = run.cancel
-        run.step()
 
     def described(self) -> Mapping[str, Any]:
         inputs = {"anyOf": [{"type": "string", "minLength": 1}, MESSAGES]}
@@ -66,19 +58,16 @@ class Decisions(Desk):
         }  # fmt: skip
         return {ASKING.paths[0]: {"post": operation("What would become of a request.", answers(STATUSES), body)}}
 
-    async def _serve(self, request: Request) -> None:
-        call_id = self._pipeline.ids.next(time())
-        try:
-            body = orjson.dumps(await self._told(request, call_id))
-            request.answer(200, b"x-request-id: %b\r\n%b" % (call_id.encode(), JSON_HEAD), body)
-        except Failure as failure:
-            self._pipeline.emit(Refused(failure.status, failure.code or "error", ASKING.name))
-            request.fail(failure, call_id)
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # a fault of ours must not take the connection down without a word
-            log.exception("a decision could not be told")
-            request.fail(Failure("The gateway failed on this request; its log says why."), call_id)
+    def call_id(self, request: Request) -> str:
+        return self._pipeline.ids.next(request.started_at)
+
+    async def attend(self, request: Request, call_id: str) -> None:
+        body = orjson.dumps(await self._told(request, call_id))
+        request.answer(200, b"x-request-id: %b\r\n%b" % (call_id.encode(), JSON_HEAD), body)
+
+    def broke(self, request: Request, failure: Failure, call_id: str) -> None:
+        self._pipeline.emit(Refused(failure.status, failure.code or "error", ASKING.name))
+        super().broke(request, failure, call_id)
 
     async def _told(self, request: Request, call_id: str) -> dict[str, Any]:
         pipeline = self._pipeline

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 
-from ringfence.core.errors import BadRequest, Failure, NotFound
+from ringfence.core.errors import BadRequest, NotFound
 from ringfence.gateway.call import Call
 from ringfence.gateway.counting import COUNTED_BY, tokens_of
+from ringfence.gateway.desk import AsyncDesk, is_rising, limit_of, query_of
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.dialects.media import unsupported
 from ringfence.gateway.dialects.responses import Responses
@@ -25,18 +23,17 @@ from ringfence.gateway.responses_again import told_again
 from ringfence.gateway.responses_background import Follower
 from ringfence.gateway.responses_kept import Found, KeptResponses
 from ringfence.gateway.responses_stream import ResponseVoice
-from ringfence.gateway.route import Desk
-from ringfence.gateway.step import Run
 
 PREFIXES = ("/v1/responses/", "/responses/")
 COUNT, CANCEL, ITEMS = "input_tokens", "cancel", "input_items"
 MOST_EVENTS = 10**9
 USUAL_LISTED, MOST_LISTED = 20, 100
-log = logging.getLogger("ringfence.responses")
 
 
-class ResponseRoutes(Desk):
+class ResponseRoutes(AsyncDesk):
     """Whose response it is not, for that caller there is none."""
+
+    what = "a response"
 
     def __init__(self, pipeline: Pipeline, kept: KeptResponses) -> None:
         self._pipeline = pipeline
@@ -63,38 +60,24 @@ class ResponseRoutes(Desk):
             f"{PREFIXES[0]}{COUNT}": {"post": counted},
         }
 
-    def serve(self, request: Request) -> None:
-        run = Run(self._serve(request))
-        request.on_gone = run.cancel
-        run.step()
-
-    async def _serve(self, request: Request) -> None:
+    async def attend(self, request: Request, call_id: str) -> None:
         response_id, action = _split(request.path)
-        call_id = request.head.request_id or self._pipeline.ids.next(request.started_at)
         lead = b"x-request-id: %b\r\n" % call_id.encode()
-        try:
-            if action == COUNT:
-                told, by = await self._count(request, call_id)
-                lead += COUNTED_BY % by.encode()
-            elif action == CANCEL:
-                told = await self._cancel(request, response_id)
-            elif action == ITEMS:
-                told = _listed((await self._find(request, response_id)).items, _query(request))
-            elif request.method == b"DELETE":
-                told = await self._delete(request, response_id)
-            elif _query(request).get("stream") == "true":
-                await self._tell(request, response_id, lead)
-                return
-            else:
-                told = await self._show(request, response_id)
-            request.answer(200, lead + JSON_HEAD, orjson.dumps(told))
-        except Failure as failure:
-            request.fail(failure, call_id)
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # a fault of ours must not take the connection down without a word
-            log.exception("a response could not be shown")
-            request.fail(Failure("The gateway failed on this request; its log says why."), call_id)
+        if action == COUNT:
+            told, by = await self._count(request, call_id)
+            lead += COUNTED_BY % by.encode()
+        elif action == CANCEL:
+            told = await self._cancel(request, response_id)
+        elif action == ITEMS:
+            told = _listed((await self._find(request, response_id)).items, query_of(request))
+        elif request.method == b"DELETE":
+            told = await self._delete(request, response_id)
+        elif query_of(request).get("stream") == "true":
+            await self._tell(request, response_id, lead)
+            return
+        else:
+            told = await self._show(request, response_id)
+        request.answer(200, lead + JSON_HEAD, orjson.dumps(told))
 
     async def _find(self, request: Request, response_id: str) -> Found:
         found = await self._kept.find(response_id, request.identity.id)
@@ -108,7 +91,7 @@ class ResponseRoutes(Desk):
 
     async def _tell(self, request: Request, response_id: str, lead: bytes) -> None:
         """Its events: those that were told, in their order, and those that are still to come."""
-        after = _query(request).get("starting_after", "")
+        after = query_of(request).get("starting_after", "")
         if after and not after.isdecimal():
             raise BadRequest(
                 "'starting_after' must be the number of an event.", param="starting_after", code="invalid_value"
@@ -180,26 +163,15 @@ def _split(path: str) -> tuple[str, str]:
     return response_id, action if response_id and action != COUNT else "none"
 
 
-def _query(request: Request) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(request.head.query.decode("latin-1")).items()}
-
-
 def _listed(items: list[Any], query: dict[str, str]) -> Body:
     """A page of them, the latest first unless asked otherwise."""
-    order, limit = query.get("order", "desc"), query.get("limit", str(USUAL_LISTED))
-    if order not in ("asc", "desc"):
-        raise BadRequest("'order' must be asc or desc.", param="order", code="invalid_value")
-    if not limit.isdecimal() or not 1 <= int(limit[:9]) <= MOST_LISTED:
-        raise BadRequest(
-            f"'limit' must be a whole number from 1 to {MOST_LISTED}.", param="limit", code="invalid_value"
-        )
-    rows = items if order == "asc" else items[::-1]
+    rows, most = items if is_rising(query) else items[::-1], limit_of(query, USUAL_LISTED, MOST_LISTED)
     if (after := query.get("after")) is not None:
         place = next((place for place, item in enumerate(rows) if item["id"] == after), None)
         if place is None:
             raise BadRequest("'after' must be the id of one of the items.", param="after", code="invalid_value")
         rows = rows[place + 1 :]
-    page = rows[: int(limit)]
+    page = rows[:most]
     ends = (page[0]["id"], page[-1]["id"]) if page else ("", "")
     return {
         "object": "list", "data": page, "first_id": ends[0], "last_id": ends[1], "has_more": len(rows) > len(page),

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 
-from ringfence.core.errors import Failure, Gone, NotFound, TargetUnavailable
+from ringfence.core.errors import Gone, NotFound, TargetUnavailable
+from ringfence.gateway.desk import AsyncDesk, query_of
 from ringfence.gateway.openapi import LOOKED_AT, STATUSES, answers, in_path, operation
 from ringfence.gateway.parked_answer import Told
 from ringfence.gateway.parked_pending import too_late
 from ringfence.gateway.parking import Parking
 from ringfence.gateway.refusal import JSON_HEAD, retold
 from ringfence.gateway.request import Request
-from ringfence.gateway.route import LOOK, Desk
-from ringfence.gateway.step import Run, Waiter
-from ringfence.store.failure import StoreFailed
+from ringfence.gateway.route import LOOK
+from ringfence.gateway.step import Waiter
 from ringfence.store.parked import CANCELLED, EXPIRED, UNREADABLE, WAITING, Parked
 from ringfence.store.sealing import Unreadable
 
 PREFIX = "/v1/parked/"
 METHODS = (*LOOK, b"DELETE")
-log = logging.getLogger("ringfence.parking")
 
 
-class Tickets(Desk):
+class Tickets(AsyncDesk):
     """Answers the holders of tickets. Whose ticket it is not, for that caller there is none."""
+
+    what = "a ticket"
 
     def __init__(self, parking: Parking) -> None:
         self._parking = parking
@@ -43,34 +41,18 @@ class Tickets(Desk):
         ended = operation("Give it up.", answers(LOOKED_AT, 503))
         return {f"{PREFIX}{{ticket}}": {"get": looked, "delete": ended, "parameters": [in_path("ticket")]}}
 
-    def serve(self, request: Request) -> None:
-        run = Run(self._serve(request))
-        request.on_gone = run.cancel
-        run.step()
-
-    async def _serve(self, request: Request) -> None:
-        try:
-            row = await self._find(request)
-            if request.method == b"DELETE":
-                await self._cancel(request, row)
-            elif parse_qs(request.head.query.decode("latin-1")).get("stream") == ["true"]:
-                await self._follow(request, row)
-            elif row.state == WAITING:
-                head = JSON_HEAD + b"retry-after: %d\r\n" % self._parking.outlook.poll_s(row.id)
-                request.answer(202, head, orjson.dumps(self._parking.outlook.shown(row)))
-            else:
-                head, body = await self._result(row)
-                request.answer(*retold(row.status or 200, head, body, request.head))
-        except Failure as failure:
-            request.fail(failure)
-        except asyncio.CancelledError:
-            raise
-        except StoreFailed as failed:
-            log.error("a ticket cannot be looked up: %s", failed)
-            request.fail(TargetUnavailable("What is parked cannot be read now; the gateway's log says why."))
-        except Exception:  # a fault of ours must not take the connection down without a word
-            log.exception("a ticket could not be answered")
-            request.fail(Failure("The gateway failed on this request; its log says why."))
+    async def attend(self, request: Request, call_id: str) -> None:
+        row = await self._find(request)
+        if request.method == b"DELETE":
+            await self._cancel(request, row)
+        elif query_of(request).get("stream") == "true":
+            await self._follow(request, row)
+        elif row.state == WAITING:
+            head = JSON_HEAD + b"retry-after: %d\r\n" % self._parking.outlook.poll_s(row.id)
+            request.answer(202, head, orjson.dumps(self._parking.outlook.shown(row)))
+        else:
+            head, body = await self._result(row)
+            request.answer(*retold(row.status or 200, head, body, request.head))
 
     async def _find(self, request: Request) -> Parked:
         parked_id = request.path.removeprefix(PREFIX)

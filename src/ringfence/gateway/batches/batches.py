@@ -11,10 +11,11 @@ import orjson
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, NotFound, Overloaded
-from ringfence.gateway.batches.desk import RowsDesk, answer, limit_of, query_of
+from ringfence.gateway.batches.desk import RowsDesk, answer
 from ringfence.gateway.batches.running import Running
 from ringfence.gateway.batches.settings import metadata_of, output_keep_of, window_of
 from ringfence.gateway.batches.told import listed, shown_batch
+from ringfence.gateway.desk import limit_of, query_of
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.openapi import SENT, STORED, answers, in_path, in_query, operation
 from ringfence.gateway.pipeline import Pipeline
@@ -33,6 +34,7 @@ class Batches(RowsDesk):
     """Each batch is its key's alone."""
 
     prefix = "/v1/batches"
+    what = "a batch"
 
     def __init__(
         self, pipeline: Pipeline, running: Running, routes: Mapping[str, Dialect | Foreign],

@@ -9,10 +9,11 @@ from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, Gone, NotFound, TooLarge
-from ringfence.gateway.batches.desk import RowsDesk, answer, limit_of, query_of
+from ringfence.gateway.batches.desk import RowsDesk, answer
 from ringfence.gateway.batches.settings import BatchSettings, keep_of
 from ringfence.gateway.batches.told import listed, shown_file
 from ringfence.gateway.batches.upload import parts_of, read_upload
+from ringfence.gateway.desk import is_rising, limit_of, query_of
 from ringfence.gateway.openapi import SENT, STORED, answers, in_path, in_query, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.request import Request
@@ -31,6 +32,7 @@ class Files(RowsDesk):
     """Each file is its key's alone."""
 
     prefix = "/v1/files"
+    what = "a file"
 
     def __init__(
         self,
@@ -121,12 +123,9 @@ class Files(RowsDesk):
     async def _list(self, request: Request) -> None:
         query = query_of(request)
         most = limit_of(query, MOST_LISTED, MOST_LISTED)
-        order = query.get("order", "desc")
-        if order not in ("asc", "desc"):
-            raise BadRequest("'order' must be asc or desc.", param="order", code="invalid_value")
         rows = await self._rows.listed(
             request.identity.id, self._wall(), most=most + 1, after=query.get("after", "")[:64],
-            purpose=query.get("purpose", "")[:64], is_rising=order == "asc",
+            purpose=query.get("purpose", "")[:64], is_rising=is_rising(query),
         )  # fmt: skip
         answer(request, listed([shown_file(row) for row in rows[:most]], has_more=len(rows) > most))
 
@@ -158,9 +157,6 @@ class Files(RowsDesk):
                 await pace.ready()
                 found = await self._rows.read(file, found[-1][0], SENT_BYTES)
         except Unreadable:
-            if request.is_answered:
-                request.abort()
-                return
             raise Gone(
                 "This file cannot be read any more: the key that it was sealed with is lost.", code="file_unreadable"
             ) from None
