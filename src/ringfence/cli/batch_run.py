@@ -34,8 +34,9 @@ class Run:
             text = file.read_bytes()
         except OSError as error:
             raise Stopped(f"{file} cannot be read: {error.strerror}") from None
+        endpoint = _endpoint(text)  # first: what comes to nothing leaves no file at the gateway
         uploaded = self._upload(file.name, text)
-        asked = {"input_file_id": uploaded["id"], "endpoint": _endpoint(text), "completion_window": window}
+        asked = {"input_file_id": uploaded["id"], "endpoint": endpoint, "completion_window": window}
         batch = self._waited(self._ask("POST", "/v1/batches", asked))
         if batch["status"] == "failed":
             told = (f"line {each['line']}: {each['message']}" if each["line"] else each["message"]

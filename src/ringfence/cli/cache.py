@@ -40,4 +40,4 @@ def _page(found: dict[str, Any]) -> str:
         f"{row['hit']:,} given again, {row['joined']:,} joined, {row['miss']:,} made"
         for row in found["profiles"]
     ]
-    return "\n".join(lines) or "No answers are kept."
+    return "\n".join(lines) or "No answers are kept. A profile that says `cache: true` keeps them: docs/caching.md."

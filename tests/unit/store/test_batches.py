@@ -116,3 +116,15 @@ async def test_nothing_of_a_text_is_told_or_readable(rows: BatchRows, tmp_path: 
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"what was answered" not in kept and b"nightly" not in kept
     assert "nightly" not in repr(batch)
+
+
+async def test_a_batch_is_forgotten_once_it_has_ended_and_its_files_expired(rows: BatchRows) -> None:
+    batch = await begun(rows)
+    gone_s = batch.expires_s + batch.keep_s
+    await rows.prune(gone_s + 1)
+    assert await rows.find(batch.id) is not None  # one that has not ended never is
+    await rows.end(batch, "completed", NOW_S + 2)
+    await rows.prune(gone_s)
+    assert await rows.find(batch.id) is not None
+    await rows.prune(gone_s + 1)
+    assert await rows.find(batch.id) is None

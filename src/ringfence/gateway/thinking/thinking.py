@@ -117,6 +117,7 @@ class Thought:
     async def _tell(self) -> None:
         """To its end, whatever that is; ends with the request."""
         out, train, outcome = self._out, self._train, "ok"
+        broke: Failure | None = None
         telling = train.telling = Telling(out)
         try:
             turn = await train.answer(self._begun)
@@ -128,15 +129,15 @@ class Thought:
             self.held.finish(499, "client_gone", None, self._first_at)
             raise
         except Failure as failure:
-            out.write(out.told_midway(failure, train.call.id))
-            outcome = failure.code or "error"
+            outcome, broke = failure.code or "error", failure
         except Exception:  # a fault of ours must not leave a stream without an end
             log.exception("call %s failed inside the gateway", train.call.id)
-            failure = EngineFailed("The gateway failed on this request; its log says why.")
-            out.write(out.told_midway(failure, train.call.id))
-            outcome = "internal_error"
+            outcome, broke = "internal_error", EngineFailed("The gateway failed on this request; its log says why.")
         self.held.finish(200, outcome, None, self._first_at)
-        out.finish()
+        if broke is None:
+            out.finish()
+        else:
+            out.break_off(broke, train.call.id)
 
 
 AnyReply = Reply | Thought
