@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,6 +183,14 @@ class TestCounting:
         gateway = await serve(targets=(RENTED,), profile=Profile("default", Boundary.CLOUD))
         reply = await asked(gateway, path=COUNT)
         assert (reply.status, reply.head["x-ringfence-counted-by"]) == (200, "bound")
+
+    async def test_no_engine_beyond_the_boundary_is_asked(self, serve: Any, engine: FakeEngine) -> None:
+        gateway = await serve(targets=(target("seat/far", boundary=Boundary.MESH), target()))
+        async with FakeEngine("vllm") as far:
+            gateway.seats.elsewhere["seat/far"] = replace(far.endpoint, boundary=Boundary.MESH)
+            reply = await asked(gateway, path=COUNT)
+            assert (reply.status, reply.head["x-ringfence-counted-by"], far.requests) == (200, "engine", [])
+        assert [request.path for request in engine.requests if request.method == "POST"] == ["/tokenize"]
 
     async def test_what_was_reported_of_others_is_an_estimate(self, serve: Any) -> None:
         gateway = await serve(targets=(RENTED,), profile=Profile("default", Boundary.CLOUD))
