@@ -26,7 +26,7 @@ def _settings(gateway: Gateway) -> Settings:
         {KEY: gateway.key},
         (File("~/.codex/config.toml", "toml", config),),
         run="codex",
-        notes=("What stands before [model_providers.ringfence] stands before any [table]. Codex reads the file when it starts.",),
+        notes=("The lines before [model_providers.ringfence] stand before any [table]. Codex reads it at its start.",),
     )
 
 
