@@ -151,6 +151,22 @@ ROWS = (
     twisted("no [DONE] after the finish_reason", twists.no_done, GOOD, GOOD, (WELL, WELL)),
 )  # fmt: skip
 
+LINE_ANSWERED = "answered"
+LINE_WAITS = "waits, and is answered when it is well"
+LINE_REFUSED = "in the error file: "
+QUICK_LINES = frozenset(("429", "500 for ever", "500 twice, then well"))
+"""Those whose lines are tried in every run; the others in the long one."""
+
+
+def of_a_line(row: Row, *, breaks_all: bool) -> str:
+    """How a line of a batch ends whose target breaks so: on it alone, or on every line."""
+    seen = row.whole.seen
+    if seen == WELL:
+        return LINE_ANSWERED
+    is_away = row.refuses or seen.startswith(("429", "503"))
+    return LINE_WAITS if breaks_all or is_away else LINE_REFUSED + seen.partition(",")[0]
+
+
 HEAD = """\
 # What happens when a target breaks
 
@@ -180,7 +196,23 @@ says: a content type is not looked at.
 
 def page() -> str:
     """docs/faults.md."""
-    return HEAD + _own() + _rented()
+    return HEAD + _own() + _batched() + _rented()
+
+
+def _batched() -> str:
+    lines = [
+        "## Lines of batches\n",
+        "A line takes the path of any other call, in one piece; its target may be tried again, and another one may "
+        "answer, as above. What is left then: an engine that is away or busy is waited for. One that fails on a line "
+        "three times and answers others gives that line its error. One that fails on every line is waited for, until "
+        "the window of the batch ends. Each line ends once.\n",
+        "| what breaks | on one line | on every line |",
+        "|---|---|---|",
+    ]
+    for row in (row for row in ROWS if not row.place):
+        one, every = (of_a_line(row, breaks_all=breaks_all) for breaks_all in (False, True))
+        lines.append(f"| {row.fault} | {one} | {every} |")
+    return "\n".join(lines) + "\n\n"
 
 
 def _own() -> str:

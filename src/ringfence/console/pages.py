@@ -1,4 +1,4 @@
-"""The console's pages, on the application of the control API: the way in, the five pages, and their files.
+"""The console's pages, on the application of the control API: the way in, the six pages, and their files.
 
 Nothing is loaded from anywhere else, no script or style stands in a page, and what is shown is put in as text.
 """
@@ -65,6 +65,7 @@ class Pages:
         router.add_api_route(CONSOLE, self.console, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/memory", self.memory, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/waiting", self.waiting, methods=["GET"], response_class=Response)
+        router.add_api_route(f"{CONSOLE}/batches", self.batches, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/explain", self.explain, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/egress", self.egress, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/sign-in", self.sign_in, methods=["POST"], response_class=Response)
@@ -90,6 +91,9 @@ class Pages:
 
     async def waiting(self, request: Request) -> Response:
         return self._page_of("waiting.html", request)
+
+    async def batches(self, request: Request) -> Response:
+        return self._page_of("batches.html", request)
 
     async def explain(self, request: Request) -> Response:
         return self._page_of("explain.html", request)

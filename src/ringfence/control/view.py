@@ -135,8 +135,8 @@ class View(Protocol):
     async def batches(self) -> dict[str, Any]:
         """`batches` of all keys, the latest first, and how many lines are under way (`running`).
 
-        Of each batch: id, status, key (its name), profile, endpoint, total, completed, failed, age_s and left_s (until
-        its window ends; None once it has ended)."""
+        Of each batch: id, status, key (its name), profile, endpoint, model (empty where its lines name several), total,
+        completed, failed, age_s and left_s (until its window ends; None once it has ended)."""
         ...
 
     async def batch(self, batch_id: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_a_stranger_sees_how_to_get_in_and_nothing_else(client: TestClient) -> N
     assert "main.js" not in page.text
 
 
-@pytest.mark.parametrize("name", ["egress", "explain", "waiting", "memory"])
+@pytest.mark.parametrize("name", ["egress", "explain", "waiting", "memory", "batches"])
 def test_every_page_is_for_whoever_is_signed_in(client: TestClient, view: FakeView, name: str) -> None:
     page = client.get(f"/console/{name}")
     assert (page.status_code, f"{name}.js" in page.text) == (200, False)
@@ -110,7 +110,7 @@ def test_the_policy_stands_on_every_page(client: TestClient, view: FakeView) -> 
     view.tokens.add("once")
     answers = [client.get("/console"), client.get("/console?token=no"), client.post("/console/sign-in", data={})]
     answers += [client.get("/console?token=once"), client.get("/console")]
-    answers += [client.get(f"/console/{name}") for name in ("egress", "explain", "waiting", "memory")]
+    answers += [client.get(f"/console/{name}") for name in ("egress", "explain", "waiting", "memory", "batches")]
     for answer in answers:
         said = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
         assert said == POLICY
@@ -135,7 +135,7 @@ def test_pages_load_their_own_files_and_hold_no_script_or_style(client: TestClie
     view.tokens.add("once")
     texts = [client.get("/console").text]
     client.get("/console?token=once")
-    names = ("", "/egress", "/explain", "/waiting", "/memory")
+    names = ("", "/egress", "/explain", "/waiting", "/memory", "/batches")
     texts += [client.get(f"/console{name}").text for name in names]
     for text in texts:
         for tag, attributes in Page(text).found:
@@ -170,7 +170,7 @@ def test_files_have_their_types_are_kept_for_good_and_change_their_address(clien
 
 
 def test_the_files_are_small_and_name_no_other_host() -> None:
-    assert sum(len(file.read_bytes()) for file in SOURCES) < 130_000  # five pages; each loads a part of it, once
+    assert sum(len(file.read_bytes()) for file in SOURCES) < 138_000  # six pages; each loads a part of it, once
     for file in SOURCES:
         text = file.read_text()
         assert len(text.splitlines()) < 500
@@ -178,7 +178,7 @@ def test_the_files_are_small_and_name_no_other_host() -> None:
         assert not hosts, f"{file.name} names {hosts}"
 
 
-@pytest.mark.parametrize("name", ["", "/memory", "/waiting", "/explain", "/egress"])
+@pytest.mark.parametrize("name", ["", "/memory", "/waiting", "/batches", "/explain", "/egress"])
 def test_each_page_loads_little(browser: TestClient, name: str) -> None:
     sizes = {file.name: len(file.read_bytes()) for file in SOURCES}
     texts = {file.name: file.read_text() for file in SOURCES if file.name.endswith(".js")}

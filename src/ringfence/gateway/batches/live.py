@@ -14,7 +14,7 @@ from ringfence.gateway.step import Run
 from ringfence.store.batches import Batch
 
 MOST_BROKEN = 3
-"""So many times an engine may fail on one line while it answers others; then that is its answer."""
+"""So many times an engine may fail on one line, and answer others; then that is its answer."""
 
 
 class Live:
@@ -43,11 +43,16 @@ class Live:
         """More than half of its time is gone: it keeps still for others no more."""
         return now_s > (self.batch.created_s + self.batch.expires_s) / 2
 
+    def has_broken(self, number: int) -> bool:
+        """A target failed on this line: others come first."""
+        return number in self._broken
+
     def gives_up(self, number: int, *, is_ours: bool = False) -> bool:
-        """A target failed on this line. One that fails on every line is waited for; what is ours is not."""
-        count, seen = self._broken.get(number, (0, -1))
-        count += is_ours or seen != self.served
-        self._broken[number] = (count, self.served)
+        """A target failed on this line. One that fails on every line is waited for: it counts again only where others
+        were answered since it broke first. What is ours is not waited for."""
+        count, first = self._broken.get(number, (0, self.served))
+        count += is_ours or not count or self.served > first
+        self._broken[number] = (count, first)
         return count >= MOST_BROKEN
 
 

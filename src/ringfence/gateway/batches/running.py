@@ -59,6 +59,8 @@ MISSED = {
     EXPIRED: ("batch_expired", "This request could not be executed before the completion window expired."),
     CANCELLED: ("batch_cancelled", "The batch was cancelled before this request was executed."),
 }
+MOST_LATER = 100
+"""Lines that broke before and wait until all others had their turn; of more than that, the rest take theirs."""
 FILLED = 500
 """Lines that are written at a time where none was asked."""
 
@@ -259,25 +261,34 @@ class Running:
 
     async def _go_through(self, live: Live, file: File) -> None:
         """Once through the input: begin each line that is not answered, and that something may serve."""
-        key_id = live.batch.key_id
-        held = begun = 0
+        begun = 0
+        later: list[Line] = []
         async for number, raw in raw_lines(self.rows.files, file):
             if number in live.answered or number in live.going:
                 continue
             line = read_line(number, raw)
-            if self._pauses.holds(key_id, line.model, self._now()):
-                held += 1
-                continue
-            while not live.stop and not self._may_begin(live):
-                await self._news.wait()
+            if live.has_broken(number) and len(later) < MOST_LATER:
+                later.append(line)
+            else:
+                begun += await self._begins(live, line)
             if live.stop:
                 return
-            self._go(live, line)
-            begun += 1
+        for line in later:
+            begun += await self._begins(live, line)
         while live.going and not live.stop:
             await self._news.wait()
-        if held and not begun and not live.stop:
+        if not begun and not live.stop and len(live.answered) < live.batch.total:
             await self._news.wait()
+
+    async def _begins(self, live: Live, line: Line) -> bool:
+        """Begin a line when it may; False where it is to wait for another time."""
+        if self._pauses.holds(live.batch.key_id, line.model, self._now()):
+            return False
+        while not live.stop and not self._may_begin(live):
+            await self._news.wait()
+        if not live.stop:
+            self._go(live, line)
+        return not live.stop
 
     async def _fill(self, live: Live, file: File) -> None:
         """Say of each line that was not asked why not."""
