@@ -110,7 +110,7 @@ def test_one_that_ends_during_the_question(opened: Page) -> None:
 def test_names_are_text_and_never_markup(opened: Page) -> None:
     page = opened
     risky = "<img src=x onerror=alert(1)>"
-    become(page, dict(page.served.view.batched[0], key=risky, model=risky))
+    become(page, dict(page.served.view.batched[0], id="batch_x", key=risky, model=risky))
     page.until_text("#batches", risky)
     ask_to_cancel(page, 1)
     assert risky in page.text("#ending-which")
@@ -123,6 +123,8 @@ def test_nothing_is_wider_than_the_window_and_all_can_be_read(opened: Page, widt
     page = opened
     long = dict(page.served.view.batched[0], id="batch_long", key="key " * 30, model="m" * 100, left_s=60.0)
     page.look(width, 900, colours)
+    box = "const box = document.querySelector('#batches-box'); return box.scrollWidth - box.clientWidth"
+    assert page.run(box) == 0, "what ends a batch stands over nothing"
     become(page, *page.served.view.batched, long)
     page.until("return document.querySelectorAll('#batches tr').length === 4")
     assert page.overflow() == 0

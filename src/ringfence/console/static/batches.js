@@ -40,7 +40,7 @@ function show([found, waiting]) {
 // [label, kind, what never changes]; the labels are shown where there is no room for a head
 const COLUMNS = [
   [null, "td"], ["Progress", "td"], ["Answered", "td.num"], ["Failed", "td.num"], ["Lines", "td.num"],
-  ["Window left", "td.num"], ["Age", "td.num"], ["Model", "td"], ["Endpoint", "td", (one) => one.endpoint],
+  ["Window left", "td.num"], ["Model", "td"], ["Endpoint", "td", (one) => one.endpoint],
   ["Key", "td", (one) => one.key], ["Profile", "td", (one) => one.profile],
 ];
 
@@ -49,7 +49,7 @@ const make = (one) => h("tr", {},
   h("td", {}, h("button.small", { type: "button", "aria-label": `Cancel ${name(one)}, ${one.id}`, onclick: () => ask(latest.get(one.id)) }, "Cancel")));
 
 function fill(row, one) {
-  const [state, progress, completed, failed, total, left, age, model] = row.children;
+  const [state, progress, completed, failed, total, left, model] = row.children;
   draw(state, one.status, (status) => pill(STATES[status] ?? "warn", words(status)));
   draw(progress, [one.completed, one.failed, one.total], bar);
   say(completed, count(one.completed));
@@ -58,7 +58,7 @@ function fill(row, one) {
   say(total, one.total ? count(one.total) : "–");
   say(left, isOver(one) ? "–" : duration(one.left_s));
   left.classList.toggle("soon", !isOver(one) && one.left_s < SOON * (one.left_s + one.age_s) && share(one) < 1);
-  say(age, duration(one.age_s));
+  left.title = `Made ${duration(one.age_s)} ${isOver(one) ? "before it ended" : "ago"}`;
   say(model, one.model || (one.total ? "several" : "–"));
   model.title = one.model;
   const button = row.lastChild.firstChild;
