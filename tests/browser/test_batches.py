@@ -1,4 +1,4 @@
-"""The page of batches in a real browser: how far each is, what is left of its window, and one ended after a question."""
+"""The page of batches in a real browser: how far each is, what is left of its window, and one that is cancelled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ FOCUSED = "return document.activeElement.getAttribute('aria-label') || document.
 SHARES = """
     const [all, well, ill] = document.querySelectorAll(`#batches tr:nth-child(${arguments[0]}) rect`);
     const whole = all.getBoundingClientRect();
-    return [well, ill].map((one) => one.getBoundingClientRect()).flatMap((box) => [(box.x - whole.x) / whole.width, box.width / whole.width])
+    const boxes = [well, ill].map((one) => one.getBoundingClientRect());
+    return boxes.flatMap((box) => [(box.x - whole.x) / whole.width, box.width / whole.width])
 """
 
 

@@ -54,7 +54,8 @@ def _row(batch: Batch, names: dict[str, str]) -> dict[str, Any]:
     now_s = time()
     return {
         "id": batch.id, "status": batch.state, "key": names.get(batch.key_id, batch.key_id), "profile": batch.profile,
-        "endpoint": batch.endpoint, "model": batch.model, "total": batch.total, "completed": batch.completed, "failed": batch.failed,
+        "endpoint": batch.endpoint, "model": batch.model, "total": batch.total, "completed": batch.completed,
+        "failed": batch.failed,
         "age_s": round(max(0.0, (ended_s or now_s) - batch.created_s), 1),
         "left_s": None if batch.has_ended else round(max(0.0, batch.expires_s - now_s), 1),
     }  # fmt: skip

@@ -259,7 +259,8 @@ class FakeView:
 def _batched(number: int, status: str, completed: int, failed: int, left_s: float | None) -> dict[str, Any]:
     return {
         "id": f"batch_{number:024x}", "status": status, "key": "nightly", "profile": "private",
-        "endpoint": "/v1/chat/completions", "model": "local/fast", "total": 5000, "completed": completed, "failed": failed, "age_s": 3725.0,
+        "endpoint": "/v1/chat/completions", "model": "local/fast", "total": 5000, "completed": completed,
+        "failed": failed, "age_s": 3725.0,
         "left_s": left_s,
     }  # fmt: skip
 
