@@ -26,6 +26,9 @@ HIGH = ("xhigh", "max")
 """Efforts that only some know; the next lower one that all know is `high`."""
 READS_THOUGHTS = re.compile(r"https?://[^/]*(?:deepseek|moonshot|openrouter)\b", re.IGNORECASE)
 """Clouds that take the thoughts of earlier turns back, and some of whose models want them."""
+REMINDER = "<system-reminder>\n{}\n</system-reminder>"
+"""How a system message is told that stands in the midst of a conversation; programs that send such know these words."""
+SYSTEM = ("system", "developer")
 KEEPS_MARKERS = re.compile(r"https?://[^/]*openrouter\b", re.IGNORECASE)
 
 
@@ -61,10 +64,52 @@ def _without(body: Body, *, marks: bool, thoughts: bool) -> Body:
     if asked.get("reasoning_effort") in HIGH:
         asked["reasoning_effort"] = "high"
     if "messages" in body:  # else it is no chat
-        asked["messages"] = [_message(message, marks=marks, thoughts=thoughts) for message in body["messages"]]
+        told = _in_their_turns(body["messages"])
+        asked["messages"] = [_message(message, marks=marks, thoughts=thoughts) for message in told]
     if not marks and "tools" in asked:
         asked["tools"] = [_bare(tool) for tool in asked["tools"]]
     return asked
+
+
+def _in_their_turns(messages: list[Body]) -> list[Body]:
+    """One system message at most, and that first: many templates refuse any other, and Claude Code sends some with
+    each request. One that comes later stays in its place, as text of the user's turn that it stands in, so that what
+    was read before it can still be found in a cache."""
+    count = next((place for place, one in enumerate(messages) if one.get("role") not in SYSTEM), len(messages))
+    late = [place for place, one in enumerate(messages[count:], count) if one.get("role") in SYSTEM]
+    if count < 2 and not late:
+        return messages
+    told = messages[:count]
+    if count > 1:
+        told = [told[0] | {"content": _joined([_parts(one) for one in told])}]
+    for place, message in enumerate(messages[count:], count):
+        is_late = place in late
+        said = {"role": "user", "content": _joined([_reminding(message)])} if is_late else message
+        if said.get("role") == "user" and told and told[-1].get("role") == "user" and (is_late or place - 1 in late):
+            told[-1] = told[-1] | {"content": _joined([_parts(told[-1]), _parts(said)])}
+        else:
+            told.append(said)
+    return told
+
+
+def _reminding(message: Body) -> list[Body]:
+    return [
+        part | {"text": REMINDER.format(part["text"])} if part.get("type") == "text" else part
+        for part in _parts(message)
+    ]
+
+
+def _parts(message: Body) -> list[Body]:
+    content: Any = message.get("content")
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
+
+
+def _joined(turns: list[list[Body]]) -> str | list[Body]:
+    """Of several contents one: a text where all are, which every engine takes."""
+    parts = [part for turn in turns for part in turn]
+    if all(part.keys() == {"type", "text"} for part in parts):
+        return "\n\n".join(part["text"] for part in parts)
+    return parts
 
 
 def _restored(message: Body) -> Body:
