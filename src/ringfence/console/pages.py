@@ -62,6 +62,7 @@ class Pages:
     def routes(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/", self.root, methods=["GET"], response_class=Response)
+        router.add_api_route("/", self.is_there, methods=["HEAD"], response_class=Response)
         router.add_api_route(CONSOLE, self.console, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/memory", self.memory, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/waiting", self.waiting, methods=["GET"], response_class=Response)
@@ -77,6 +78,10 @@ class Pages:
 
     async def root(self) -> Response:
         return RedirectResponse(CONSOLE, status_code=303)
+
+    async def is_there(self) -> Response:
+        """Claude Code and Ollama's command line look whether somebody answers."""
+        return Response()
 
     async def console(self, request: Request) -> Response:
         token = request.query_params.get("token")

@@ -30,10 +30,14 @@ HEALTH_PATHS = frozenset(("/health", "/v1/health", "/healthz", "/livez"))
 READY_PATHS = frozenset(("/ready", "/readyz"))
 OPEN_PAGES = HEALTH_PATHS | READY_PATHS | {"/metrics", "/favicon.ico"}
 APP_PREFIXES = ("/control/", "/console")
+LLAMACPP = " This route is llama.cpp's own; here there are /v1/completions, and counts by /v1/responses/input_tokens."
 BESIDE = {
     "/api/": ("/api/chat", " Of Ollama's API there are chat, generate, embed, tags, show, ps and version."),
     "/v1/messages/batches": ("/v1/messages", " Messages can be the lines of a file for /v1/batches."),
     "/v1/messages/": ("/v1/messages", ""),
+    "/completion": ("/v1/completions", LLAMACPP),
+    "/tokenize": ("/v1/completions", LLAMACPP),
+    "/props": ("/v1/completions", LLAMACPP),
 }
 """By the beginning of a path that leads nowhere: the path whose callers ask for it, and what there is instead."""
 
