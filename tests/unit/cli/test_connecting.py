@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,22 @@ def test_claude_code_gets_an_address_without_a_version() -> None:
     models = {value for name, value in found.variables.items() if name.endswith("_MODEL")}
     assert models == {"local/fast"} and "ANTHROPIC_DEFAULT_HAIKU_MODEL" in found.variables
     assert json.loads(found.files[0].text)["env"] == found.variables
+
+
+def test_claude_code_is_told_the_window_where_it_is_known() -> None:
+    found = told("claude-code").variables
+    assert (found["CLAUDE_CODE_MAX_CONTEXT_TOKENS"], found["CLAUDE_CODE_MAX_OUTPUT_TOKENS"]) == ("32768", "8192")
+    large = told("claude-code", Gateway(SITE.root, "k", "m", 200_000)).variables
+    assert large["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "32000"
+    unknown = told("claude-code", Gateway(SITE.root, "k")).variables
+    assert not [name for name in unknown if name.endswith("_TOKENS")]
+
+
+def test_the_command_lines_of_cline_and_continue() -> None:
+    command = shlex.split(told("cline").run)
+    assert command[:2] == ["cline", "auth"]
+    assert {f"--apikey={SITE.key}", f"--baseurl={SITE.v1}", "--provider=openai-compatible"} < set(command[2:])
+    assert told("continue").run == "cn"
 
 
 def test_codex_speaks_responses() -> None:

@@ -6,6 +6,9 @@ import json
 
 from ringfence.cli.connected import File, Gateway, Program, Settings
 
+MOST_OUTPUT = 32_000
+"""What it asks for unasked; it keeps as much of the window free, so a small one would seem full from the start."""
+
 
 def _settings(gateway: Gateway) -> Settings:
     tiers = ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL", "ANTHROPIC_DEFAULT_SONNET_MODEL",
@@ -16,6 +19,9 @@ def _settings(gateway: Gateway) -> Settings:
         **dict.fromkeys(tiers, gateway.model),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
+    if gateway.window:
+        variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(gateway.window)
+        variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(min(MOST_OUTPUT, gateway.window // 4))
     return Settings(
         variables,
         (File("~/.claude/settings.json", "json", json.dumps({"env": variables}, indent=2)),),

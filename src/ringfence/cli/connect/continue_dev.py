@@ -21,7 +21,11 @@ def _settings(gateway: Gateway) -> Settings:
         "    roles: [chat, edit, apply]\n"
         f"{window}"
     )
-    return Settings(files=(File("~/.continue/config.yaml", "yaml", text),))
+    return Settings(
+        files=(File("~/.continue/config.yaml", "yaml", text),),
+        run="cn",
+        notes=("Continue's command line and its extensions for editors read the same file.",),
+    )
 
 
 PROGRAM = Program("continue", "Continue", _settings)
