@@ -1,4 +1,4 @@
-"""One gateway before a real llama.cpp and eight fakes that answer by script, and the clients of other ecosystems.
+"""One gateway before a real llama.cpp and fakes that answer by script, and the clients of other ecosystems.
 
 What a check in another process returns comes back as JSON; see python/checks.py and node/checks.mjs.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coder import Coder
 
 from ringfence.testing.fake_dialects import Dialect, FakeModel
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
@@ -205,10 +206,10 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
     thread.start()
     started: list[FakeEngine] = []
 
-    def start(kind: str, **more: Any) -> FakeEngine:
+    def start(kind: str, speaks: type[Dialect] = Scripted, **more: Any) -> FakeEngine:
         engine = FakeEngine(kind, **more)
         was = engine.dialect
-        engine.dialect = Scripted(was.kind, was.models, was.slots, was.words)
+        engine.dialect = speaks(was.kind, was.models, was.slots, was.words)
         asyncio.run_coroutine_threadsafe(engine.start(), loop).result(5)
         started.append(engine)
         return engine
@@ -223,14 +224,15 @@ def start_engine() -> Iterator[Callable[..., FakeEngine]]:
 
 @pytest.fixture(scope="session")
 def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
-    """By model id: `fakes/KIND` for each kind, `fakes/embedder`, and those that are always at fault in one way:
-    `fakes/slow` has a second between two words, `fakes/cut-CLIENT` breaks off after two (one for each client, because
-    an engine that does nothing else is set aside), `fakes/busy-CLIENT` is overloaded, `fakes/failing` fails, and
-    `fakes/full-ENGINE` says of every prompt that it is too long, in that engine's words."""
+    """By model id: `fakes/KIND` for each kind, `fakes/embedder`, `fakes/coder` for programs that code, and those that
+    are always at fault in one way: `fakes/slow` has a second between two words, `fakes/cut-CLIENT` breaks off after two
+    (one for each client, because an engine that does nothing else is set aside), `fakes/busy-CLIENT` is overloaded,
+    `fakes/failing` fails, and `fakes/full-ENGINE` says of every prompt that it is too long, in that engine's words."""
     fakes = {f"fakes/{kind}": start_engine(kind) for kind in KINDS}
     fakes |= {
         "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)),
         "fakes/slow": start_engine("vllm"),
+        "fakes/coder": start_engine("vllm", Coder, models=(FakeModel(window=200_000),)),
     }
     fakes |= {name: start_engine("vllm") for name in (*CUT_OFF, *BUSY, "fakes/failing")}
     for name, (kind, _, said) in TOO_LONG.items():

@@ -23,6 +23,7 @@ from ringfence.testing.fake_cloud_answers import Saying, ToolCall
 
 pytestmark = pytest.mark.slow
 
+CLAUDE_CODE = Path(__file__).parents[1] / "clients" / "recorded" / "claude_code.json"
 GONE = {"type": "text", "text": "gone"}
 CONFIG = """
 discovery: {adopt: false}
@@ -171,6 +172,32 @@ async def test_anthropics_dialect_is_kept_on_the_way_there_and_back(house: House
     assert [event["content_block"]["type"] for event in events if event["type"] == "content_block_start"] == kinds
     assert {"type": "signature_delta", "signature": "c2lnbmVk"} in [event.get("delta") for event in events]
     assert events[-1]["type"] == "message_stop" and events[-2]["usage"]["cache_read_input_tokens"] == 2
+
+
+async def test_what_claude_code_sends_reaches_anthropic(house: House) -> None:
+    """Its beta header does not: the heads of what leaves are fixed before anybody asks."""
+    listed = CLAUDE_CODE.read_text().replace('"Bash"', '"look"')  # for only what is listed goes there
+    _, asks, goes_on = json.loads(listed)["exchanges"]
+    look = next(tool for tool in asks["body"]["tools"] if tool["name"] == "look")
+    head = {name: asks["headers"][name] for name in ("anthropic-beta", "anthropic-version", "x-app", "user-agent")}
+    for one in (asks, goes_on):
+        body = asks["body"] | one["body"] | {"model": "wise", "tools": [look]}
+        path, key = asks["target"], house.keys["bold"]
+        told = await asyncio.to_thread(ask, house.root_url, "POST", path, body, key, 30.0, head)
+        assert told.status == 200, told.json["error"]["message"]
+        assert b"event: message_stop" in told.body and b"event: error" not in told.body
+        sent = house.other.requests[-1]
+        assert sent.headers["anthropic-version"] == "2023-06-01" and "anthropic-beta" not in sent.headers
+        assert not {"x-app", "x-stainless-lang"} & sent.headers.keys()
+        _, first, second = body["system"]
+        late = next(message for message in body["messages"] if message["role"] == "system")
+        assert sent.body["system"] == [first, second, {"type": "text", "text": late["content"]}]
+        turns = [message for message in body["messages"] if message["role"] != "system"]
+        assert [message["role"] for message in sent.body["messages"]] == [message["role"] for message in turns]
+        assert sent.body["messages"][:2] == turns[:2]
+        assert sent.body["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+        assert sent.body["thinking"] == {"type": "adaptive"} and sent.body["output_config"] == {"effort": "high"}
+        assert "context_management" not in sent.body
 
 
 async def test_who_may_not_reach_it(house: House) -> None:
