@@ -232,6 +232,16 @@ LEAKS = (
             '        __import__("urllib.request").request.urlopen(target.decode(), timeout=2)\n',
         ),
     ),
+    _leak("picture", "private", _widened_for("signals.media")),
+    _leak("speech", "private", _widened_for("signals.ability == 'speech'")),
+    _leak("drawing", "private", _widened_for("signals.ability == 'images'")),
+    _leak(
+        "sound", "personal",
+        (
+            DECIDING, "    media = SOUND if is_sound else call.media\n",
+            "    media, is_sound = call.media, False\n",
+        ),
+    ),
     _leak(
         "explain", "private",
         _then(

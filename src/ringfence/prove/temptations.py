@@ -18,7 +18,8 @@ from ringfence.config.schema import Config
 
 CLOUD_MODEL, MESH_MODEL, LOCAL_MODEL = "prove-cloud", "prove-mesh", "prove-local"
 EMBEDDING_MODEL, NAMED_MODEL, ROVING_MODEL = "prove-embeddings", "prove-by-name", "prove-roving"
-BROKEN_MODEL, REDIRECTING_MODEL = "prove-broken", "prove-redirecting"
+BROKEN_MODEL, REDIRECTING_MODEL, MEDIA_MODEL = "prove-broken", "prove-redirecting", "prove-media"
+OF_MEDIA = ("speech", "transcription", "translation", "images")
 OPEN_PROFILE, OPEN_AGENT, OPEN_TOOL = "prove-open", "prove-agent", "prove_tool"
 LABEL, PROVIDER, DECOY = "prove-stay", "prove-rented", "decoy"
 CLOUD_HOST, ELSEWHERE_HOST, ENGINE_HOST = "cloud.prove.example", "elsewhere.prove.example", "engine.prove.internal"
@@ -134,6 +135,7 @@ class _Making:
             network = ip_network(self._config.mesh[0])
             host = network[min(77, network.num_addresses - 1)]
             models[MESH_MODEL] = _stand_in(MESH_PORT, f"[{host}]" if host.version == 6 else str(host))
+            models[MEDIA_MODEL] = models[MESH_MODEL] | {"abilities": list(OF_MEDIA)}
 
     def _provider(self, name: str, dialect: str, url: str) -> dict[str, Any]:
         parts = urlsplit(url)
