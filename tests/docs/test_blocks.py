@@ -32,6 +32,7 @@ NOT_RUN = frozenset((
     "it needs a parked request",
     "it needs a mode",
     "it needs a batch",
+    "it needs an engine that speaks",
 ))  # fmt: skip
 LANGUAGES = frozenset(("sh", "python", "yaml", "json", "text", "ini"))
 BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)

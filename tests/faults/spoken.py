@@ -172,11 +172,13 @@ SPOKEN = {
 
 
 def found() -> set[str]:
-    """The dialects that the gateway has."""
+    """The dialects that the gateway has, without those of sounds and pictures: what breaks there is tried in
+    tests/scenario/test_sounds_and_pictures.py."""
     modules = [
         importlib.import_module(f"{dialects.__name__}.{one.name}") for one in pkgutil.iter_modules(dialects.__path__)
     ]
-    return {module.DIALECT.name for module in modules if hasattr(module, "DIALECT")}
+    every = [module.DIALECT for module in modules if hasattr(module, "DIALECT")]
+    return {one.name for one in every if getattr(one, "passed", None) is None}
 
 
 WAYS = [(name, is_stream) for name, one in SPOKEN.items() for is_stream in (False, True) if one.piece or not is_stream]

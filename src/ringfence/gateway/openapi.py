@@ -43,9 +43,14 @@ SENT = (*STORED, 408, 413)
 OPEN_PATHS = {"/v1/health": "The gateway runs."}
 """Answered without a key."""
 MESSAGES = {"type": "array", "minItems": 1, "items": {"type": "object"}}
+TEXT = {"type": "string", "minLength": 1}
+FILE = {"type": "string", "format": "binary", "minLength": 1}
+JSON, FORM = "application/json", "multipart/form-data"
 TEXTS = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 TOLD_BY = {
     Ability.CHAT: ("messages", MESSAGES), Ability.COMPLETIONS: ("prompt", TEXTS), Ability.EMBEDDINGS: ("input", TEXTS),
+    Ability.SPEECH: ("input", TEXT), Ability.IMAGES: ("prompt", TEXT), Ability.TRANSCRIPTION: ("file", FILE),
+    Ability.TRANSLATION: ("file", FILE),
 }  # fmt: skip
 """By ability: the field that holds the text, as far as dialects of that ability share it."""
 
@@ -74,7 +79,7 @@ class OpenApi(Desk):
 def described(routes: Mapping[str, Dialect | Foreign], desks: Iterable[Desk]) -> dict[str, Any]:
     """The whole document."""
     paths: dict[str, Any] = {
-        path: {"post": operation(f"Ask a model, in the dialect '{route.name}'.", answers(STATUSES), asked_body(route))}
+        path: {"post": _asked(route)}
         for path, route in routes.items()
         if path.startswith(SHOWN)
     }
@@ -89,11 +94,20 @@ def described(routes: Mapping[str, Dialect | Foreign], desks: Iterable[Desk]) ->
     }
 
 
-def operation(summary: str, responses: Mapping[str, Any], body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _asked(route: Dialect | Foreign) -> dict[str, Any]:
+    """Of a path at which a model is asked."""
+    passed = None if isinstance(route, Foreign) else route.passed
+    kind = FORM if passed is not None and passed.is_form else JSON
+    return operation(f"Ask a model, in the dialect '{route.name}'.", answers(STATUSES), asked_body(route), kind)
+
+
+def operation(
+    summary: str, responses: Mapping[str, Any], body: Mapping[str, Any] | None = None, kind: str = JSON
+) -> dict[str, Any]:
     """One method of a path."""
     told: dict[str, Any] = {"summary": summary, "responses": responses}
     if body is not None:
-        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        told["requestBody"] = {"required": True, "content": {kind: {"schema": body}}}
     return told
 
 
