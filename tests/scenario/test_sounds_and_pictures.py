@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -431,3 +432,45 @@ async def test_vllm_tells_that_it_hears() -> None:
 
     (offer,) = await vllm.ADAPTER.examine(fetch) or []
     assert offer.abilities == frozenset((Ability.TRANSCRIPTION, Ability.TRANSLATION))
+
+
+@pytest.mark.slow
+async def test_the_whole_program(start_up: Any, tiny_model: Path, tmp_path: Path) -> None:
+    """A real llama.cpp that sees nothing, a vLLM that hears, and an engine of which the settings say what it can."""
+    hears, speaks = FakeEngine("vllm", (FakeModel("whisper", hears=True),)), FakeEngine("vllm", (FakeModel("voice"),))
+    async with hears, speaks:
+        file = tmp_path / "ringfence.yaml"
+        file.write_text(
+            f"models:\n  tiny: {{source: {tiny_model}}}\n"
+            f"  ears: {{url: 'http://127.0.0.1:{hears.port}'}}\n"
+            f"  voice: {{url: 'http://127.0.0.1:{speaks.port}', engine: openai_compatible, "
+            "abilities: [speech, images], media: [image]}\n"
+        )
+        up = await asyncio.to_thread(start_up, "--config", str(file))
+
+        def work() -> None:
+            told = {"base_url": up.base_url, "api_key": up.api_key, "max_retries": 0, "timeout": 20}
+            with openai.OpenAI(**told) as client:
+                rows = {row.id: row.to_dict() for row in client.models.list()}
+                assert [rows[name]["media"] for name in ("tiny", "ears", "voice")] == [[], None, ["image"]]
+                assert rows["voice"]["abilities"] == ["images", "speech"]
+                with pytest.raises(openai.BadRequestError) as caught:
+                    client.chat.completions.create(model="tiny", messages=PICTURE_ASKED["chat"][1]["messages"])
+                assert caught.value.code == "media_not_supported"
+                sound = ("gate.wav", SOUND, "audio/wav")
+                assert client.audio.transcriptions.create(model="ears", file=sound).text == f"heard {len(SOUND)} bytes"
+                said = client.audio.speech.create(model="voice", voice="alloy", input="Who goes there?")
+                assert said.content == fake_media.sound("Who goes there?")
+                with pytest.raises(openai.BadRequestError) as caught:
+                    client.audio.speech.create(model="tiny", voice="alloy", input="Who goes there?")
+                assert caught.value.code == "model_not_able"
+                with pytest.raises(openai.BadRequestError) as caught:
+                    lines = client.files.create(file=("a.jsonl", b"{}"), purpose="batch")
+                    client.batches.create(
+                        input_file_id=lines.id,
+                        endpoint="/v1/audio/speech",
+                        completion_window="24h",  # type: ignore
+                    )
+                assert caught.value.param == "endpoint"
+
+        await asyncio.to_thread(work)

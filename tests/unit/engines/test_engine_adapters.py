@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.core.catalog import Ability
+from ringfence.core.catalog import Ability, Medium
 from ringfence.core.errors import ContextLengthExceeded, EngineFailed, EngineRefused, ModelNotFound, Overloaded
 from ringfence.core.ports import Fetch, Fetched
 from ringfence.engines import llamacpp, lmstudio, ollama, openai_compatible, openai_dialect, vllm
@@ -351,3 +351,51 @@ class TestWindowsOfOllama:
         async with asyncio.timeout(25):
             offers = await ollama.ADAPTER.examine(slow) or []
         assert [offer.window for offer in offers] == [4096, None]
+
+
+class TestWhatIsRead:
+    """Which media a model takes, as its engine tells."""
+
+    @pytest.mark.parametrize(
+        ("told", "takes"),
+        [
+            ({}, None), ({"modalities": {"vision": False, "audio": False}}, frozenset()),
+            ({"modalities": {"vision": True, "audio": True}}, frozenset((Medium.IMAGE, Medium.AUDIO))),
+        ],
+    )  # fmt: skip
+    async def test_llamacpp(self, told: Any, takes: Any) -> None:
+        props = {"default_generation_settings": {"n_ctx": 512}, "total_slots": 4, **told}
+        offers = await llamacpp.ADAPTER.examine(pages(__props=props, __v1__models={"data": [{"id": "a"}]}))
+        assert [offer.takes for offer in offers or ()] == [takes]
+
+    @pytest.mark.parametrize(
+        ("shown", "tag", "takes"),
+        [
+            ({}, {}, None), ({}, {"capabilities": ["completion", "vision"]}, frozenset((Medium.IMAGE,))),
+            ({"capabilities": ["completion"]}, {}, frozenset()),
+            ({"capabilities": ["completion", "vision"]}, {"capabilities": ["completion"]}, frozenset((Medium.IMAGE,))),
+        ],
+    )  # fmt: skip
+    async def test_ollama(self, shown: Any, tag: Any, takes: Any) -> None:
+        known = {
+            "__api__version": {"version": "0.33.0"}, "__api__status": {"cloud": {"disabled": True}},
+            "__api__tags": {"models": [{"name": "a", "model": "a", **tag}]}, "__api__show": shown,
+        }  # fmt: skip
+        assert [offer.takes for offer in await ollama.ADAPTER.examine(pages(**known)) or ()] == [takes]
+
+    async def test_lmstudio(self) -> None:
+        rows = [{"id": kind, "type": kind, "state": "loaded"} for kind in ("llm", "vlm")]
+        offers = await lmstudio.ADAPTER.examine(pages(__api__v0__models={"data": rows}))
+        assert [offer.takes for offer in offers or ()] == [frozenset(), frozenset((Medium.IMAGE,))]
+
+    @pytest.mark.parametrize(
+        ("adapter", "status", "said"),
+        [
+            (llamacpp.ADAPTER, 500, "image input is not supported - hint: if this is unexpected, provide the mmproj"),
+            (vllm.ADAPTER, 400, "Qwen/Qwen3-8B is not a multimodal model"),
+            (vllm.ADAPTER, 400, "At most 0 image(s) may be provided in one prompt."),
+        ],
+    )
+    def test_one_that_was_tried_refuses_by_our_code(self, adapter: Any, status: int, said: str) -> None:
+        failure = adapter.failure(status, {"error": {"message": said, "code": status}})
+        assert (failure.status, failure.code, failure.message) == (400, "media_not_supported", said)
