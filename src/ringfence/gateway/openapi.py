@@ -78,11 +78,7 @@ class OpenApi(Desk):
 
 def described(routes: Mapping[str, Dialect | Foreign], desks: Iterable[Desk]) -> dict[str, Any]:
     """The whole document."""
-    paths: dict[str, Any] = {
-        path: {"post": _asked(route)}
-        for path, route in routes.items()
-        if path.startswith(SHOWN)
-    }
+    paths: dict[str, Any] = {path: {"post": _asked(route)} for path, route in routes.items() if path.startswith(SHOWN)}
     for desk in desks:
         paths |= desk.described()
     return {
