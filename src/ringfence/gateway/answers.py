@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from time import monotonic
+import time
+from functools import partial
 from typing import Protocol
 
 from ringfence.core.catalog import Target
@@ -18,14 +19,17 @@ from ringfence.gateway import flight as flights
 from ringfence.gateway.cache import Cache, Found
 from ringfence.gateway.cache_key import digest_of, read_wishes
 from ringfence.gateway.call import Call
-from ringfence.gateway.flight import AskAgain, Flight
+from ringfence.gateway.flight import Flight
 from ringfence.gateway.limits import Hold, RateLimits
 from ringfence.gateway.recording import Recording, Reply, Share
+from ringfence.gateway.shape import has_shape
 
 MOST_ASKED_BYTES = 1024 * 1024
 """A longer body takes long to tell from others, and is seldom said twice."""
 SWEEP_S = 15.0
 SECRET_BYTES = 32
+CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""It goes on while the machine sleeps, and nobody sets it: an answer is as old as it says."""
 HIT, MISS, JOINED = "hit", "miss", "joined"
 
 Place = tuple[bytes, Urgency, bool]
@@ -69,7 +73,7 @@ class Answers:
     """What is kept, and what is on its way."""
 
     def __init__(self, path: Path) -> None:
-        self.cache = Cache(monotonic)
+        self.cache = Cache(partial(time.clock_gettime, CLOCK))
         self.flights: dict[Place, Flight] = {}
         self._path = path
         self._secret = secrets.token_bytes(SECRET_BYTES)
@@ -87,7 +91,7 @@ class Answers:
         if wishes.looks:
             found = self.cache.find(decision.profile, digest, caching, decision.allowed, wishes.most_age_s)
             if found is not None:
-                return self._hit(call, decision, found)
+                return self._hit(call, decision, digest, found)
             known = self.flights.get(place)
         if known is not None and known.is_open:
             return await self._joined(call, decision, known)
@@ -97,13 +101,19 @@ class Answers:
         return share, self._head(call, flight.head, MISS, decision) + flight.limits
 
     def clear(self, profile: str = "") -> int:
-        """Forget all, or all of one profile; how many answers that were. What is on its way is not kept."""
+        """Forget all, or all of one profile; how many answers that were. What is on its way is not kept, and nobody
+        joins it any more."""
+        for place, flight in list(self.flights.items()):
+            if not profile or flight.decision.profile == profile:
+                del self.flights[place]
         return self.cache.clear(profile)
 
-    def _hit(self, call: Call, decision: Decision, found: Found) -> tuple[Reply, bytes]:
+    def _hit(self, call: Call, decision: Decision, digest: bytes, found: Found) -> tuple[Reply, bytes]:
         given = Given(self._path, call, "cached")
         given.target = found.target
-        share = Share(Recording.kept(found.data, is_events=found.is_events), call.id, given)
+        recording = Recording.kept(found.data, is_events=found.is_events)
+        recording.spoil = partial(self.cache.drop, decision.profile, digest)
+        share = Share(recording, call.id, given)
         head = self._head(call, found.head, HIT, decision)
         return share, b"%bage: %d\r\n%b" % (head, found.age_s, given.head())
 
@@ -112,9 +122,6 @@ class Answers:
         share = Share(flight.recording, call.id, given, flight.left)
         try:
             await flight.aboard(share, call)
-        except AskAgain:
-            given.withdraw()
-            return await self._path.complete(call)
         except NothingNow:
             given.withdraw()
             raise
@@ -127,7 +134,9 @@ class Answers:
         def landed(flight: Flight) -> None:
             if self.flights.get(place) is flight:
                 del self.flights[place]
-            if emptied == self.cache.emptied:
+            if flight.is_misshapen:
+                self.cache.drop(decision.profile, place[0])
+            elif emptied == self.cache.emptied:
                 self._keep(flight, place[0], caching)
 
         flight = Flight(self._path, call, decision, landed)
@@ -140,6 +149,7 @@ class Answers:
         target = flight.held.target if flight.held is not None else None
         is_well = recording.is_done and recording.broken is None and not recording.is_too_long
         is_well = is_well and flight.noted is not None and flight.noted.outcome == "ok"
+        is_well = is_well and (not recording.is_whole or has_shape(flight.call.dialect.ability, recording.data))
         if not is_well or target is None or not decision.allowed.permits(target.boundary):
             return
         self.cache.keep(

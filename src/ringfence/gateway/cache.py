@@ -113,6 +113,11 @@ class Cache:
         if entry.size_bytes * MOST_OF_ALL <= caching.memory_bytes:
             self.shelves.setdefault(profile, Shelf()).put(digest, entry, caching.memory_bytes)
 
+    def drop(self, profile: str, digest: bytes) -> None:
+        """It turned out to be no answer."""
+        if (shelf := self.shelves.get(profile)) is not None:
+            shelf.drop(digest)
+
     def sweep(self) -> bool:
         """Drop what is past its time. True while anything is left."""
         now_s = self._clock()

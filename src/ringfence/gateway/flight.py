@@ -11,14 +11,15 @@ from collections.abc import Callable
 from copy import copy
 from typing import Protocol
 
-from ringfence.core.errors import Failure, RateLimited
+from ringfence.core.errors import Failure
 from ringfence.core.route import Decision
+from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
 from ringfence.gateway.head import NO_HEAD
 from ringfence.gateway.held import Held
 from ringfence.gateway.ids import CallIds
-from ringfence.gateway.parked_answer import Noted
 from ringfence.gateway.recording import Ear, Recording, Reply, Share
+from ringfence.gateway.reply import Answer, Stream
 from ringfence.gateway.request import Request
 from ringfence.gateway.step import Run, Waiter
 
@@ -36,10 +37,6 @@ class Path(Protocol):
     ids: CallIds
 
     async def complete(self, call: Call, settled: Decision | None = None) -> tuple[Reply, bytes]: ...
-
-
-class AskAgain(Exception):
-    """Whoever began the flight was refused for a reason of its own: another is to begin one."""
 
 
 class Room(Request):
@@ -62,10 +59,36 @@ class Room(Request):
                 call.request.write(data)
 
 
+class Ended:
+    """How the call of the engine ended. Of an answer in one piece it is known when somebody was told it."""
+
+    def __init__(self, held: Held, *, is_late: bool) -> None:
+        self._held = held
+        self._is_late = is_late
+        self._put_off: tuple[int, Usage | None, float] = (0, None, 0.0)
+        self.outcome = ""
+
+    def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
+        self.outcome = outcome
+        if self._is_late:
+            self._put_off = (status, usage, first_at)
+        else:
+            self._held.finish(status, outcome, usage, first_at)
+
+    def tell(self, *, is_misshapen: bool) -> None:
+        """What was put off; only the first call counts."""
+        if self._is_late:
+            self._is_late = False
+            self.outcome = "malformed" if is_misshapen else self.outcome
+            status, usage, first_at = self._put_off
+            self._held.finish(status, self.outcome, usage, first_at)
+
+
 class Flight:
     """From the call of the first who asks until its answer is whole."""
 
     def __init__(self, path: Path, call: Call, decision: Decision, landed: Callable[[Flight], None]) -> None:
+        """`landed` is called once there is nothing more to come of it, and where its answer turns out to be none."""
         self.call = copy(call)
         self.call.request = self._room = Room()
         self.decision = decision
@@ -73,7 +96,9 @@ class Flight:
         self.head = b""
         """Header lines of its answer that are the same for everyone."""
         self.held: Held | None = None
-        self.noted: Noted | None = None
+        self.noted: Ended | None = None
+        self.is_misshapen = False
+        """What the engine sent cannot be told to those who asked."""
         self.first: Share | None = None
         self.limits = b""
         """Header lines for the first alone."""
@@ -81,7 +106,9 @@ class Flight:
         self._landed = landed
         self._waiting: dict[Share, Waiter[BaseException | None]] = {}
         self._run: Run | None = None
+        self._reply: Reply | None = None
         self._own_name = ""
+        self.recording.spoil = self._spoilt
 
     @property
     def is_open(self) -> bool:
@@ -89,7 +116,7 @@ class Flight:
         return not self.recording.is_too_long
 
     async def aboard(self, share: Share, call: Call) -> None:
-        """Until its answer has begun. The first to come begins it. Raises what it failed with, or AskAgain."""
+        """Until its answer has begun. The first to come begins it. Raises what it failed with."""
         waiter = self._waiting[share] = Waiter[BaseException | None]()
         self._room.callers[share] = call
         if self._run is None:
@@ -114,7 +141,8 @@ class Flight:
             assert isinstance(reply.held, Held)
             self.held = reply.held
             self._read(head)
-            self.noted = reply.held = Noted(self.held)
+            self._reply, self.noted = reply, Ended(self.held, is_late=isinstance(reply, Answer))
+            reply.held = self.noted
             reply.send(self.recording, head)
         except asyncio.CancelledError:
             self._unname()
@@ -123,7 +151,21 @@ class Flight:
                 log.exception("call %s failed inside the gateway", self.call.id)
             self._fail(failure)
         else:
+            if isinstance(reply, Answer):  # whether it is one is known when the first of those who wait was told it
+                for share in list(self._waiting)[:1]:
+                    self._wake(share, None)
+                self.noted.tell(is_misshapen=self.is_misshapen)
+                self._landed(self)
             self._tell_some()
+
+    def _spoilt(self) -> None:
+        """Somebody could not be told it. A stream ends there, for everyone."""
+        self.is_misshapen = True
+        if isinstance(self._reply, Stream) and not self.recording.is_done:
+            self._reply.untold()
+        elif self.noted is not None and self.recording.is_done:
+            self.noted.tell(is_misshapen=True)
+            self._landed(self)
 
     def left(self, share: Share) -> None:
         """A caller went away. When it was the last one the engine is stopped; when it was the first the call goes on
@@ -155,7 +197,8 @@ class Flight:
         self.limits = b"".join(line for line in lines if line.startswith(LEFT_OUT[1:]))
 
     def _over(self) -> None:
-        self._landed(self)
+        if not self.recording.is_whole:
+            self._landed(self)
 
     def _tell_some(self) -> None:
         """That there is something to tell: some of them, and the others after a turn of the loop."""
@@ -165,15 +208,13 @@ class Flight:
             asyncio.get_running_loop().call_soon(self._tell_some)
 
     def _fail(self, failure: Exception) -> None:
-        """Nothing has begun. What is wrong with the one who began it alone is no reason for the others."""
+        """Nothing has begun. Who began it and may not ask was refused before anybody else could come aboard."""
         self._landed(self)
         self._unname()
         self.recording.is_done = True
-        is_own = isinstance(failure, RateLimited) and failure.code == RateLimited.code
         for share in list(self._waiting):
-            again = is_own and share is not self.first
             self.recording.shares.pop(share, None)
-            self._wake(share, AskAgain() if again else failure)
+            self._wake(share, failure)
 
     def _wake(self, share: Share, failure: BaseException | None) -> None:
         waiter = self._waiting.get(share)

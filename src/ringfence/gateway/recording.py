@@ -16,7 +16,7 @@ from ringfence.gateway.passing import Passage
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.reply import Answer, Finishing, Stream
 from ringfence.gateway.request import Request
-from ringfence.gateway.voice import whole
+from ringfence.gateway.voice import UNTOLD, whole
 
 log = logging.getLogger("ringfence.cache")
 MOST_BYTES = 4 * 1024 * 1024
@@ -44,6 +44,8 @@ class Recording(Request):
         self.is_whole = self.is_done = self.is_too_long = False
         self.broken: Failure | None = None
         """With what it ended, where it broke after it had begun."""
+        self.spoil: Callable[[], object] = _nothing
+        """Told where a voice can make nothing of what was taken down: no other will."""
         self._on_done = on_done
         self._parts: list[bytes] = []
         self._dropped = 0
@@ -86,6 +88,10 @@ class Recording(Request):
         """Each caller is told in its own words."""
         self.broken = failure
         return b""
+
+    def abort(self) -> None:
+        self.broken = self.broken or EngineFailed(UNTOLD)
+        self.close()
 
     def close(self) -> None:
         self.is_done = True
@@ -159,6 +165,7 @@ class Share:
             body = whole(out.voice, recording.data)
         except EngineFailed:
             self._end("malformed")
+            recording.spoil()
             raise
         self._end("ok")
         out.answer(200, head + JSON_HEAD, body)
@@ -171,10 +178,8 @@ class Share:
         self._is_telling = True
         try:
             self._tell(out)
-        except Exception:  # a fault of ours with one caller is none of the others'
-            log.exception("call %s failed inside the gateway", self.call_id)
-            self.leave()
-            out.abort()
+        except Exception:
+            self._untold(out)
         finally:
             self._is_telling = False
 
@@ -184,6 +189,19 @@ class Share:
             self._end("client_gone", 499)
             if self._leave is not None:
                 self._leave(self)
+
+    def _untold(self, out: Request) -> None:
+        """Its voice can make nothing of what the engine sent: it is told so. Without a voice it is a fault of ours
+        with one caller, and none of the others'."""
+        failure = EngineFailed(UNTOLD)
+        self._end(failure.code or "error")
+        if out.voice is None:
+            log.exception("call %s failed inside the gateway", self.call_id)
+        else:
+            self._recording.spoil()
+        if self._leave is not None:
+            self._leave(self)
+        out.break_off(failure, self.call_id)
 
     def _tell(self, out: Request) -> None:
         recording = self._recording

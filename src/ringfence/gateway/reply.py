@@ -119,7 +119,7 @@ class Stream:
             if self._begun:
                 out.write(self._begun)
         except Exception:
-            self._untold()
+            self.untold()
         else:
             self._reading.pass_on(self)
 
@@ -137,7 +137,7 @@ class Stream:
             try:
                 self._write(CHUNK % (len(shown), shown) if self._is_chunked else shown)
             except Exception:
-                self._untold()
+                self.untold()
 
     def on_end(self) -> None:
         if self.held is None:
@@ -145,7 +145,7 @@ class Stream:
         try:
             self._ended()
         except Exception:
-            self._untold()
+            self.untold()
 
     def _ended(self) -> None:
         events = self._events
@@ -188,7 +188,7 @@ class Stream:
         if self._give_back(outcome, self._events.usage or self._estimate()):
             self._out.break_off(failure, self._call.id)
 
-    def _untold(self) -> None:
+    def untold(self) -> None:
         """The voice can make nothing of what came. Engines answer anything, and what the call holds is given back."""
         log.exception("what an engine sent for call %s has no shape of an answer", self._call.id)
         if (line := self._reading.line).receiver in (self, self._reading):  # else it may be somebody else's by now
