@@ -197,6 +197,22 @@ async def test_who_may_not_ask_does_not_keep_others_from_it() -> None:
         assert len(engine.calls) == 2
 
 
+async def test_of_many_at_once_those_who_may_not_ask_are_refused_alone() -> None:
+    """Whoever is first: a refusal of one key is nobody else's, and begins no flight that others could come aboard."""
+    gate = Gate()
+    async with caching(SHARED, gate) as (gateway, engine):
+        assert gateway.keys is not None
+        gateway.keys.known[b"sk-poor"] = Key("key_2", "poor", requests_per_minute=1)
+        gate.open()
+        await ask(gateway, {**CHAT, "seed": 3}, secret=b"sk-poor")
+        clients = [await gateway.client() for _ in range(20)]
+        for number, client in enumerate(clients):
+            await client.send(request(PATH, CHAT, secret=(b"sk-poor", b"sk-test")[number % 2]))
+        statuses = [reply.status for reply in await answers(clients)]
+        assert statuses == [429, 200] * 10
+        assert len(engine.calls) == 2
+
+
 async def test_nobody_waits_behind_a_call_that_others_go_before() -> None:
     gate = Gate()
     async with caching(gate=gate) as (gateway, engine):
