@@ -18,7 +18,9 @@ HOLDS: dict[Ability, tuple[str, str, type | tuple[type, ...]]] = {
 
 
 def has_shape(ability: Ability, data: bytes) -> bool:
-    """Of a whole answer."""
+    """Of a whole answer. Sounds and pictures are never kept."""
+    if ability not in HOLDS:
+        return False
     try:
         said: Any = orjson.loads(data)
     except orjson.JSONDecodeError:
