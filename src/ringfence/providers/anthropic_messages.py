@@ -33,7 +33,8 @@ class Conversation:
         self.system: list[Block] = []
         self.messages: list[dict[str, Any]] = []
         self._ids: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}
+        """Ids that were given out, and how often one like it was asked for."""
         self._unanswered: set[str] = set()
 
     def add(self, place: int, message: dict[str, Any]) -> None:
@@ -99,11 +100,12 @@ class Conversation:
     def _new_id(self, given: str) -> str:
         """Anthropic takes only some characters in an id, and each only once in a conversation."""
         plain = carried = NOT_IN_AN_ID.sub("_", given) or "call"
-        number = 1
-        while carried in self._taken:
+        number = self._taken.get(plain, 1)
+        while carried in self._taken:  # from where it came to the last time: thousands may have one id
             number += 1
             carried = f"{plain}_{number}"
-        self._taken.add(carried)
+        self._taken[plain] = number
+        self._taken.setdefault(carried, 1)
         if given in self._unanswered:
             raise wrong("tool_calls", "two calls have the same id")
         self._ids[given] = carried

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 import pytest
 
 from ringfence.core.errors import BadRequest
 from ringfence.gateway.dialects import chat, completions, embeddings, ollama_chat, ollama_embed, ollama_generate
+from ringfence.gateway.dialects.ollama_messages import translated
 from ringfence.gateway.dialects.ollama_told import rfc3339
 from ringfence.gateway.head import NO_HEAD
 
@@ -203,3 +205,18 @@ def test_what_cannot_be_embedded(given: dict[str, Any]) -> None:
 def test_times_are_written_as_go_writes_them() -> None:
     assert rfc3339(1_709_208_000_000_000_042) == "2024-02-29T12:00:00.000000042Z"
     assert rfc3339(0) == "1970-01-01T00:00:00.000000000Z"
+
+
+def test_many_calls_and_results_take_no_longer_than_their_number() -> None:
+    """Looked for one by one, these took minutes, on the loop that serves everybody."""
+    count = 20_000
+    calls = [{"id": f"c{number}", "function": {"name": "f"}} for number in range(count)]
+    by_id = [{"role": "tool", "content": "", "tool_call_id": f"c{count - 1 - number}"} for number in range(count // 2)]
+    by_name = [{"role": "tool", "content": "", "tool_name": "f"} for _ in range(count // 4)]
+    unnamed = [{"role": "tool", "content": ""} for _ in range(count // 4)]
+    began = time.process_time()
+    told = translated([{"role": "assistant", "tool_calls": calls}, *by_id, *by_name, *unnamed])
+    assert time.process_time() - began < 2
+    assert [one["tool_call_id"] for one in told[1:]] == [
+        *(f"c{count - 1 - number}" for number in range(count // 2)), *(f"c{number}" for number in range(count // 2)),
+    ]  # fmt: skip

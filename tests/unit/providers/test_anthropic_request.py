@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import orjson
@@ -295,3 +296,20 @@ def test_each_result_stays_with_its_call(messages: list[dict[str, Any]]) -> None
             result = next(m for m in messages[place:] if m.get("tool_call_id") == made["id"])
             expected.append("".join(texts_in([result])))
     assert [results[call_id] for call_id in calls] == expected
+
+
+def test_many_calls_of_one_id_take_no_longer_than_their_number() -> None:
+    """Counted from 1 each time, these took minutes, on the loop that serves everybody."""
+    count = 20_000
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turn = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "ok"},
+    ]
+    began = time.process_time()
+    said = [{"role": "user", "content": "hi"}, *turn * count]
+    asked = ADAPTER.request(Ability.CHAT, {"model": "m", "messages": said}, URL, 100)
+    assert time.process_time() - began < 3
+    ids = [block["id"] for said in asked["messages"] for block in said["content"] if block["type"] == "tool_use"]
+    assert len(set(ids)) == count
+    assert ids[:2] == ["c", "c_2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, cast
 
 import orjson
@@ -18,8 +19,10 @@ class Conversation:
 
     def __init__(self) -> None:
         self.messages: list[Body] = []
-        self._open: list[tuple[str, str]] = []
-        """Id and name of each call that has no answer."""
+        self._open: dict[str, deque[str]] = {}
+        """The names of calls that have no answer, by id: one each, where ids are what they should be."""
+        self._named: dict[str, deque[str]] = {}
+        """Ids by name, and all of them under "". In one list, a body of many calls would take hours to look through."""
         self._calls = 0
 
     def add(self, place: int, message: Any) -> None:
@@ -51,6 +54,7 @@ class Conversation:
         if not isinstance(calls, list):
             raise wrong(where, "a list")
         self._open.clear()
+        self._named.clear()
         return [self._call(f"{where}[{place}]", call) for place, call in enumerate(cast("list[Any]", calls))]
 
     def _call(self, where: str, call: Any) -> Body:
@@ -64,7 +68,9 @@ class Conversation:
         named = cast(Body, call).get("id")
         self._calls += 1
         call_id = named if isinstance(named, str) and named else f"call_{self._calls}"
-        self._open.append((call_id, name))
+        self._open.setdefault(call_id, deque()).append(name)
+        for known_as in (name, ""):
+            self._named.setdefault(known_as, deque()).append(call_id)
         return {
             "id": call_id, "type": "function",
             "function": {"name": name, "arguments": orjson.dumps(arguments or {}).decode()},
@@ -77,18 +83,25 @@ class Conversation:
             raise wrong(f"{where}.tool_name", "a text")
         if named is not None and not isinstance(named, str):
             raise wrong(f"{where}.tool_call_id", "a text")
-        found = next((one for one in self._open if one[0] == named or (not named and one[1] == name)), None)
-        if found is None and not named and not name and self._open:
-            found = self._open[0]
-        if found is not None:
-            self._open.remove(found)
-            named, name = found[0], name or found[1]
+        found = named if named else self._first(name)
+        if found and self._open.get(found):
+            named, called = found, self._open[found].popleft()
+            name = name or called
         if not named:
             self._calls += 1
             named = f"call_{self._calls}"
         said["tool_call_id"] = named
         if name:
             said["name"] = name
+
+    def _first(self, name: str | None) -> str | None:
+        """The id of the first call that is open, of those with this name where there is one."""
+        waiting = self._named.get(name or "", ())
+        while waiting:
+            found = waiting.popleft()
+            if self._open.get(found):  # else it was answered by another way
+                return found
+        return None
 
 
 def translated(messages: list[Any]) -> list[Body]:
