@@ -134,7 +134,7 @@ class Sensitivity:
         """Adds to `found` slice by slice. Short texts are read together."""
         short: list[str] = []
         size = read_chars = 0
-        for text in texts_of(body):
+        for text in texts_of(body, short_keys=bool(self.patterns)):
             if not text:
                 yield
             elif len(text) > SLICE_CHARS:

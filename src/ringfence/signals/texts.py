@@ -21,7 +21,17 @@ BLOB_CHARS = 512
 SEALED_BEGINS, SEALED_CHARS, SEALED_FIELD, MOST_SIZE_BYTES = "E", 64, 0x12, 3
 """How a sealed thought begins, in base64; how short it can be; its one field; and bytes of its size at most."""
 KEY_CHARS = 8
-"""Names of fields shorter than this cannot hold anything that is looked for."""
+"""Names of fields shorter than this cannot hold anything that is looked for, but for patterns of the operator's own."""
+USUAL_KEYS = frozenset(
+    (
+        "role", "content", "type", "text", "model", "stream", "tools", "name", "id", "user", "stop", "n", "seed",
+        "top_p", "top_k", "min_p", "input", "query", "url", "file", "detail", "index", "format", "items", "enum",
+        "title", "strict", "data", "store",
+    )
+)  # fmt: skip
+"""Names of fields that stand in every request, and say nothing."""
+HEAD_CHARS = 256
+"""How long the head of a data URL can be: its type, and what else stands before the data."""
 SLICE_CHARS = 8192
 HALF = SLICE_CHARS // 2
 OVERLAP_CHARS = 640
@@ -32,6 +42,10 @@ WALKED_VALUES = 4096
 """After so many values the walk gives way."""
 SEAM_PARTS = 256
 
+USUAL_HEAD = re.compile(
+    r"data:(?:image/(?:png|jpe?g|gif|webp|bmp)|audio/(?:wav|mpeg|mp3|ogg|flac|webm)|video/(?:mp4|webm)|application/pdf)"
+    r";base64,"
+)
 BASE64 = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B)) + b"+/="
 INVISIBLE = (
     *("\u00ad\u00ad", "\u034f\u034f", "\u061c\u061c", "\u115f\u1160", "\u17b4\u17b5", "\u180b\u180e", "\u200b\u200f"),
@@ -73,8 +87,9 @@ NFKC_CHARS = 96
 MOST_MARKS = 16
 
 
-def texts_of(body: dict[str, Any]) -> Iterator[str]:
-    """All strings of `body` but media; and, for each list of text parts, the seams where its parts meet.
+def texts_of(body: dict[str, Any], *, short_keys: bool = False) -> Iterator[str]:
+    """All strings of `body` but media; and, for each list of text parts, the seams where its parts meet. Of media, the
+    head of a data URL, which may have a name in it. Short names of fields, too, where `short_keys` says so.
 
     Every field is read, known or not, as every field may be sent on. Numbers (token ids) are not text. An empty string
     is no text: it comes now and then where there is none, so that a long walk can be interrupted.
@@ -89,11 +104,11 @@ def texts_of(body: dict[str, Any]) -> Iterator[str]:
                 yield ""
             if type(each) is tuple:  # a field; JSON itself has no tuples
                 key, value = cast("tuple[str, Any]", each)
-                if len(key) >= KEY_CHARS:
+                if len(key) >= KEY_CHARS or (short_keys and key not in USUAL_KEYS):
                     yield key
             if type(value) is str:
-                if value and (len(value) > SLICE_CHARS or not is_media(value)):
-                    yield value
+                if found := value if len(value) > SLICE_CHARS else readable(value):
+                    yield found
             elif isinstance(value, dict):
                 waiting.append(iter(cast("dict[str, Any]", value).items()))
                 break
@@ -126,12 +141,11 @@ def slices_of(text: str, overlap: int = OVERLAP_CHARS) -> Iterator[str]:
     while len(text) - start > SLICE_CHARS:
         end = outside_pem(text, cut(text, start + HALF, start + SLICE_CHARS), start + HALF)
         piece = text[start:end]
-        if not is_media(piece):
-            yield piece
+        if found := readable(piece):
+            yield found
         start = outside_pem(text, cut(text, end - 2 * overlap, end - overlap), end - HALF + 1)
-    piece = text[start:]
-    if not is_media(piece):
-        yield piece
+    if found := readable(text[start:]):
+        yield found
 
 
 def cut(text: str, low: int, high: int) -> int:
@@ -155,12 +169,20 @@ def is_media(text: str) -> bool:
         return text.startswith(SEALED_BEGINS) and is_sealed(text)
     start = 0
     if text.startswith("data:"):
-        start = text.find(",", 0, 200) + 1
+        start = text.find(",", 0, HEAD_CHARS) + 1
         if not text.endswith(";base64,", 0, start):
             return False
     elif text.find(" ", 0, BLOB_CHARS) >= 0:  # the usual case, decided without looking at all of it
         return False
     return text.isascii() and not text[start:].encode().translate(None, BASE64)
+
+
+def readable(text: str) -> str:
+    """`text`, or what of media can be read: what stands before the data of a data URL, unless that is a usual type."""
+    if not is_media(text):
+        return text
+    head = text[: text.find(",", 0, HEAD_CHARS) + 1] if text.startswith("data:") else ""
+    return "" if USUAL_HEAD.fullmatch(head) else head
 
 
 def is_sealed(text: str) -> bool:

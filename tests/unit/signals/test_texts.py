@@ -83,6 +83,20 @@ def test_a_picture_in_the_midst_of_a_text_is_no_secret_and_hides_none() -> None:
     assert kinds(f"see {picture} and max@example.com") == {"email"}
 
 
+@pytest.mark.parametrize("size", [600, 60_000])
+def test_what_stands_before_the_data_of_a_picture_is_read(size: int) -> None:
+    data = base64.b64encode(CHANCE.randbytes(size)).decode()
+    assert kinds(f"data:application/pdf;name=max@example.com;base64,{data}") == {"email"}
+    assert kinds(f"data:image/FALCON-1x;base64,{data}") == {"project"}
+    assert kinds(f"data:image/png;base64,{data}") == frozenset()
+
+
+def test_short_names_of_fields_are_read_for_patterns_of_the_operators_own() -> None:
+    reader = Sensitivity(Settings(patterns=(("project", "Zeus7"), ("word", "(?i)role|text"))))
+    tool = {"parameters": {"properties": {"Zeus7": {"type": "string"}}}}
+    assert reader.read({"messages": [{"role": "user", "content": "hi"}], "tools": [tool]}).kinds == {"project"}
+
+
 @given(text=st.text(max_size=60))
 def test_plain_text_stays_plain(text: str) -> None:
     once = plain(text.replace("\\", ""))
