@@ -27,6 +27,7 @@ PLAIN = {"type": "document", "source": {"type": "text", "media_type": "text/plai
 TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}
 USE = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": "é"}}
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "c2lnbmVk"}
+HISTORY = [{"role": "user", "content": "hi"}]
 REDACTED = {"type": "redacted_thinking", "data": "c2VhbGVk"}
 
 
@@ -160,6 +161,16 @@ class TestMessages:
         billing = text("x-anthropic-billing-header: cc_version=2.1.101.e51; cc_entrypoint=cli; cch=a5145;")
         assert heard(system=[billing, text("Be kind.")]) == heard(system="Be kind.")
 
+    def test_what_users_say_is_not_taken_for_it(self) -> None:
+        about = "x-anthropic-billing-header: is what?"
+        assert heard([said("user", text(about))])["messages"] == [{"role": "user", "content": about}]
+
+    def test_what_an_answer_had_may_be_sent_again(self) -> None:
+        plain = heard([*HISTORY, said("assistant", USE)])
+        told = USE | {"caller": {"type": "direct"}, "toolset_name": None}
+        assert heard([*HISTORY, said("assistant", told)]) == plain
+        assert heard([said("assistant", text("x", citations=None))]) == heard([said("assistant", text("x"))])
+
     def test_one_text_is_a_string(self) -> None:
         assert heard([said("user", text("hi"))]) == heard([{"role": "user", "content": "hi"}])
 
@@ -238,6 +249,12 @@ class TestMessages:
                 [said("user", PLAIN | {"citations": {"enabled": True}})],
                 "messages[0].content[0].citations",
             ),
+            ([said("assistant", text("x", citations=[{"cited_text": "y"}]))], "messages[0].content[0].citations"),
+            ([said("user", IMAGE | {"transformations": {"crop": 1}})], "messages[0].content[0].transformations"),
+            ([said("assistant", USE | {"toolset_name": "t"})], "messages[0].content[0].toolset_name"),
+            ([said("assistant", USE | {"caller": {"type": "program"}})], "messages[0].content[0].caller"),
+            ([said("user", {"type": "tool_result", "tool_use_id": "a", "x": 1})], "messages[0].content[0].x"),
+            ([{"role": "user", "content": "hi", "name": "me"}], "messages[0].name"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_carried_is_refused_by_its_place(self, messages: Any, param: str) -> None:

@@ -20,6 +20,21 @@ BILLING = "x-anthropic-billing-header:"
 nothing after it could be found in a cache."""
 CARRIED = ("text", "image", "document", "search_result", "tool_use", "tool_result", "thinking", "redacted_thinking")
 ROLES = ("user", "assistant", "system")
+FIELDS: dict[str, frozenset[str]] = {
+    "text": frozenset(("text",)),
+    "image": frozenset(("source",)),
+    "document": frozenset(("source", "title", "context", "citations")),
+    "search_result": frozenset(("source", "title", "content", "citations")),
+    "tool_use": frozenset(("id", "name", "input")),
+    "tool_result": frozenset(("tool_use_id", "content", "is_error")),
+    "thinking": frozenset(("thinking", "signature")),
+    "redacted_thinking": frozenset(("data",)),
+}
+"""By type of a block: its fields, beside those of every block."""
+MESSAGE = frozenset(("role", "content"))
+ANY_BLOCK = frozenset(("type", "cache_control"))
+ASK_NOTHING: tuple[Any, ...] = (None, False, [], {}, {"type": "direct"})
+"""What any other field may say, for that is how it is without it."""
 
 
 class Conversation:
@@ -31,7 +46,10 @@ class Conversation:
     def add_system(self, system: Any) -> None:
         if system is None:
             return
-        content = _joined(_contents("system", system, only_text=True))
+        parts = _contents("system", system, only_text=True)
+        if isinstance(system, list):
+            parts = [part for part in parts if not part["text"].startswith(BILLING)]
+        content = _joined(parts)
         if content:
             self.messages.append({"role": "system", "content": content})
 
@@ -39,6 +57,7 @@ class Conversation:
         if not isinstance(given, dict):
             raise wrong(where, "an object with 'role' and 'content'")
         message = cast(Body, given)
+        check_fields(where, message, MESSAGE, "a message")
         role, content = message.get("role"), message.get("content")
         if role not in ROLES:
             raise wrong(f"{where}.role", f"one of {', '.join(ROLES)}")
@@ -57,7 +76,7 @@ class Conversation:
         parts: list[Body] = []
         for place, block in enumerate(blocks):
             at = f"{where}[{place}]"
-            if block.get("type") != "tool_result":
+            if _known(at, block) != "tool_result":
                 parts += _part(at, block)
             elif parts:
                 raise unsupported(at, "results of tools come before everything else in a message")
@@ -70,7 +89,7 @@ class Conversation:
         turn = _Turn()
         for place, block in enumerate(blocks):
             at = f"{where}[{place}]"
-            match block.get("type"):
+            match _known(at, block):
                 case "thinking" | "redacted_thinking":
                     if _is_signed(block) and turn.parts and not turn.calls:  # it is to stay behind that text
                         self.messages.append(turn.message())
@@ -119,6 +138,21 @@ def objects(where: str, listed: Any) -> list[Body]:
     return cast("list[Body]", listed)
 
 
+def check_fields(where: str, fields: Body, known: frozenset[str], what: str) -> None:
+    """BadRequest for a field that asks for something and would be lost."""
+    for name in fields.keys() - known:
+        if fields[name] not in ASK_NOTHING:
+            raise unsupported(f"{where}.{name}", f"{what} has no such field that is carried")
+
+
+def _known(where: str, block: Body) -> Any:
+    """The type of a block of which nothing is lost."""
+    kind = block.get("type")
+    if isinstance(kind, str) and kind in FIELDS:
+        check_fields(where, block, FIELDS[kind] | ANY_BLOCK, f"a block of the type '{kind}'")
+    return kind
+
+
 def string(where: str, value: Any) -> str:
     if not isinstance(value, str):
         raise wrong(where, "a string")
@@ -141,10 +175,9 @@ def _joined(parts: list[Body]) -> str | list[Body]:
 
 
 def _part(where: str, block: Body, only_text: bool = False) -> list[Body]:
-    kind = block.get("type")
+    kind = _known(where, block)
     if kind == "text":
-        text = string(f"{where}.text", block.get("text"))
-        parts = [] if text.startswith(BILLING) else [{"type": "text", "text": text}]
+        parts: list[Body] = [{"type": "text", "text": string(f"{where}.text", block.get("text"))}]
     elif only_text:
         raise unsupported(f"{where}.type", "only text can stand here")
     elif kind == "image":
