@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from time import time
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -16,6 +16,7 @@ from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.responses_items import RESPONSE, CallItem, Item, MessageItem, ReasoningItem, usage_of
 from ringfence.gateway.responses_request import Asked
 from ringfence.gateway.responses_tools import Named
+from ringfence.gateway.said import Calls, calls_in, refusal_in, text_in, thought_in
 from ringfence.gateway.voice import EVENT_HEAD, data_of
 
 CUT: dict[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -45,8 +46,7 @@ class ResponseVoice:
         self._number = 0
         self._has_begun = self.is_over = False
         self._item: Item | None = None
-        self._calls = -1
-        """The index of the last call of a tool."""
+        self._calls = Calls()
         self._usage: Body | None = None
         self._cut = ""
 
@@ -54,8 +54,7 @@ class ResponseVoice:
         said: Body = orjson.loads(body)
         choices: list[Body] = said.get("choices") or [{}]
         message: Body = choices[0].get("message") or {}
-        calls: list[Body] = message.get("tool_calls") or []
-        message["tool_calls"] = [call | {"index": index} for index, call in enumerate(calls)]
+        message["tool_calls"] = calls_in(message, is_whole=True)
         said["choices"] = [{**choices[0], "delta": message}]
         self._hear(said)
         self._finish()
@@ -112,32 +111,29 @@ class ResponseVoice:
             self._hear_delta(choices[0].get("delta") or {}, choices[0])
 
     def _hear_delta(self, delta: Body, choice: Body) -> None:
-        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            self._item_of(ReasoningItem).hear(str(thought))
-        if isinstance(text := delta.get("content"), str) and text:
+        if thought := thought_in(delta):
+            self._item_of(ReasoningItem).hear(thought)
+        if text := text_in(delta):
             probabilities: Any = choice.get("logprobs") or {}
             self._item_of(MessageItem).hear(text, probabilities.get("content") or [])
-        if isinstance(refusal := delta.get("refusal"), str) and refusal:
+        if refusal := refusal_in(delta):
             self._item_of(MessageItem).hear_refusal(refusal)
-        for call in cast("list[Body]", delta.get("tool_calls") or []):
+        for call in calls_in(delta):
             self._hear_call(call)
         if reason := choice.get("finish_reason"):
             self._cut = CUT.get(reason, "")
             self._close("incomplete" if self._cut else "completed")
 
     def _hear_call(self, call: Body) -> None:
-        index: int = call.get("index") or 0
+        number, is_new = self._calls.place(call)
         function: Body = call.get("function") or {}
-        open_id = self._item.shown["call_id"] if isinstance(self._item, CallItem) else None
-        is_next = bool(function.get("name")) and call.get("id") not in (None, "", open_id)
-        if index > self._calls or (index == self._calls and is_next):  # some give every call the same index
-            self._calls = index
+        if is_new:
             self._close("completed")
             named = self._told.tools.named.get(function.get("name") or "")
             called = named or Named(function.get("name") or "")
             self._open(CallItem(self.tell, self.id, len(self.shown["output"]), called, call.get("id") or ""))
         item = self._item
-        if not isinstance(item, CallItem) or index < self._calls:
+        if not isinstance(item, CallItem) or number < len(self._calls) - 1:
             self._fail(MIXED)
             return
         item.hear(function.get("arguments") or "")

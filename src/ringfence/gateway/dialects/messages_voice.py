@@ -9,6 +9,7 @@ import orjson
 
 from ringfence.core.errors import Failure
 from ringfence.gateway.refusal import anthropic_error
+from ringfence.gateway.said import Calls, arguments_of, calls_in, refusal_in, text_in, thought_in
 from ringfence.gateway.voice import EVENT_HEAD, events
 
 Body = dict[str, Any]
@@ -36,10 +37,10 @@ class MessagesVoice:
         self._is_begun = self._is_over = False
         self._at = -1
         self._open = ""
-        self._calls: dict[int, int] = {}
+        self._calls = Calls()
         self._finish: str | None = None
         self._sequence: str | None = None
-        self._refused: str | None = None
+        self._refused = ""
         self._usage: Body = {}
         self._hidden = 0
 
@@ -51,13 +52,13 @@ class MessagesVoice:
         choice = choices[0] if choices else NOTHING
         message: Body = choice.get("message") or NOTHING
         content: list[Body] = _thoughts(message) if self._shows_thinking else []
-        refused = message.get("refusal")
-        if text := message.get("content") or refused:
+        refused = refusal_in(message)
+        if text := text_in(message) + refused:
             content.append({"type": "text", "text": text})
-        calls: list[Body] = message.get("tool_calls") or []
+        calls = calls_in(message)
         content += [_tool_use(call) for call in calls]
         self._finish, self._sequence = choice.get("finish_reason"), _sequence(choice)
-        self._refused = refused if isinstance(refused, str) else None
+        self._refused = refused
         told = _message(chat) | self._stopped(has_calls=bool(calls))
         return orjson.dumps(told | {"content": content, "usage": usage_of(chat.get("usage"))})
 
@@ -127,18 +128,18 @@ class MessagesVoice:
         for choice in chunk.get("choices") or ():
             delta: Body = choice.get("delta") or {}
             self._think(delta)
-            if text := delta.get("content"):
+            if text := text_in(delta):
                 self._text(text)
-            if refused := delta.get("refusal"):
-                self._refused = (self._refused or "") + refused
+            if refused := refusal_in(delta):
+                self._refused += refused
                 self._text(refused)
-            for call in delta.get("tool_calls") or ():
+            for call in calls_in(delta):
                 self._call(call)
             if isinstance(choice.get("finish_reason"), str):
                 self._finish, self._sequence = choice["finish_reason"], _sequence(choice)
 
     def _think(self, delta: Body) -> None:
-        thought, signed = delta.get("reasoning_content") or delta.get("reasoning"), delta.get("thinking_blocks")
+        thought, signed = thought_in(delta), delta.get("thinking_blocks")
         if not thought and not signed:
             return
         if not self._shows_thinking:
@@ -164,13 +165,12 @@ class MessagesVoice:
         self._delta({"type": "text_delta", "text": text})
 
     def _call(self, call: Body) -> None:
-        number: int = call.get("index") or 0
+        number, is_new = self._calls.place(call)
         function: Body = call.get("function") or NOTHING
-        if number not in self._calls:
+        if is_new:
             self._close()
             named: Body = {"id": call.get("id") or _new_id(), "name": function.get("name") or "", "input": {}}
             self._enter(f"call {number}", {"type": "tool_use", **named})
-            self._calls[number] = self._at
         if piece := function.get("arguments"):
             if self._open != f"call {number}":
                 self._broke({"message": MIXED, "code": "engine_failed"})
@@ -233,7 +233,7 @@ def _sequence(choice: Body) -> str | None:
 def _thoughts(message: Body) -> list[Body]:
     if signed := message.get("thinking_blocks"):
         return list(signed)
-    thought = message.get("reasoning_content") or message.get("reasoning")
+    thought = thought_in(message)
     return [{"type": "thinking", "thinking": thought, "signature": ""}] if thought else []
 
 
@@ -245,15 +245,10 @@ def _tool_use(call: Body) -> Body:
     }  # fmt: skip
 
 
-def _input(arguments: Any) -> Body:
+def _input(arguments: Any) -> Any:
     """An object; what is none, as where the answer was cut off, is not lost and not taken for a call without any."""
-    if not arguments:
-        return {}
-    try:
-        found: Any = orjson.loads(arguments) if isinstance(arguments, str) else arguments
-    except orjson.JSONDecodeError:
-        found = None
-    return cast(Body, found) if isinstance(found, dict) else {"unreadable_arguments": arguments}
+    found = arguments_of(arguments)
+    return {"unreadable_arguments": arguments} if found is None else found
 
 
 def _object(value: Any) -> Body:

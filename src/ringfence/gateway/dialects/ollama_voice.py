@@ -14,10 +14,13 @@ import orjson
 
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.dialects.ollama_told import LINES_HEAD, error_of, line, rfc3339
+from ringfence.gateway.said import Calls, arguments_of, calls_in, refusal_in, text_in, thought_in
 from ringfence.gateway.voice import events
 
 MS_NS = 1_000_000
 CHAT, GENERATE = "chat", "generate"
+CUT = ("length", "content_filter")
+"""Reasons for which an answer ends before its end. Ollama has no word for the second; it is told as it is."""
 
 
 class OllamaVoice:
@@ -34,7 +37,9 @@ class OllamaVoice:
         self._finish: str | None = None
         self._usage: Body = {}
         self._timings: Body = {}
-        self._calls: dict[int, Body] = {}
+        self._numbers = Calls()
+        self._calls: list[tuple[Body, list[str]]] = []
+        """Id and name of each, and its arguments in pieces."""
         self._is_broken = False
 
     # -- in one piece -------------------------------------------------------------------------------------------
@@ -46,9 +51,9 @@ class OllamaVoice:
         if self._is_load:
             return orjson.dumps({**self._frame(), **self._said("", "", []), "done_reason": "load", "done": True})
         said = _dict(choice.get("message"))
-        content = choice.get("text") if self._kind == GENERATE and not said else said.get("content")
-        self._collect(said)
-        fields = {**self._frame(), **self._said(_text(content), _thinking(said), self._whole_calls())}
+        content = _text(choice.get("text")) if self._kind == GENERATE and not said else _told(said)
+        self._collect(said, is_whole=True)
+        fields = {**self._frame(), **self._said(content, thought_in(said), self._whole_calls())}
         return orjson.dumps({**fields, **_odds(choice), **self._done()})
 
     # -- as a stream --------------------------------------------------------------------------------------------
@@ -72,8 +77,8 @@ class OllamaVoice:
         choice = _first(event.get("choices"))
         self._note(event, choice)
         said = _dict(choice.get("delta"))
-        content = _text(said.get("content") if said else choice.get("text"))
-        thinking, odds = _thinking(said), _odds(choice)
+        content = _told(said) if said else _text(choice.get("text"))
+        thinking, odds = thought_in(said), _odds(choice)
         self._collect(said)
         if not content and not thinking and not odds:
             return b""
@@ -88,25 +93,25 @@ class OllamaVoice:
         self._usage = _dict(told.get("usage")) or self._usage
         self._timings = _dict(told.get("timings")) or self._timings
 
-    def _collect(self, said: Body) -> None:
+    def _collect(self, said: Body, *, is_whole: bool = False) -> None:
         """Calls of tools come in pieces, and are told whole."""
-        listed = said.get("tool_calls")
-        for place, call in enumerate(cast("list[Body]", listed) if isinstance(listed, list) else ()):
-            number = call.get("index")
-            kept = self._calls.setdefault(number if type(number) is int else place, {"name": "", "arguments": ""})
+        for call in calls_in(said, is_whole=is_whole):
+            number, is_new = self._numbers.place(call)
+            if is_new:
+                self._calls.append(({}, []))
+            kept, pieces = self._calls[number]
             function = _dict(call.get("function"))
-            kept["id"] = call.get("id") or kept.get("id")
-            kept["name"] += _text(function.get("name"))
-            kept["arguments"] += _text(function.get("arguments"))
+            kept["id"] = kept.get("id") or call.get("id")
+            kept["name"] = kept.get("name") or _text(function.get("name"))
+            pieces.append(_text(function.get("arguments")))
             if not self._first_ns:
                 self._first_ns = monotonic_ns()
 
     def _whole_calls(self) -> list[Body]:
         calls: list[Body] = []
-        for number in sorted(self._calls):
-            kept = self._calls[number]
-            function = {"index": number, "name": kept["name"], "arguments": _arguments(kept["arguments"])}
-            calls.append({**({"id": kept["id"]} if kept.get("id") else {}), "function": function})
+        for number, (kept, pieces) in enumerate(self._calls):
+            function = {"index": number, "name": kept["name"], "arguments": _arguments("".join(pieces))}
+            calls.append({**({"id": kept["id"]} if kept["id"] else {}), "function": function})
         return calls
 
     def _frame(self) -> Body:
@@ -131,7 +136,7 @@ class OllamaVoice:
         total_ns = now - self._began_ns
         return {
             "done": True,
-            "done_reason": "length" if self._finish == "length" else "stop",
+            "done_reason": self._finish if self._finish in CUT else "stop",
             "total_duration": total_ns,
             "load_duration": max(0, total_ns - prompt_ns - answer_ns),
             "prompt_eval_count": _count(self._usage, "prompt_tokens"),
@@ -153,9 +158,9 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _thinking(said: Body) -> str:
-    """Engines call it the one or the other."""
-    return _text(said.get("reasoning_content")) or _text(said.get("reasoning"))
+def _told(said: Body) -> str:
+    """Ollama has no other place for a refusal."""
+    return text_in(said) + refusal_in(said)
 
 
 def _odds(choice: Body) -> Body:
@@ -170,11 +175,8 @@ def _odds(choice: Body) -> Body:
 
 def _arguments(text: str) -> Any:
     """An object; what a model wrote otherwise is told as it is, for nothing of an answer is to be lost."""
-    try:
-        found: Any = orjson.loads(text) if text.strip() else {}
-    except orjson.JSONDecodeError:
-        return {"arguments": text}
-    return cast(Body, found) if isinstance(found, dict) else {"arguments": found}
+    found = arguments_of(text.strip())
+    return {"arguments": text} if found is None else found
 
 
 def _count(usage: Body, name: str) -> int:
