@@ -24,6 +24,16 @@ CARRIED = "ringfence.1."
 TEXTS = frozenset(("input_text", "output_text", "text", "summary_text", "reasoning_text"))
 LEFT_OUT = frozenset(("web_search_call",))
 """What another service did for an earlier answer. What it found stands in that answer."""
+PARTS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(TEXTS, frozenset(("text", "annotations", "logprobs"))),
+    "refusal": frozenset(("refusal",)),
+    "input_image": frozenset(("image_url", "file_id", "detail")),
+    "input_file": frozenset(("file_data", "file_id", "file_url", "filename")),
+    "input_audio": frozenset(("input_audio",)),
+}
+"""By type of a part: its fields, beside those of every part. What an earlier answer said of its text is in the text."""
+ANY_PART = frozenset(("type", "prompt_cache_breakpoint"))
+ASK_NOTHING: tuple[Any, ...] = (None, "auto", False, [], {})
 NOT_STORED = "files are not stored here; send them inside the request, as a 'data:' URL"
 
 
@@ -151,6 +161,10 @@ def _content(at: str, content: Any) -> str | list[Body]:
 def _part(at: str, part: Any) -> Body:
     fields = _object(at, part)
     kind = fields.get("type")
+    if isinstance(kind, str) and kind in PARTS:
+        for name in fields.keys() - PARTS[kind] - ANY_PART:
+            if fields[name] not in ASK_NOTHING:
+                raise unsupported(f"{at}.{name}", f"a part of the type '{kind}' has no such field that is carried")
     if isinstance(kind, str) and kind in TEXTS:
         return {"type": "text", "text": _text(f"{at}.text", fields.get("text"))}
     if kind == "refusal":

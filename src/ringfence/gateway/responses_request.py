@@ -11,6 +11,7 @@ from typing import Any, cast
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest
 from ringfence.gateway.dialects.dialect import Body, check_shared, refuse_fields, wrong
+from ringfence.gateway.dialects.media import unsupported
 from ringfence.gateway.responses_input import messages_of
 from ringfence.gateway.responses_tools import Toolbox, choice, toolbox
 
@@ -33,6 +34,10 @@ CHAT_FIELDS = {
 NOT_HERE = {
     "conversation": "conversations are not kept here; use 'previous_response_id', or send the earlier items",
     "prompt": "templates of prompts are not kept here; send the text",
+    "moderation": "nothing that is served here moderates; ask a model that does on its own",
+    "access_programs": "there are none here",
+    "background_options": "when it is made is for this gateway to say",
+    "image": "no images are made here",
     "context_management": "what is too long is shortened here, and x-ringfence-window says so, or it is refused",
 }
 """Fields that ask for what is not done here; with what to do instead."""
@@ -40,7 +45,7 @@ READ = frozenset(
     (
         "input", "instructions", PREVIOUS, "tools", "tool_choice", "text", "reasoning", "max_output_tokens", "include",
         "metadata", "store", "stream", "stream_options", "truncation", "top_logprobs", "client_metadata",
-        "max_tool_calls", "prompt_cache_retention", BACKGROUND, *NOT_HERE,
+        "max_tool_calls", "prompt_cache_retention", "prompt_cache_options", BACKGROUND, *NOT_HERE,
     )
 )  # fmt: skip
 """Fields that are read here. All others mean the same in a chat, or are an engine's own."""
@@ -48,7 +53,16 @@ ECHOED = (
     "max_output_tokens", "max_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
     "temperature", "top_logprobs", "top_p", "user",
 )  # fmt: skip
-EFFORT, SUMMARY = "effort", "summary"
+EFFORT, SUMMARY, OLD_SUMMARY = "effort", "summary", "generate_summary"
+REASONING: dict[str, tuple[Any, ...]] = {
+    EFFORT: (),
+    SUMMARY: (),
+    OLD_SUMMARY: (),
+    "context": ("auto",),
+    "mode": ("standard",),
+}
+TEXT: dict[str, tuple[Any, ...]] = {"format": (), "verbosity": ()}
+"""Fields within fields; those with values may have no others."""
 FORMATS = ("text", "json_object", "json_schema")
 
 
@@ -115,6 +129,9 @@ def asked(body: Body, *, keeps: bool = False) -> Asked:
     if picked is not None:
         chat["tool_choice"] = picked
     reasoning, text = _fields(body, "reasoning"), _fields(body, "text")
+    _refuse_within("reasoning", reasoning, REASONING)
+    _refuse_within("text", text, TEXT)
+    reasoning = {SUMMARY: reasoning.get(OLD_SUMMARY)} | {k: v for k, v in reasoning.items() if v is not None}
     if reasoning.get(EFFORT) is not None:
         chat["reasoning_effort"] = reasoning[EFFORT]
     if text.get("verbosity") is not None:
@@ -154,6 +171,12 @@ def _refuse(body: Body) -> None:
         if body.get(name) not in (None, False):
             refuse_fields(body, frozenset((name,)), why)
     check_shared({"truncation": body.get("truncation")})
+
+
+def _refuse_within(where: str, fields: Body, known: dict[str, tuple[Any, ...]]) -> None:
+    for name, value in fields.items():
+        if value is not None and (name not in known or (known[name] and value not in known[name])):
+            raise unsupported(f"{where}.{name}", "nothing that is served has anything like it")
 
 
 def as_chat(body: Body) -> None:

@@ -21,6 +21,7 @@ LEFT_OUT = ("web_search", "image_generation", "tool_search")
 MOST_CHARS = 64
 """Of the name of a function, as OpenAI has it."""
 NO_PARAMETERS: Body = {"type": "object", "properties": {}}
+DIRECT = "direct"
 MODES = ("auto", "none", "required")
 
 
@@ -67,6 +68,9 @@ def toolbox(tools: Any) -> Toolbox:
 def _take(found: Toolbox, at: str, tool: Any, namespace: str | None) -> None:
     fields = _object(at, tool)
     kind = fields.get("type")
+    callers = fields.get("allowed_callers")
+    if callers is not None and not (isinstance(callers, list) and DIRECT in callers):
+        raise unsupported(f"{at}.allowed_callers", "the model itself calls all tools that are offered here")
     if kind == "function":
         _function(found, at, fields, namespace)
     elif kind == "custom":
@@ -75,8 +79,10 @@ def _take(found: Toolbox, at: str, tool: Any, namespace: str | None) -> None:
         inner = fields.get("tools")
         if not isinstance(inner, list):
             raise wrong(f"{at}.tools", "a list")
+        count = len(found.functions)
         for place, one in enumerate(cast("list[Any]", inner)):
             _take(found, f"{at}.tools[{place}]", one, _name(at, fields))
+        _describe(found, count, fields)
     elif isinstance(kind, str) and kind.startswith(LEFT_OUT):
         return
     else:
@@ -85,6 +91,16 @@ def _take(found: Toolbox, at: str, tool: Any, namespace: str | None) -> None:
         )
     if namespace is None:
         found.shown.append(fields)
+
+
+def _describe(found: Toolbox, count: int, fields: Body) -> None:
+    """What is said of a namespace stands with the first of its tools, of which there are `count` more now."""
+    about = fields.get("description")
+    if isinstance(about, str) and about and len(found.functions) > count:
+        function: Body = found.functions[count]["function"]
+        named = f"{fields.get('name')}: {about}"
+        own = function.get("description")
+        function["description"] = f"{named}\n\n{own}" if isinstance(own, str) and own else named
 
 
 def _function(found: Toolbox, at: str, fields: Body, namespace: str | None) -> None:

@@ -327,3 +327,60 @@ def test_a_response_at_the_address_of_chats_keeps_what_a_chat_says_of_its_stream
         "model": "m", "messages": [{"role": "user", "content": "y"}], "stream": True,
         "stream_options": {"include_usage": False},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "param"),
+    [
+        ("moderation", {"model": "x"}, "moderation"),
+        ("image", {"type": "x"}, "image"),
+        ("access_programs", {"cyber": "daybreak_red"}, "access_programs"),
+        ("reasoning", {"mode": "pro"}, "reasoning.mode"),
+        ("reasoning", {"context": "all_turns"}, "reasoning.context"),
+        ("text", {"tone": "kind"}, "text.tone"),
+        (
+            "input",
+            [{"role": "user", "content": [{"type": "input_text", "text": "x", "y": 1}]}],
+            "input[0].content[0].y",
+        ),
+        (
+            "input",
+            [{"role": "user", "content": [{"type": "input_file", "file_data": "data:x", "detail": "low"}]}],
+            "input[0].content[0].detail",
+        ),
+        (
+            "tools",
+            [{"type": "function", "name": "f", "parameters": {}, "allowed_callers": ["programmatic"]}],
+            "tools[0].allowed_callers",
+        ),
+    ],
+)
+def test_what_would_be_lost_is_refused_by_name(field: str, value: Any, param: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        asked({"model": "m", "input": "x", field: value})
+    assert refused.value.param == param
+
+
+def test_what_asks_for_nothing_is_taken() -> None:
+    plain = asked({"model": "m", "input": "x"}).chat
+    body = {
+        "model": "m", "input": [{"role": "user", "content": [
+            {"type": "input_text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}},
+        ]}], "moderation": None, "prompt_cache_options": {"ttl": "30m"},
+        "reasoning": {"mode": "standard", "context": "auto", "effort": None}, "text": {"format": None},
+    }  # fmt: skip
+    assert asked(body).chat == plain
+
+
+def test_the_older_name_of_a_summary_is_understood() -> None:
+    told = asked({"model": "m", "input": "x", "reasoning": {"generate_summary": "auto"}})
+    assert told.tells_summary
+    assert told.shown["reasoning"] == {"effort": None, "summary": "auto"}
+
+
+def test_what_is_said_of_a_namespace_is_not_lost() -> None:
+    inner = [{"type": "function", "name": name, "description": name.upper(), "parameters": {}} for name in ("a", "b")]
+    given = {"type": "namespace", "name": "crm", "description": "Of customers.", "tools": inner}
+    functions = [tool["function"] for tool in asked({"model": "m", "input": "x", "tools": [given]}).chat["tools"]]
+    assert [one["description"] for one in functions] == ["crm: Of customers.\n\nA", "B"]
+    assert inner[0]["description"] == "A"
