@@ -92,7 +92,9 @@ RAW: Body = {"model": "m", "prompt": "p", "suffix": "x", "raw": True, "options":
 EMBED: Body = {"model": "m", "input": ["a", "b"], "keep_alive": "5m"}
 
 STAYS: dict[str, frozenset[str]] = {
-    "messages": frozenset(("messages.0.content.2.source.media_type", "messages.1.content.0.signature")),
+    "messages": frozenset((
+        "messages.0.content.2.source.media_type", "messages.1.content.0.signature",
+    )),
     "responses": frozenset((
         "metadata.a", "include.0", "reasoning.summary", "tools.1.format.type",
         "input.2.id", "input.3.id", "input.3.status", "input.4.id",
@@ -100,8 +102,8 @@ STAYS: dict[str, frozenset[str]] = {
     "ollama_chat": frozenset(("keep_alive",)),
     "ollama_embed": frozenset(("keep_alive",)),
 }  # fmt: skip
-"""By dialect: places that say nothing to a model. What stands there changes no answer. A signature is for Anthropic alone,
-and goes nowhere else."""
+"""By dialect: places that say nothing to a model. What stands there changes no answer. A signature is for Anthropic
+alone, and goes nowhere else."""
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
