@@ -169,6 +169,9 @@ class MessageStream:
             return
         self._finish = finish_of(delta["stop_reason"])
         self._sequence = delta.get("stop_sequence")
+        details = delta.get("stop_details")
+        if isinstance(details, dict) and isinstance(details.get("explanation"), str):
+            self._say({"refusal": details["explanation"]})
 
     def _stop(self) -> None:
         """Calls that were left open are brought to their end, for nothing of them may be missing."""

@@ -119,6 +119,22 @@ class TestWhole:
         signed = whole(thought | {"thinking_blocks": blocks}, thinks=True)
         assert [block.to_dict() for block in signed.content[:2]] == blocks
 
+    def test_of_thoughts_whose_text_is_not_wanted_only_signatures_are_told(self) -> None:
+        block = {"type": "thinking", "thinking": "", "signature": "c2ln"}
+        for message, kinds in (({}, ["text"]), ({"thinking_blocks": [block]}, ["thinking", "text"])):
+            said = {"role": "assistant", "reasoning_content": "Hm.", "content": "Yes.", **message}
+            choice = {"index": 0, "message": said, "finish_reason": "stop"}
+            voice = MessagesVoice(shows_thinking=True, omits_text=True)
+            assert [
+                each["type"] for each in orjson.loads(voice.answer(orjson.dumps({"choices": [choice]})))["content"]
+            ] == kinds
+            voice = MessagesVoice(shows_thinking=True, omits_text=True)
+            pieces = [{"reasoning_content": "Hm."}, message, {"content": "Yes."}]
+            out = b"".join(voice.feed(written(chunk(piece))) for piece in pieces) + voice.end()
+            begun = [line for line in out.split(b"\n") if b'"content_block_start"' in line]
+            assert [kind.encode() in line for kind, line in zip(kinds, begun, strict=True)] == [True] * len(kinds)
+            assert b"Hm." not in out
+
     def test_a_refusal(self) -> None:
         message = whole({"refusal": "I will not."})
         assert (message.stop_reason, message.content[0].to_dict()["text"]) == ("refusal", "I will not.")

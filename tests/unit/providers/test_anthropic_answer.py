@@ -131,6 +131,12 @@ class TestStream:
         whole = anthropic_answer(BODY, Saying(stop_reason="stop_sequence")) | {"stop_sequence": "END"}
         assert ADAPTER.answer(whole)["choices"][0]["stop_reason"] == "END"
 
+    def test_why_it_was_refused_is_told_as_in_a_whole_answer(self) -> None:
+        ended = {"stop_reason": "refusal", "stop_details": {"type": "refusal", "explanation": "I will not."}}
+        out = ADAPTER.stream(include_usage=True).feed(event("message_delta", delta=ended) + event("message_stop"))
+        assert b'"refusal":"I will not."' in out
+        assert b'"finish_reason":"content_filter"' in out
+
     def test_usage_is_shown_only_when_asked_for(self) -> None:
         events = b"".join(anthropic_events(BODY, Saying(cached_tokens=7)))
         assert translate(events, include_usage=False).usage is None

@@ -18,11 +18,17 @@ class Messages(Foreign):
     goes_as = chat.DIALECT
 
     def heard(self, body: Body, head: Head) -> Heard:
-        return Heard(translated(body), MessagesVoice(shows_thinking=_wants_thinking(body)))
+        return Heard(translated(body), MessagesVoice(shows_thinking=_wants_thinking(body), omits_text=_omits(body)))
 
     def told(self, failure: Failure, head: Head, call_id: str) -> tuple[int, bytes, bytes]:
         """In Anthropic's shape, whether its client says so in a header or not."""
         return told_as_anthropic(failure, head, call_id)
+
+
+def _omits(body: Body) -> bool:
+    """Whether thoughts are wanted for their signatures alone."""
+    thinking: Body = body.get("thinking") or {}
+    return thinking.get("display") == "omitted"
 
 
 def _wants_thinking(body: Body) -> bool:

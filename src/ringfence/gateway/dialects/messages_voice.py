@@ -31,8 +31,10 @@ class MessagesVoice:
 
     stream_head = EVENT_HEAD
 
-    def __init__(self, *, shows_thinking: bool) -> None:
+    def __init__(self, *, shows_thinking: bool, omits_text: bool = False) -> None:
+        """`omits_text`: of thoughts only what Anthropic has signed is told, for it is to be sent back."""
         self._shows_thinking = shows_thinking
+        self._omits_text = omits_text
         self._out: list[bytes] = []
         self._is_begun = self._is_over = False
         self._at = -1
@@ -51,7 +53,7 @@ class MessagesVoice:
         choices: list[Body] = chat.get("choices") or []
         choice = choices[0] if choices else NOTHING
         message: Body = choice.get("message") or NOTHING
-        content: list[Body] = _thoughts(message) if self._shows_thinking else []
+        content: list[Body] = _thoughts(message, self._omits_text) if self._shows_thinking else []
         refused = refusal_in(message)
         if text := text_in(message) + refused:
             content.append({"type": "text", "text": text})
@@ -142,12 +144,12 @@ class MessagesVoice:
         thought, signed = thought_in(delta), delta.get("thinking_blocks")
         if not thought and not signed:
             return
-        if not self._shows_thinking:
+        if not self._shows_thinking or (self._omits_text and not signed):
             self._hidden += 1
             if self._hidden % HIDDEN_A_PING == 1:
                 self._out.append(PING)
             return
-        if thought:
+        if thought and not self._omits_text:
             self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
             self._delta({"type": "thinking_delta", "thinking": thought})
         for block in signed or ():
@@ -230,10 +232,10 @@ def _sequence(choice: Body) -> str | None:
     return reason if isinstance(reason, str) else None
 
 
-def _thoughts(message: Body) -> list[Body]:
+def _thoughts(message: Body, omits_text: bool) -> list[Body]:
     if signed := message.get("thinking_blocks"):
         return list(signed)
-    thought = thought_in(message)
+    thought = "" if omits_text else thought_in(message)
     return [{"type": "thinking", "thinking": thought, "signature": ""}] if thought else []
 
 
