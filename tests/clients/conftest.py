@@ -33,6 +33,8 @@ BUSY = tuple(f"fakes/busy-{client}" for client in ("litellm", "llm", "aider", "o
 CHECKS_TAKE_S = 120
 ARGUMENTS = ('{"ci', 'ty": "Pa', 'ris"}')
 WEATHER = '{"city": "Paris", "degrees": 21}'
+EDIT = ("greet.py\n", "```\n", "def hello():\n", '    return "hi"\n', "```\n")
+"""A file as Aider wants it back: `fakes/edits` answers every request with it."""
 NOWHERE = "http://127.0.0.1:9"
 """The proxy of everything that is not on loopback: nobody listens there, so that no client reaches beyond it."""
 WHOLE = "whole"
@@ -233,6 +235,7 @@ def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
         "fakes/embedder": start_engine("vllm", models=(FakeModel(embeds=True),)),
         "fakes/slow": start_engine("vllm"),
         "fakes/coder": start_engine("vllm", Coder, models=(FakeModel(window=200_000),)),
+        "fakes/edits": start_engine("vllm", words=EDIT),
     }
     fakes |= {name: start_engine("vllm") for name in (*CUT_OFF, *BUSY, "fakes/failing")}
     for name, (kind, _, said) in TOO_LONG.items():
@@ -262,6 +265,7 @@ def gateway(
         }
         for name, engine in engines.items()
     }
+    models["fakes/embedder"]["aliases"] = ["text-embedding-3-small"]  # llm embeds under OpenAI's names only
     profiles = {WHOLE: {"overlong": "refuse"}}
     return start_up("--config", str(_written(tmp_path_factory, {"models": models, "profiles": profiles})))
 
@@ -305,7 +309,16 @@ def whole_key(make_key: Callable[..., str]) -> str:
 @pytest.fixture(scope="session")
 def clients_python() -> str:
     """The interpreter that has the Python clients; skips without one."""
-    folder = Path(os.environ.get("RINGFENCE_CLIENTS_VENV") or ROOT / ".venv-clients")
+    return _python_in(Path(os.environ.get("RINGFENCE_CLIENTS_VENV") or ROOT / ".venv-clients"))
+
+
+@pytest.fixture(scope="session")
+def aider_python() -> str:
+    """The interpreter that has Aider, which needs old versions of what other clients need too; skips without one."""
+    return _python_in(Path(os.environ.get("RINGFENCE_AIDER_VENV") or ROOT / ".venv-aider"))
+
+
+def _python_in(folder: Path) -> str:
     python = folder / "bin" / "python"
     if not python.exists():
         pytest.skip(f"no Python clients in {folder}; tests/clients/install.sh installs them")
@@ -333,6 +346,9 @@ def run_checks(
     def environment(script: Path) -> dict[str, str]:
         spent = make_key(script.stem, "--rpm", "1")
         known = {"RINGFENCE_KEY_FOR_ONE_REQUEST": spent, "RINGFENCE_KEY_THAT_REFUSES": whole_key}
+        known["RINGFENCE_SETTINGS"] = (
+            gateway.run("connect", script.stem.removesuffix("_checks"), "--json").stdout or "{}"
+        )
         return client_environment(gateway.base_url, gateway.api_key) | known
 
     def run(command: list[str], script: Path) -> dict[str, Any]:

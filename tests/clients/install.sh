@@ -1,15 +1,24 @@
 #!/bin/sh
 # Installs the clients that tests/clients runs: Python ones into an environment of their own ($RINGFENCE_CLIENTS_VENV,
-# else .venv-clients), npm ones into tests/clients/node/node_modules. Neither is ever a dependency of Ringfence.
+# else .venv-clients), Aider into another ($RINGFENCE_AIDER_VENV, else .venv-aider), npm ones into
+# tests/clients/node/node_modules. None is ever a dependency of Ringfence.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${RINGFENCE_CLIENTS_VENV:-$here/../../.venv-clients}
+aider=${RINGFENCE_AIDER_VENV:-$here/../../.venv-aider}
 
-echo "Python clients: $here/requirements.txt -> $venv"
-[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-echo '*' > "$venv/.gitignore"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
-"$venv/bin/python" -m pip list --disable-pip-version-check 2>/dev/null | grep -iE '^(openai|ollama|langchain-openai|llama-index-(core|llms|embeddings)[a-z-]*) '
+python_clients() {  # FILE ENVIRONMENT: nothing is compiled ahead, for most of what comes along is never run
+  echo "Python clients: $1 -> $2"
+  [ -x "$2/bin/python" ] || "${PYTHON:-python3}" -m venv "$2"
+  echo '*' > "$2/.gitignore"
+  "$2/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --requirement "$1"
+  "$2/bin/python" -m pip list --disable-pip-version-check 2>/dev/null |
+    grep -iE '^(aider-chat|openai|ollama|litellm|llm|langchain-openai|llama-index-(core|llms|embeddings)[a-z-]*) '
+}
+
+python_clients "$here/aider.txt" "$aider" &
+installs_aider=$!
+python_clients "$here/requirements.txt" "$venv"
 
 if command -v npm >/dev/null; then
   echo "npm clients: $here/node/package-lock.json -> $here/node/node_modules"
@@ -17,3 +26,4 @@ if command -v npm >/dev/null; then
 else
   echo "npm clients: no npm on the PATH, left out"
 fi
+wait "$installs_aider"

@@ -18,8 +18,9 @@ CHECKS = [
 
 
 @pytest.mark.parametrize(("script", "check"), CHECKS)
-def test_check(run_checks: Any, clients_python: str, engines: Any, script: str, check: str) -> None:
-    told = run_checks([clients_python], SCRIPTS / script)[check]
+def test_check(request: pytest.FixtureRequest, run_checks: Any, engines: Any, script: str, check: str) -> None:
+    python = request.getfixturevalue("aider_python" if script == "aider_checks.py" else "clients_python")
+    told = run_checks([python], SCRIPTS / script)[check]
     assert not (isinstance(told, dict) and "failed" in told), told["failed"]
 
 

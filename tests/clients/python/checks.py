@@ -12,6 +12,8 @@ URL = os.environ["RINGFENCE_URL"]
 KEY = os.environ["RINGFENCE_KEY"]
 KEY_THAT_REFUSES = os.environ["RINGFENCE_KEY_THAT_REFUSES"]
 KEY_FOR_ONE_REQUEST = os.environ["RINGFENCE_KEY_FOR_ONE_REQUEST"]
+SETTINGS = json.loads(os.environ["RINGFENCE_SETTINGS"])
+"""What `ringfence connect` prints for the program that is checked, where it knows it."""
 FULL = ("fakes/full-vllm", "fakes/full-llamacpp", "fakes/full-sglang", "fakes/full-ollama")
 SENTENCE = "The quick brown fox jumps."
 

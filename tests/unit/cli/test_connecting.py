@@ -86,8 +86,12 @@ def test_files_of_the_others_are_what_they_read() -> None:
     assert model["defaultCompletionOptions"]["contextLength"] == 32_768
     aider = yaml(told("aider").files[0].text)
     assert aider["model"] == aider["weak-model"] == "openai/local/fast"
-    assert told("aider").variables == {"OPENAI_API_BASE": SITE.v1, "OPENAI_API_KEY": SITE.key}
-    assert SITE.key not in told("aider").files[0].text
+    assert (aider["check-update"], aider["analytics"]) == (False, False)
+    variables = told("aider").variables
+    assert (variables["OPENAI_API_BASE"], variables["OPENAI_API_KEY"]) == (SITE.v1, SITE.key)
+    assert json.loads(told("aider").files[1].text)["openai/local/fast"]["max_input_tokens"] == 32_768
+    assert json.loads(told("aider", Gateway(SITE.root, "k")).files[1].text)["openai/auto"]  # else it fetches a list
+    assert not any(SITE.key in file.text for file in told("aider").files)
     (llm,) = yaml(told("llm").files[0].text)
     assert (llm["model_name"], llm["api_base"]) == ("local/fast", SITE.v1)
     opencode = json.loads(told("opencode").files[0].text)
