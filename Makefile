@@ -60,7 +60,7 @@ bench-against: $(VENV)/.run
 	@$(BIN)/python bench/against.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-presidio .venv-clients .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-presidio .venv-clients .venv-aider .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@echo "==> Python environment in $(VENV)"

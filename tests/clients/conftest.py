@@ -30,7 +30,7 @@ CUT_OFF = tuple(
     for client in ("openai", "ai-sdk", "langchain", "llamaindex", "ollama", "litellm", "llm", "aider", "open-webui")
 )
 BUSY = tuple(f"fakes/busy-{client}" for client in ("litellm", "llm", "aider", "open-webui"))
-CHECKS_TAKE_S = 120
+CHECKS_TAKE_S = 200
 ARGUMENTS = ('{"ci', 'ty": "Pa', 'ris"}')
 WEATHER = '{"city": "Paris", "degrees": 21}'
 EDIT = ("greet.py\n", "```\n", "def hello():\n", '    return "hi"\n', "```\n")

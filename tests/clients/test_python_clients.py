@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(240)]
 SCRIPTS = Path(__file__).parent / "python"
 CHECKS = [
     (script.name, name)

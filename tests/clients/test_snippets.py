@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,9 @@ curl -sN "$ANTHROPIC_BASE_URL/v1/messages?beta=true" -H "authorization: Bearer $
   "model": "'$ANTHROPIC_MODEL'", "messages": [{"role": "user", "content": "Hello"}]}'
 """
 """What the program itself asks with these settings; it is not installed here."""
+AIDER = "--no-analytics --yes-always --no-git --no-pretty --chat-mode ask --message Hello\n"
+"""It is asked one thing, and ends."""
+NOWHERE = "http://127.0.0.1:9"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -30,7 +34,7 @@ def run(gateway: Any) -> Run:
         shown = (SNIPPETS / name).read_text()
         address = gateway.base_url.removesuffix("/v1")
         text = shown.replace("http://127.0.0.1:7464", address).replace("sk-rf-...", gateway.api_key)
-        text = text.replace("\nclaude\n", CLAUDE)
+        text = text.replace("\nclaude\n", CLAUDE).replace("--no-analytics\n", AIDER)
         assert text.count(gateway.api_key) == shown.count("sk-rf-...") > 0
         done = subprocess.run(
             command,
@@ -39,7 +43,7 @@ def run(gateway: Any) -> Run:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=100,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -79,10 +83,34 @@ def test_the_settings_of_claude_code(run: Run) -> None:
 
 @pytest.mark.clients
 @pytest.mark.parametrize(
-    "name", ["langchain_client.py", "llamaindex_client.py", "ollama_client.py", "openai_python.py"]
+    "name",
+    ["langchain_client.py", "litellm_client.py", "llamaindex_client.py", "ollama_client.py", "openai_python.py"],
 )
-def test_python_clients(run: Run, clients_python: str, name: str) -> None:
+def test_python_clients(run: Run, clients_python: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     assert run(name, clients_python, "-").stdout.strip().endswith("128")
+
+
+@pytest.mark.clients
+def test_llm(run: Run, clients_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", f"{Path(clients_python).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    assert run("llm.sh", "bash", "-s").stdout.strip()
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(120)
+def test_aider(run: Run, aider_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", f"{Path(aider_python).parent}:{os.environ['PATH']}")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, NOWHERE)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("CHAT", "INPUT"):
+        monkeypatch.setenv(f"AIDER_{name}_HISTORY_FILE", str(tmp_path / name))
+    (tmp_path / ".aider.model.settings.yml").write_text("- {name: aider/extra_params, extra_params: {max_tokens: 16}}")
+    told = run("aider.sh", "bash", "-s").stdout
+    assert "openai/auto with ask edit format" in told and "okens: " in told and "Error:" not in told, told
 
 
 @pytest.mark.clients
