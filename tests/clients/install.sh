@@ -19,6 +19,8 @@ python_clients() {  # FILE ENVIRONMENT: nothing is compiled ahead, for most of w
 python_clients "$here/aider.txt" "$aider" &
 installs_aider=$!
 python_clients "$here/requirements.txt" "$venv"
+# LiteLLM has no tools without it; asked for together, pip finds no versions that go with each other.
+"$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "mcp>=2.2,<3"
 
 if command -v npm >/dev/null; then
   echo "npm clients: $here/node/package-lock.json -> $here/node/node_modules"
