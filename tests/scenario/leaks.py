@@ -314,6 +314,16 @@ LEAKS = (
         ),
         ("gateway/batches/line.py", "call.at_most = min(call.at_most, reach)", "call.at_most = Boundary.CLOUD"),
     ),
+    _leak(
+        "background-response", "private",
+        (
+            "gateway/responses_background.py", "        pipeline = self._pipeline\n        if pipeline.decided(call)",
+            "        pipeline = self._pipeline\n"
+            "        call.key = type(call.key)(call.key.id, call.key.name, 'prove-open')\n"
+            "        if pipeline.decided(call)",
+        ),
+        ("gateway/responses_background.py", "        if voice.keep is None:\n", "        if False:\n"),
+    ),
     _leak("retry", "private", *FURTHER_CHAIN),
     _leak("fallback", "private", *FURTHER_CHAIN),
     _leak(

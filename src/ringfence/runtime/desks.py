@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def desks(runtime: Runtime) -> list[Desk]:
     """Each has paths of its own."""
     pipeline, batches, routes = runtime.pipeline, runtime.batches, runtime.front.routes
+    runtime.responses.background.key_of = runtime.key_by_id
     found: list[Desk] = [
         Models(pipeline),
         Tickets(runtime.parking),

@@ -207,6 +207,7 @@ class Runtime:
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
             asyncio.create_task(self._every(PRUNE_EVERY_S, self.responses.prune), name="forget responses"),
+            asyncio.create_task(self._every(PARKING_EVERY_S, self.responses.background.tick), name="watch background"),
         ]
         asyncio.get_running_loop().call_later(SETTLED_AFTER_S, spare_what_stays)
         return credentials
@@ -255,6 +256,7 @@ class Runtime:
         )
         self.batches.settings = batch_settings(config)
         self.responses.kept_s = config.responses.kept_days * DAY_S
+        self.responses.background.settings = settings.background(config)
         logging.getLogger().setLevel(config.logging.level.upper())
 
     async def place(self, config: Config) -> None:
@@ -287,6 +289,7 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.batches.close()
         await self.parking.close()
+        self.responses.background.close()
         await self.server.drain(drain_s)
         await self.responses.settled()
         if self.reader is not None:

@@ -13,6 +13,7 @@ from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Timeouts
 from ringfence.core.route import House
 from ringfence.gateway.http import Limits
+from ringfence.gateway.responses_background import BackgroundSettings
 from ringfence.gateway.thinking.bounds import Bounds
 from ringfence.routing.ruleset import NamedChain, Rule, Ruleset
 
@@ -63,6 +64,11 @@ def _rule(rule: RuleSettings, chains: dict[str, NamedChain]) -> Rule:
     ending = "queue" if rule.ending == "error" and last is not None and last.waits else rule.ending
     text = ", ".join(f"{one.dimension} is {one.text}" for one in rule.conditions if one.dimension != "model")
     return Rule(rule.name, text or "always", rule.conditions, rule.use, ending, rule.names)
+
+
+def background(config: Config) -> BackgroundSettings:
+    """What is in memory takes no more of it than what is parked there."""
+    return BackgroundSettings(config.responses.background, config.server.body_memory_bytes // 2)
 
 
 def timeouts(config: Config) -> Timeouts:

@@ -38,4 +38,22 @@ async def _batch(house: House, text: str) -> Tried:
     return Tried("1 line, refused" if counts.get("failed") else "1 line, answered", is_tried)
 
 
-WAYS = (Way("batch", "a line of a batch names a rented model", _batch, reaches=True),)
+async def _put_off(house: House, text: str) -> Tried:
+    """A response that is made in the background; under a profile that keeps none it is refused."""
+    asked = {"model": CLOUD_MODEL, "input": text, "max_output_tokens": 16, "background": True}
+    said = await house.ask("/v1/responses", asked)
+    if said.status != 200:
+        return Tried.by(said)
+    response = await house.read(f"/v1/responses/{said.id}")
+    until = monotonic() + ENDS_S
+    while response.get("status") in ("queued", "in_progress") and monotonic() < until:
+        await asyncio.sleep(0.1)
+        response = await house.read(f"/v1/responses/{said.id}")
+    status = str(response.get("status"))
+    return Tried(f"in the background: {status}", status in ("completed", "incomplete", "failed"))
+
+
+WAYS = (
+    Way("batch", "a line of a batch names a rented model", _batch, reaches=True),
+    Way("background-response", "a response in the background names a rented model", _put_off, reaches=True),
+)
