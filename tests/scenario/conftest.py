@@ -23,6 +23,7 @@ from ringfence.core.errors import TargetFailed, TargetUnavailable
 from ringfence.core.identity import Key
 from ringfence.gateway import trying
 from ringfence.gateway.dialects.responses import Responses
+from ringfence.gateway.dialects.responses_compact import Compact
 from ringfence.gateway.responses_desk import ResponseRoutes
 from ringfence.gateway.responses_kept import KeptResponses
 from ringfence.routing.health import Health
@@ -114,6 +115,7 @@ async def keeping(serve: Serve, tmp_path: Path) -> AsyncIterator[Keeping]:
     kept = KeptResponses(gateway.pipeline, ResponseRows(db, tmp_path), wall=lambda: keeping.wall_s)
     keeping = Keeping(gateway, tmp_path, db, kept)
     gateway.front.routes |= dict.fromkeys(Responses.paths, Responses(kept))
+    gateway.front.routes |= dict.fromkeys(Compact.paths, Compact(kept))
     gateway.front.desks.append(ResponseRoutes(gateway.pipeline, kept))
     yield keeping
     await kept.settled()

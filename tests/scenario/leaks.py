@@ -137,16 +137,24 @@ LEAKS = (
     _leak(
         "responses", "private",
         (
-            "gateway/dialects/responses.py", "        previous = previous_of(call.asked or {})\n",
-            "        previous = previous_of(call.asked or {})\n"
-            "        call.key = type(call.key)(call.key.id, call.key.name, 'prove-open')\n",
+            "gateway/dialects/responses.py", "        call.at_most = min(",
+            "        call.key = type(call.key)(call.key.id, call.key.name, 'prove-open')\n"
+            "        call.at_most = min(",
+        ),
+    ),
+    _leak(
+        "compact", "private",
+        (
+            "gateway/dialects/responses_compact.py", "        call.at_most = min(",
+            "        call.key = type(call.key)(call.key.id, call.key.name, 'prove-open')\n"
+            "        call.at_most = min(",
         ),
     ),
     _leak(
         "stored-response", "personal",
         (
-            "gateway/dialects/responses.py", "            call.at_most = min(call.at_most, previous.at_most)\n",
-            "            pass\n",
+            "gateway/dialects/responses.py", "        call.at_most = min(call.at_most, reach_of(call.asked or {}))\n",
+            "",
         ),
     ),
     _leak(

@@ -114,6 +114,22 @@ async def test_an_error_before_the_first_byte_is_an_error(keeping: Keeping, engi
     assert engine.requests == []
 
 
+async def test_what_is_wrong_has_the_name_that_its_caller_knows(keeping: Keeping, engine: FakeEngine) -> None:
+    far = {"type": "input_file", "filename": "x.pdf", "file_data": "https://far.example/x.pdf"}
+    heard = {"type": "input_audio", "input_audio": {"data": "https://far.example/x.wav", "format": "wav"}}
+    for body, param in (
+        ({"input": [{"role": "user", "content": [far]}]}, "input"),
+        ({"input": [{"role": "user", "content": [heard]}]}, "input"),
+        ({"input": "x", "max_output_tokens": 0}, "max_output_tokens"),
+        ({"input": "x", "stream": "yes"}, "stream"),
+    ):
+        for path in ("/v1/responses", "/v1/responses/input_tokens"):
+            reply = await keeping.ask(path, {"model": "fast", **body})
+            assert (reply.status, reply.error["param"]) == (400, param), reply.body
+            assert "messages" not in reply.error["message"] and reply.head["x-request-id"]
+    assert engine.requests == []
+
+
 async def test_cursor_sends_responses_to_the_address_of_chats(keeping: Keeping, engine: FakeEngine) -> None:
     tool = {"type": "function", "name": "read", "description": "Reads.", "parameters": {"type": "object"}}
     asked = {
@@ -300,8 +316,10 @@ async def test_tokens_are_counted_where_the_call_would_go(keeping: Keeping, engi
     async with keeping.client() as client:
         counted = await client.responses.input_tokens.count(model="fast", input="one two three")
         more = await client.responses.input_tokens.count(model="fast", input="one two three four", instructions="Be.")
+    raw = await keeping.ask("/v1/responses/input_tokens", {"model": "fast", "input": "one two three"})
+    assert (raw.head["x-ringfence-counted-by"], bool(raw.head["x-request-id"])) == ("engine", True)
     assert counted.object == "response.input_tokens" and 0 < counted.input_tokens < more.input_tokens
-    assert len(engine.requests) == 2 and keeping.gateway.answered == []
+    assert len(engine.requests) == 3 and keeping.gateway.answered == []
 
 
 async def test_desks_take_what_they_say(keeping: Keeping) -> None:

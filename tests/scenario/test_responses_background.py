@@ -231,3 +231,45 @@ async def test_events_of_one_under_way_are_its_callers(keeping: Keeping, engine:
         assert (refused.status, refused.error["param"]) == (400, "stream"), json.dumps(refused.json)
         await client.responses.cancel(first.response.id)  # type: ignore[union-attr]
         await stream.close()
+
+
+# -- a conversation made shorter --------------------------------------------------------------------------------------
+
+
+async def test_a_conversation_is_made_shorter_and_gone_on_with(keeping: Keeping, engine: FakeEngine) -> None:
+    async with keeping.client() as client:
+        first = await client.responses.create(model="fast", input="Remember the heron.")
+        shorter = await client.responses.compact(
+            model="fast", previous_response_id=first.id, input=[{"role": "user", "content": "And the owl."}],
+            instructions="Be brief.",
+        )  # fmt: skip
+        asked = engine.requests[-1].body["messages"]
+        assert [message["role"] for message in asked] == ["system", "user", "assistant", "user", "user"]
+        assert "summary" in asked[-1]["content"]
+        assert (shorter.object, shorter.usage.output_tokens) == ("response.compaction", 6)
+        *said, last = shorter.to_dict()["output"]  # type: ignore[misc]
+        assert [item["content"][0]["text"] for item in said] == ["Remember the heron.", "And the owl."]  # type: ignore
+        assert last["type"] == "compaction" and "heron" not in last["encrypted_content"]  # type: ignore[index]
+        output: Any = shorter.to_dict()["output"]
+        follows = await client.responses.create(model="fast", input=[*output, {"role": "user", "content": "Well?"}])
+        assert follows.status == "completed"
+        told = [message["content"] for message in engine.requests[-1].body["messages"]]
+        assert told[:2] == ["Remember the heron.", "And the owl."] and told[2].endswith(SAID) and told[3] == "Well?"
+        sent = len(engine.requests)
+        for more, param in (({"stream": True}, "stream"), ({"max_output_tokens": 5}, "max_output_tokens")):
+            refused = await keeping.ask("/v1/responses/compact", {"model": "fast", "input": "x"} | more)
+            assert (refused.status, refused.error["param"]) == (400, param)
+        foreign = [{"type": "compaction", "encrypted_content": "gAAAA"}]
+        unread = await keeping.ask("/v1/responses", {"model": "fast", "input": foreign})
+        assert (unread.status, unread.error["param"]) == (400, "input[0].encrypted_content")
+    assert len(engine.requests) == sent
+    assert [one.kind.dialect for one in keeping.gateway.answered] == ["responses", "responses_compact", "responses"]
+
+
+async def test_what_is_made_shorter_goes_no_further(keeping: Keeping, engine: FakeEngine) -> None:
+    keeping.profile(replace(CLOUDY, boundary=Boundary.HOST))
+    made = (await keeping.ask("/v1/responses", {"model": "fast", "input": "stays"})).json
+    await keeping.kept.settled()
+    keeping.profile(CLOUDY, replace(keeping.gateway.targets[0], name="rented/fast", boundary=Boundary.CLOUD))
+    refused = await keeping.ask("/v1/responses/compact", {"model": "fast", "previous_response_id": made["id"]})
+    assert (refused.status, refused.error["code"], len(engine.requests)) == (403, "boundary_refused", 1)

@@ -14,6 +14,7 @@ from ringfence.gateway.desk import AsyncDesk, is_rising, limit_of, query_of
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.dialects.media import unsupported
 from ringfence.gateway.dialects.responses import Responses
+from ringfence.gateway.head import Head
 from ringfence.gateway.openapi import SENT, STATUSES, STORED, answers, asked_body, in_path, in_query, operation
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.read_call import BIG_BODY_BYTES, check_size, read_call
@@ -59,6 +60,12 @@ class ResponseRoutes(AsyncDesk):
             f"{where}/{CANCEL}": {"post": operation("End one under way.", answers(SENT)), "parameters": one},
             f"{PREFIXES[0]}{COUNT}": {"post": counted},
         }
+
+    def told(self, failure: Failure, head: Head, call_id: str) -> tuple[int, bytes, bytes]:
+        return self._dialect.told(failure, head, call_id)
+
+    def call_id(self, request: Request) -> str:
+        return request.head.request_id or self._pipeline.ids.next(request.started_at)
 
     async def attend(self, request: Request, call_id: str) -> None:
         response_id, action = _split(request.path)

@@ -34,6 +34,7 @@ PARTS: dict[str, frozenset[str]] = {
 """By type of a part: its fields, beside those of every part. What an earlier answer said of its text is in the text."""
 ANY_PART = frozenset(("type", "prompt_cache_breakpoint"))
 ASK_NOTHING: tuple[Any, ...] = (None, "auto", False, [], {})
+SUMMARY_FOLLOWS = "A summary of what was said and done until now:"
 NOT_STORED = "files are not stored here; send them inside the request, as a 'data:' URL"
 
 
@@ -133,9 +134,19 @@ def _output(conversation: _Conversation, at: str, item: Body) -> None:
     conversation.said({"role": "tool", "tool_call_id": call_id, "content": content})
 
 
+def _compaction(conversation: _Conversation, at: str, item: Body) -> None:
+    """What stands for all that was said before it."""
+    sealed = _text(f"{at}.encrypted_content", item.get("encrypted_content"))
+    if not sealed.startswith(CARRIED):
+        raise unsupported(f"{at}.encrypted_content", "it was made elsewhere, and can only be read there")
+    summary = _opened(f"{at}.encrypted_content", sealed)
+    conversation.said({"role": "user", "content": f"{SUMMARY_FOLLOWS}\n\n{summary}"})
+
+
 _TAKES: dict[str, Callable[[_Conversation, str, Body], None]] = {
     "message": _message,
     "reasoning": _reasoning,
+    "compaction": _compaction,
     "function_call": _function_call,
     "custom_tool_call": _custom_tool_call,
     "function_call_output": _output,

@@ -23,7 +23,6 @@ from ringfence.gateway import dialects
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.deciding import Settings
-from ringfence.gateway.dialects.responses import Responses
 from ringfence.gateway.http import HttpServer
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
@@ -133,7 +132,7 @@ class Runtime:
         self.pipeline.gpu_load = lambda: self.placing.gpu_load
         self.responses = KeptResponses(self.pipeline, ResponseRows(self.db, self.folder))
         spoken = dialects_by_name()
-        spoken["responses"] = Responses(self.responses)  # with somewhere to keep them
+        spoken |= {name: spoken[name].keeping(self.responses) for name in ("responses", "responses_compact")}
         self.front = Front(
             self.pipeline, list(spoken.values()), None, apps=self._apps, metrics=self._metrics_page,
             is_ready=self.is_ready, emit=emit,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
+from ringfence.core.errors import Failure
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import chat
 from ringfence.gateway.dialects.dialect import Body
@@ -14,6 +16,14 @@ from ringfence.gateway.route import Foreign, Heard
 
 if TYPE_CHECKING:
     from ringfence.gateway.request import Request
+
+
+NAMES = {
+    "messages": "input", "max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format", "reasoning_effort": "reasoning.effort",
+}  # fmt: skip
+"""Fields of a chat, as they are called here."""
+FIRST = re.compile(r"[a-z_]+")
 
 
 class Keeps(Protocol):
@@ -41,6 +51,10 @@ class Responses(Foreign):
         """Without `kept` nothing is kept, and nothing can be followed."""
         self.kept = kept
 
+    def keeping(self, kept: Keeps) -> Responses:
+        """The same with somewhere to keep them."""
+        return Responses(kept)
+
     async def fetch(self, request: Request) -> None:
         if self.kept is not None:
             await self.kept.fetch(request)
@@ -56,8 +70,20 @@ class Responses(Foreign):
         if self.kept is not None and isinstance(call.voice, ResponseVoice):
             self.kept.will_keep(call, call.voice)
 
+    def told(self, failure: Failure, head: Head, call_id: str) -> tuple[int, bytes, bytes]:
+        return super().told(told_here(failure), head, call_id)
+
     async def takes(self, request: Request, call: Call) -> bool:
         return self.kept is not None and await self.kept.takes(request, call)
+
+
+def told_here(failure: Failure) -> Failure:
+    """By the names of this dialect, whatever became of its fields on the way."""
+    if failure.param is not None and (found := FIRST.match(failure.param)) and found[0] in NAMES:
+        named = NAMES[found[0]]
+        failure.message = failure.message.replace(f"'{failure.param}'", f"'{named}'")
+        failure.param = named
+    return failure
 
 
 DIALECT = Responses()

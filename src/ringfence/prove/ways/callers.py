@@ -96,6 +96,11 @@ async def _responses(house: House, text: str) -> Tried:
     return Tried(", ".join(said.in_words for said in answers), all(said.is_decided for said in answers))
 
 
+async def _compacted(house: House, text: str) -> Tried:
+    asked = {"model": CLOUD_MODEL, "instructions": text, "input": text}
+    return Tried.by(await house.ask("/v1/responses/compact", asked))
+
+
 async def _stored_response(house: House, text: str) -> Tried:
     """One that stays, by its label, is followed without a word of that; under a profile that keeps none, there is none
     to follow."""
@@ -209,6 +214,10 @@ WAYS = (
     Way("messages", "asks a rented model in Anthropic's dialect", _messages, ("dialect messages",), reaches=True),
     Way("count-tokens", "asks how many tokens a text has", _count_tokens, stays=True),
     Way("responses", "asks a rented model for a response", _responses, ("dialect responses",), reaches=True),
+    Way(
+        "compact", "has a rented model make a conversation shorter", _compacted, ("dialect responses_compact",),
+        reaches=True,
+    ),
     Way("stored-response", "follows a response that stays, from a rented model", _stored_response, stays=True),
     Way("cached-answer", "asks the same again, where answers are kept", _cached),
     Way("every-model", "asks every model of the configuration by each of its names", _every_model),
