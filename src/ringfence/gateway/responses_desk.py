@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ringfence.core.errors import BadRequest, NotFound
+from ringfence.core.errors import BadRequest, Failure, NotFound
 from ringfence.gateway.call import Call
 from ringfence.gateway.counting import COUNTED_BY, tokens_of
 from ringfence.gateway.desk import AsyncDesk, is_rising, limit_of, query_of
