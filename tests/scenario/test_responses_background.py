@@ -12,11 +12,15 @@ import pytest
 from composed import until
 from keeping import CLOUDY, OTHER, Keeping, events_in
 from openai.types.responses import Response
+from parked_inside import PRIVATE, Waiting
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.route import Profile, Urgency
+from ringfence.gateway.dialects.responses import Responses
 from ringfence.gateway.responses_background import BackgroundSettings
+from ringfence.gateway.responses_desk import ResponseRoutes
 from ringfence.gateway.responses_kept import KeptResponses
+from ringfence.store.responses import ResponseRows
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 SAID = "The quick brown fox jumps."
@@ -231,6 +235,23 @@ async def test_events_of_one_under_way_are_its_callers(keeping: Keeping, engine:
         assert (refused.status, refused.error["param"]) == (400, "stream"), json.dumps(refused.json)
         await client.responses.cancel(first.response.id)  # type: ignore[union-attr]
         await stream.close()
+
+
+async def test_it_waits_where_its_profile_parks(waits: Waiting, engine: FakeEngine) -> None:
+    waits.profile(replace(PRIVATE, stores=True))
+    kept = KeptResponses(waits.gateway.pipeline, ResponseRows(waits.db, waits.folder), wall=lambda: waits.wall_s)
+    waits.gateway.front.routes["/v1/responses"] = Responses(kept)
+    waits.gateway.front.desks.append(ResponseRoutes(waits.gateway.pipeline, kept))
+    asked = (await waits.ask("/v1/responses", ASKED)).json
+    await until(lambda: len(waits.parking.waiting) == 1)
+    path = f"/v1/responses/{asked['id']}"
+    assert (await waits.ask(path, method="GET")).json["status"] == asked["status"] == "queued"
+    waits.back(engine.endpoint)
+    waits.parking.look()
+    await until(lambda: not kept.background.going)
+    found = (await waits.ask(path, method="GET")).json
+    assert found["status"] == "completed" and found["output"][0]["content"][0]["text"] == SAID
+    await kept.settled()
 
 
 # -- a conversation made shorter --------------------------------------------------------------------------------------
