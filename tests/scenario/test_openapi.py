@@ -68,6 +68,7 @@ def test_nothing_that_is_sent_ends_in_what_is_not_told_of(up: Any, which: str, t
             program, "run", str(file), "--url", up.root_url, "-H", f"Authorization: Bearer {key}",
             "--checks", "status_code_conformance,not_a_server_error", "--phases", "coverage,fuzzing",
             "--max-examples", "12", "--max-time", str(SECONDS), "--seed", "1", "--no-shrink", "--warnings", "off",
+            "--request-timeout", "60",  # a small model on a busy machine
             "--exclude-path-regex", NOT_TRIED,
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False,
