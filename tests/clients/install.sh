@@ -7,20 +7,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 venv=${RINGFENCE_CLIENTS_VENV:-$here/../../.venv-clients}
 aider=${RINGFENCE_AIDER_VENV:-$here/../../.venv-aider}
 
-python_clients() {  # FILE ENVIRONMENT: nothing is compiled ahead, for most of what comes along is never run
+python_clients() {  # LOCK ENVIRONMENT: nothing is compiled ahead, for most of what comes along is never run
   echo "Python clients: $1 -> $2"
   [ -x "$2/bin/python" ] || "${PYTHON:-python3}" -m venv "$2"
   echo '*' > "$2/.gitignore"
-  "$2/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check --requirement "$1"
+  "$2/bin/python" -m pip install --quiet --no-compile --no-deps --require-hashes --disable-pip-version-check --requirement "$1"
   "$2/bin/python" -m pip list --disable-pip-version-check 2>/dev/null |
     grep -iE '^(aider-chat|openai|ollama|litellm|llm|langchain-openai|llama-index-(core|llms|embeddings)[a-z-]*) '
 }
 
-python_clients "$here/aider.txt" "$aider" &
+python_clients "$here/aider.lock" "$aider" &
 installs_aider=$!
-python_clients "$here/requirements.txt" "$venv"
-# LiteLLM has no tools without it; asked for together, pip finds no versions that go with each other.
-"$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "mcp>=2.2,<3"
+python_clients "$here/requirements.lock" "$venv"
 
 if command -v npm >/dev/null; then
   echo "npm clients: $here/node/package-lock.json -> $here/node/node_modules"

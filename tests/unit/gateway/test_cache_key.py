@@ -17,7 +17,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.dialects import chat, completions
 
 TARGET = Target("seat/x", "x", "vllm", "x", Boundary.HOST)
-KEY = Key("key_1", "one", 0.0, "default", agent="scribe")
+KEY = Key("key_1", "one", agent="scribe")
 DECISION = Decision("x", "", "", Chain("x", (TARGET,)), Boundary.HOST, profile="default", told="requested-model")
 CALL = Call(
     "c", KEY, chat.DIALECT, "x", {"model": "x", "messages": [], "user": "ada"}, 9, False, 0.0, spoken="chat"
@@ -47,7 +47,7 @@ def digest(
         {"target": {"boundary": Boundary.MESH}}, {"target": {"window": 512}}, {"target": {"digest": "sha256:1"}},
         {"target": {"quantisation": "Q4_0"}}, {"target": {"device": "gpu0"}}, {"target": {"provider": "cloud"}},
     ],
-    ids=str,
+    ids=lambda other: "-".join(f"{name} {' '.join(of) if isinstance(of, dict) else ''}" for name, of in other.items()),
 )  # fmt: skip
 def test_one_fact_more_or_less_makes_another_question(other: dict[str, Any]) -> None:
     assert digest(**other) != digest()
