@@ -159,7 +159,7 @@ def test_claude_code_asks_for_a_title_and_counts(say: Any, model: str) -> None:
     title, *counts, _, _ = recorded("claude_code_talk")
     assert title["body"]["output_config"]["format"]["type"] == "json_schema"
     blocks, reason = read_message(say(title, **small(title, model, "max_tokens")))
-    assert [block["type"] for block in blocks] == ["text"] and reason in ("end_turn", "max_tokens")
+    assert {block["type"] for block in blocks} <= {"text"} and reason in ("end_turn", "max_tokens")
     if model == "fakes/vllm":
         assert json.loads(blocks[0]["said"])
     numbers = []
@@ -351,5 +351,6 @@ def test_nothing_of_anybody_is_in_a_recording() -> None:
     for path in RECORDED.iterdir():
         text = path.read_text()
         assert not OF_THIS_MACHINE.search(text), path.name
-        assert json.loads(text).keys() == {"program", "version", "run", "exchanges"}
+        read_or_run = {"read_from", "note"} if path.stem == "open_webui" else {"version", "run"}
+        assert json.loads(text).keys() == {"program", "exchanges"} | read_or_run
         assert max(map(len, re.findall(r"(?<= )[^\s\"\\]+(?: [^\s\"\\]+){12,}", text)), default=0) < 200, "no prompts"

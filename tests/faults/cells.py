@@ -69,7 +69,8 @@ async def asked(gateway: Gateway, way: tuple[str, bool], timeout_s: float = 25.0
     name, is_stream = way
     client = await gateway.client()
     async with asyncio.timeout(timeout_s):
-        reply = await client.ask(SPOKEN[name].path, SPOKEN[name].body | {"model": MODEL, "stream": is_stream})
+        stream = {"stream": is_stream} if SPOKEN[name].piece else {}
+        reply = await client.ask(SPOKEN[name].path, SPOKEN[name].body | {"model": MODEL, **stream})
     client.leave()
     return reply
 

@@ -5,6 +5,7 @@ One that is found in gateway/dialects/ and is not listed here fails the suite.
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import pkgutil
@@ -104,6 +105,11 @@ def _response_streamed(reply: Reply) -> Streamed:
     return Streamed(told, last == "response.completed" and not errors and not rest, errors[0] if is_told else "")
 
 
+def _summary(encoded: str) -> str:
+    """Behind its mark."""
+    return base64.urlsafe_b64decode(encoded.rpartition(".")[2]).decode()
+
+
 def _choice(answer: Any) -> Any:
     return answer["choices"][0] if answer["choices"] else {}
 
@@ -140,6 +146,11 @@ SPOKEN = {
         lambda answer: answer["output"][0]["content"][0]["text"],
         lambda event: event["delta"] if event["type"] == "response.output_text.delta" else "",
         streamed=_response_streamed,
+    ),
+    "responses_compact": Spoken(
+        "/v1/responses/compact",
+        {"input": "hello there"},
+        lambda answer: _summary(answer["output"][-1]["encrypted_content"]),
     ),
     "rerank": Spoken(
         "/v1/rerank",

@@ -133,6 +133,12 @@ class Drawn:
             body["tools"] = [{"type": "function", "strict": False} | self.function()]
         return Asked("responses", "/v1/responses", body, "input")
 
+    def compact(self) -> Asked:
+        body: Body = {"input": self.text() if self.is_so(0.3) else self.items()}
+        if self.is_so(0.6):
+            body["instructions"] = self.text()
+        return Asked("responses_compact", "/v1/responses/compact", body, "input")
+
     def items(self) -> list[Body]:
         found: list[Body] = []
         for number in range(self.random.randint(0, 6)):
@@ -190,7 +196,8 @@ class Drawn:
 
 MAKES: dict[str, Callable[[Drawn], Asked]] = {
     "chat": Drawn.chat, "completions": Drawn.completions, "embeddings": Drawn.embeddings, "rerank": Drawn.rerank,
-    "messages": Drawn.messages, "responses": Drawn.responses, "cursor": Drawn.cursor,
+    "messages": Drawn.messages, "responses": Drawn.responses,
+    "responses_compact": Drawn.compact, "cursor": Drawn.cursor,
     "ollama_chat": Drawn.ollama_chat, "ollama_generate": Drawn.ollama_generate, "ollama_embed": Drawn.ollama_embed,
 }  # fmt: skip
 """By name of the dialect; one of them in two ways."""

@@ -160,9 +160,7 @@ class ResponseSettings(Section):
     """Answers of OpenAI's Responses API that callers may follow up, under profiles that keep them."""
 
     kept_days: Whole = setting(30, "hot", "Days that a response is kept.", ge=1, le=3650)
-    background: Whole = setting(
-        32, "hot", "Responses of one key that may be made in the background at a time.", ge=1, le=10_000
-    )
+    background: Whole = setting(32, "hot", "Responses of one key in the background at a time.", ge=1, le=10_000)
 
 
 class ExactSettings(Section):

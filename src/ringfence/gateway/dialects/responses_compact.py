@@ -97,7 +97,8 @@ class Compact(Foreign):
         asks["messages"] = [*asks["messages"], {"role": "user", "content": ASKS}]
         previous = previous_of(body)
         items = [*(previous.items if previous is not None else ()), *said_in(body)]
-        return Heard(asks, CompactVoice([item for item in map(_object, items) if item.get("role") == "user"]))
+        kept = [item for item in map(_object, items) if item.get("role") == "user"]
+        return Heard(asks, CompactVoice(kept), said_in="input")
 
     def made(self, call: Call) -> None:
         call.at_most = min(call.at_most, reach_of(call.asked or {}))
