@@ -26,7 +26,7 @@ def live(boundary: Boundary = Boundary.CLOUD, reaches: str = "") -> Live:
 
 def call(name: str, boundary: Boundary, urgency: Urgency = Urgency.USER) -> Call:
     chain = Chain(name, (Target(name, name, "vllm", name, boundary),))
-    made = Call("c", Key("key_1", "one", 0.0, "default"), chat.DIALECT, name, {}, 2, False, 0.0, urgency=urgency)
+    made = Call("c", Key("key_1", "one"), chat.DIALECT, name, {}, 2, False, 0.0, urgency=urgency)
     made.decision = Decision(name, "", "", chain, boundary)
     return made
 
@@ -77,10 +77,19 @@ def test_a_fault_of_ours_is_not_waited_for() -> None:
     ],
 )
 def test_a_line_stands_in_the_way_of_what_may_want_the_same_machine(at: Call | None, comes: Call, stands: bool) -> None:
-    assert going(at).stands_in_the_way_of(comes) is stands
+    assert going(at).stands_in_the_way_of(comes, ()) is stands
+
+
+def test_a_line_stands_where_its_thoughts_are() -> None:
+    line, thought, other = (call(name, reach) for name, reach in
+                            (("far", Boundary.CLOUD), ("here", Boundary.HOST), ("here", Boundary.HOST)))  # fmt: skip
+    line.id, thought.id, thought.within = "line", "thought", "line"
+    assert going(line).stands_in_the_way_of(other, (thought,))
+    thought.within = "another"
+    assert not going(line).stands_in_the_way_of(other, (thought,))
 
 
 def test_what_was_answered_stands_in_nobodys_way() -> None:
     line = going(call("here", Boundary.HOST))
     line.is_writing = True
-    assert not line.stands_in_the_way_of(call("here", Boundary.HOST))
+    assert not line.stands_in_the_way_of(call("here", Boundary.HOST), ())
