@@ -11,7 +11,6 @@ from ringfence.egress.permit import Permit
 
 CALLS_PATH = "/v1/calls"
 HEALTH_PATH = "/v1/health"
-REFUSED_HEADER = b"x-egress-refused"
 
 
 def egress_endpoint(socket: Path) -> Endpoint:

@@ -15,7 +15,6 @@ from ringfence.core.errors import EngineFailed
 
 Body = dict[str, Any]
 
-CHAT, COMPLETION = "chat", "completion"
 UNREADABLE = "The engine sent something that is not an answer."
 
 

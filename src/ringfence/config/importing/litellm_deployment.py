@@ -89,7 +89,7 @@ class _Entry:
         prefix, bare = split_model(model)
         if prefix in ELSEWHERE:
             self.leave_out(self.at, f"{ELSEWHERE[prefix]}.", "Reach it through a gateway that speaks OpenAI's dialect.")
-        address = self._address(prefix)
+        address = self._address()
         if address.startswith("https:") or (not address and prefix in CLOUDS):
             self._rented(prefix, bare, address)
         else:
@@ -105,7 +105,7 @@ class _Entry:
 
     # -- where it lies ----------------------------------------------------------------------------------------------
 
-    def _address(self, prefix: str) -> str:
+    def _address(self) -> str:
         """What `api_base` says, be it in the environment; empty where nothing is said."""
         given = self.taking.take(*self.inner, "api_base") or self.taking.take(*self.inner, "base_url")
         if given is None:
