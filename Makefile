@@ -7,6 +7,10 @@ ARGS ?=
 QUICK := not slow and not clients and not browser and not presidio
 WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dialect_fits.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
+# What was compiled once is kept, whatever the environment says: each part collects the same tests, and most of them start
+# the same program.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: up test test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against clean
 
 up: $(VENV)/.run
