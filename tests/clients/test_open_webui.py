@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 from collections.abc import Callable
@@ -12,23 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exchanges import Told, sent
 
 EXCHANGES: dict[str, Any] = json.loads((Path(__file__).parent / "recorded" / "open_webui.json").read_text())[
     "exchanges"
 ]
 FAKES = ("fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio")
 SENTENCE = "The quick brown fox jumps."
-
-
-@dataclass(frozen=True)
-class Told:
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
 
 
 Send = Callable[..., Told]
@@ -40,17 +29,9 @@ def send(gateway: Any) -> Send:
 
     def send(name: str, model: str = "", key: str | None = None, **more: Any) -> Told:
         asked = EXCHANGES[name]
-        host, _, port = gateway.root_url.removeprefix("http://").partition(":")
-        body = json.dumps({**asked["body"], "model": model, **more}) if "body" in asked else None
+        body = {**asked["body"], "model": model, **more} if "body" in asked else None
         headers = {**asked["headers"], "Authorization": f"Bearer {gateway.api_key if key is None else key}"}
-        line = http.client.HTTPConnection(host, int(port), timeout=30)
-        try:
-            line.request(asked["method"], asked["path"], body, headers)
-            answer = line.getresponse()
-            lowered = {name.lower(): value for name, value in answer.getheaders()}
-            return Told(answer.status, lowered, answer.read().decode())
-        finally:
-            line.close()
+        return sent(gateway.root_url, asked["method"], asked["path"], headers, body)
 
     return send
 

@@ -5,16 +5,14 @@ Claude Code and Continue also run for real, in test_programs.py; Codex, Cline an
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from anthropic.types import RawMessageStreamEvent
+from exchanges import Told, sent
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -33,29 +31,6 @@ RESPONSE_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 OF_THIS_MACHINE = re.compile(r"/tmp/|/home/(?!user/project)|/root/|sk-rf-|BEGIN ")
 
 
-@dataclass(frozen=True)
-class Told:
-    """An answer."""
-
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def events(self) -> list[tuple[str, Any]]:
-        """Name and data of each event; comments are left out."""
-        found: list[tuple[str, Any]] = []
-        for block in self.text.strip().split("\n\n"):
-            fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
-            if data := fields.get("data"):
-                found.append((fields.get("event", ""), data if data == "[DONE]" else json.loads(data)))
-        return found
-
-
 def recorded(name: str) -> list[dict[str, Any]]:
     """Its requests. One that is `like` an earlier one has that one's head, and what it does not say itself."""
     exchanges: list[dict[str, Any]] = json.loads((RECORDED / f"{name}.json").read_text())["exchanges"]
@@ -71,15 +46,9 @@ def say(gateway: Any) -> Any:
     """Sends a recorded request as it was, but for the key and what is given here."""
 
     def say(exchange: dict[str, Any], key: str | None = None, **more: Any) -> Told:
-        address = urlsplit(gateway.base_url)
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
         headers = {name: value.replace("KEY", key or gateway.api_key) for name, value in exchange["headers"].items()}
-        body = json.dumps({**exchange["body"], **more}) if "body" in exchange else None
-        connection.request(exchange["method"], exchange["target"], body, headers)
-        answer = connection.getresponse()
-        told = Told(answer.status, dict(answer.getheaders()), answer.read().decode())
-        connection.close()
-        return told
+        body = {**exchange["body"], **more} if "body" in exchange else None
+        return sent(gateway.base_url, exchange["method"], exchange["target"], headers, body)
 
     return say
 

@@ -14,6 +14,8 @@ import pytest
 from parked import TICKET, Engine, House
 from whole import Reply, command, control, kill, open_request, question, until
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-of-a-parked-request-7c1e"
 
 
@@ -56,7 +58,6 @@ def in_thread(work: Any) -> tuple[threading.Thread, list[Any]]:
     return thread, got
 
 
-@pytest.mark.slow
 def test_a_ticket_survives_a_killed_gateway_and_is_answered(house: House, engine: Engine) -> None:
     ticket = house.park(CANARY)
     waiting = house.look(ticket)
@@ -192,7 +193,6 @@ def test_a_revoked_key_cancels_what_it_parked(house: House) -> None:
     until(lambda: states(house) == {ticket: "cancelled"}, 25, "its end in the record")
 
 
-@pytest.mark.slow
 def test_a_ticket_can_be_followed_on_a_stream(house: House, engine: Engine) -> None:
     ticket = house.park("follow me")
     with open_request(house.root_url, "GET", f"/v1/parked/{ticket}?stream=true", None, house.key) as response:
@@ -236,7 +236,6 @@ def test_the_order_is_by_class_and_then_by_age(house: House, engine: Engine) -> 
     assert order == ["u1", "u2", "a1", "a2", "b1", "b2"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lost", [True, False], ids=["lost", "another"])
 def test_a_key_file_that_is_not_the_one(house: House, engine: Engine, lost: bool) -> None:
     ticket = house.park(CANARY)
@@ -265,7 +264,6 @@ def test_a_key_file_that_is_not_the_one(house: House, engine: Engine, lost: bool
     assert house.look(other).code == "parked_unreadable"
 
 
-@pytest.mark.slow
 def test_a_key_file_that_others_can_read_is_not_used(house: House, engine: Engine) -> None:
     ticket = house.park(CANARY)
     house.stop()

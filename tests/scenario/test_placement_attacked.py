@@ -9,6 +9,8 @@ import pytest
 from attacked import QUICK, attacked
 from composed import Client, request
 
+pytestmark = pytest.mark.slow
+
 GIB = 1024**3
 SWAP = """
 devices: {gpu0: {simulated: 10GiB, headroom: 1GiB, threshold: 512MiB}}

@@ -16,6 +16,8 @@ from ringfence.gateway.window import hard_cap
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_llama_cpp_is_restarted_with_another_window(start_up: Any, tiny_model: Path) -> None:
     pytest.importorskip("xllamacpp")
