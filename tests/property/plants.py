@@ -97,7 +97,11 @@ def unread_text(patch: MonkeyPatch) -> None:
 
 def unread_labels(patch: MonkeyPatch) -> None:
     real = deciding.Sensitivity.steps
-    patch.setattr(deciding.Sensitivity, "steps", lambda self, body, _labels=(): real(self, body))
+    patch.setattr(
+        deciding.Sensitivity,
+        "steps",
+        lambda self, body, _labels=(), *more, **named: real(self, body, (), *more, **named),
+    )
 
 
 def free_tools(patch: MonkeyPatch) -> None:
@@ -160,7 +164,7 @@ def forgotten_parking(patch: MonkeyPatch) -> None:
 
 def followed_redirects(patch: MonkeyPatch) -> None:
     """An engine that points elsewhere is believed."""
-    real = Relay._failure
+    real = Relay.failure_of
 
     def failure(self: Relay, call: Call, target: Target, line: Any, status: int, *more: Any, **named: Any) -> Failure:
         found = real(self, call, target, line, status, *more, **named)
@@ -173,7 +177,7 @@ def followed_redirects(patch: MonkeyPatch) -> None:
             elsewhere = Endpoint("8.8.8.8", 80, Boundary.CLOUD)
             asyncio.ensure_future(self.relay.pool.dial(elsewhere)).add_done_callback(lambda done: done.exception())
 
-    patch.setattr(Relay, "_failure", failure)
+    patch.setattr(Relay, "failure_of", failure)
     patch.setattr(pipeline.Pipeline, "gave_up", gave_up)
 
 
