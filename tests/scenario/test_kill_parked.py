@@ -116,6 +116,7 @@ class Killer:
 
 
 @pytest.mark.slow
+@pytest.mark.timed  # two hundred starts: beside another test they take longer than it may
 @pytest.mark.timeout(360)
 def test_every_ticket_outlives_every_kill(
     house: House, engine: KilledEngine, cloud: HeardCloud, capsys: pytest.CaptureFixture[str]
