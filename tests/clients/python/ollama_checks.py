@@ -126,7 +126,7 @@ def check_errors() -> None:
     deleted = raised(ollama.ResponseError, lambda: client().delete("tiny"))
     assert deleted.status_code == 403
     failing = raised(ollama.ResponseError, lambda: client().chat(model="fakes/failing", messages=HI))
-    assert failing.status_code == 502
+    assert failing.status_code in (502, 503)  # what always fails is set aside after a while
     for model in FULL:
         full = raised(ollama.ResponseError, lambda m=model: client(KEY_THAT_REFUSES).chat(model=m, messages=HI))
         assert full.status_code == 400 and "context length" in full.error, full.error
