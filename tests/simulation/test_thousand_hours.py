@@ -1,4 +1,4 @@
-"""1,000 hours, 120 of them busy, on two processes."""
+"""1,000 hours, 100 of them busy, on two processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ringfence.simulation.run import Outcome, simulate
 
 PROCESSES = 2
-BUSY_RUNS, BUSY_HOURS = 12, 10.0
+BUSY_RUNS, BUSY_HOURS = 10, 10.2
 QUIET_RUNS, QUIET_HOURS = 30, 30.0
 FIRST_SEED = 1
 
