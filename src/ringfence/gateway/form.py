@@ -34,20 +34,23 @@ ESCAPED = {'"': "%22", "\r": "%0D", "\n": "%0A"}
 class File:
     """What stands in a form as a file."""
 
-    data: bytes | bytearray = field(repr=False)
+    data: bytearray = field(repr=False)
     name: str = field(repr=False)
     kind: str
 
 
-async def read_form(content_type: bytes | None, body: bytes | bytearray) -> Body:
+async def read_form(
+    content_type: bytes | None, body: bytes | bytearray, most_fields: int = MOST_FIELDS,
+    most_text_bytes: int = MOST_TEXT_BYTES,
+) -> Body:  # fmt: skip
     """The fields by name: texts, files, and lists of texts. Raises BadRequest."""
     said = (content_type or b"").decode("latin-1")
     kind, options = cast("tuple[str, dict[str, str]]", parse_options_header(said))
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise BadRequest("This is asked with a form: multipart/form-data, with a boundary.", code="invalid_multipart")
-    reading = _Reading()
+    reading = _Reading(most_text_bytes)
     try:
-        with PushMultipartParser(options["boundary"], max_segment_count=MOST_FIELDS, strict=True) as parser:
+        with PushMultipartParser(options["boundary"], max_segment_count=most_fields, strict=True) as parser:
             for start in range(0, len(body), SLICE_BYTES):
                 for event in parser.parse(bytes(body[start : start + SLICE_BYTES])):
                     reading.take(event)
@@ -83,8 +86,9 @@ def _quoted(text: str) -> bytes:
 
 
 class _Reading:
-    def __init__(self) -> None:
+    def __init__(self, most_text_bytes: int) -> None:
         self.fields: Body = {}
+        self._most_text_bytes = most_text_bytes
         self._name = ""
         self._into = bytearray()
         self._file: tuple[str, str] | None = None
@@ -98,8 +102,8 @@ class _Reading:
             self._into += event
             if self._file is None:
                 self._text_bytes += len(event)
-                if self._text_bytes > MOST_TEXT_BYTES:
-                    raise BadRequest(f"The form has more than {MOST_TEXT_BYTES} bytes beside its file.")
+                if self._text_bytes > self._most_text_bytes:
+                    raise BadRequest(f"The form has more than {self._most_text_bytes} bytes beside its file.")
         else:
             self._begin(event.name or "", event.filename, event.content_type)
 
