@@ -184,13 +184,14 @@ class Placement:
         return [instance for instance in self._instances.values() if instance.is_planned]
 
     def bind(self, name: str, targets: Iterable[str]) -> None:
-        """From now on the instance `name` serves exactly the targets of these names.
+        """From now on the instance `name` serves exactly the targets of these names; none where it is leaving.
 
         One that another instance claims as well is served by neither: what is meant for one must not reach the other.
         """
-        self._claims[name] = tuple(dict.fromkeys(targets))
+        if not self._instances[name].is_leaving:
+            self._claims[name] = tuple(dict.fromkeys(targets))
         counts = Counter(target for claimed in self._claims.values() for target in claimed)
-        for target in self._claims[name]:
+        for target in self._claims.get(name, ()):
             if counts[target] > 1:
                 log.error("two instances claim the target '%s', so that neither serves it", target)
         self._by_target = {
@@ -309,9 +310,9 @@ class Placement:
         """Drain, stop and forget one instance. Until that is done it is among the others, for it holds memory."""
         instance = self._instances[name]
         if not instance.is_leaving:
-            self.bind(name, ())
-            del self._claims[name]
             instance.is_leaving = True
+            self._claims.pop(name, None)
+            self.bind(name, ())
             instance.look()
             await instance.drain(drain_s)
         await instance.keeper.stop()

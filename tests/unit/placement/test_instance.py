@@ -139,6 +139,26 @@ async def test_targets_move_with_their_binding(fetch_at: FetchAt, events: list[o
         await placement.close(0)
 
 
+async def test_one_that_is_leaving_claims_nothing_any_more(fetch_at: FetchAt, events: list[object]) -> None:
+    """Names are bound anew whenever something is found out, also while an instance is being drained."""
+    async with FakeEngine("vllm") as engine:
+        placement = Placement()
+        instance = placement.add(adopt(engine, fetch_at, events), ["t"])
+        target = Target("t", "m", "vllm", "m", Boundary.HOST)
+        lease = await placement.lease(target, 1)
+        leaving = asyncio.create_task(placement.remove("theirs", 5))
+        await until(lambda: instance.is_leaving)
+        placement.bind("theirs", ["t"])
+        assert placement.take(target) is None
+        lease.release()
+        await leaving
+        assert placement.targets_of("theirs") == ()
+        placement.add(Adopted("other", vllm.ADAPTER, engine.endpoint, fetch_at, events.append, offers=READY), ["new"])
+        assert (await placement.lease(Target("new", "m", "vllm", "m", Boundary.HOST), 1)).endpoint == engine.endpoint
+        await placement.close(0)
+        assert placement.status() == []
+
+
 class TestAdopted:
     async def test_one_that_goes_away_and_comes_back(self, fetch_at: FetchAt, events: list[object]) -> None:
         engine = FakeEngine("vllm")
