@@ -182,7 +182,7 @@ def _engine(rng: Random, kind: str) -> Engine:
 
 
 def _rented(rng: Random) -> dict[str, Any]:
-    return {"provider": rng.choice(list(PROVIDERS)), "provider_model": "far-large"}
+    return {"provider": rng.choice(list(PROVIDERS)), "provider_model": "far-large", "price": {"input": 3, "output": 15}}
 
 
 def _discovery(rng: Random, engines: dict[tuple[str, int], Engine]) -> dict[str, Any]:

@@ -33,7 +33,10 @@ from ringfence.tether import die_with_parent
 ASKS = 8
 CLOUD_PORT = 443
 START_S, ANSWER_S, QUIET_S = 20.0, 30.0, 0.02
-FIRST: dict[str, Any] = {"discovery": {"adopt": False}, "models": {"far": {"provider": "rented"}}}
+FIRST: dict[str, Any] = {
+    "discovery": {"adopt": False},
+    "models": {"far": {"provider": "rented", "price": {"input": 3, "output": 15}}},
+}
 
 
 @dataclass

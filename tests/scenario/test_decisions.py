@@ -30,7 +30,7 @@ providers:
   rented: {url: "https://api.cloud.example/v1", api_key: "env:RENTED_KEY", calls_per_day: 1000, max_tokens: 100}
 models:
   small: {url: SMALL, engine: vllm, aliases: [local/fast]}
-  quick: {provider: rented, provider_model: fake-large, aliases: [cloud/fast]}
+  quick: {provider: rented, provider_model: fake-large, price: {input: 3, output: 15}, aliases: [cloud/fast]}
 profiles:
   speedy: {tier: T2}
   bold: {tier: T3}

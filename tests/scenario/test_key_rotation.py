@@ -33,7 +33,7 @@ providers:
   rented: {{url: "{cloud}", api_key: "file:{folder}/rented.key", calls_per_day: 100000, max_tokens: 48}}
 models:
   near: {{url: "http://127.0.0.1:{engine}", engine: vllm, api_key: "file:{folder}/engine.key"}}
-  smart: {{provider: rented, provider_model: fake-large}}
+  smart: {{provider: rented, provider_model: fake-large, price: {{input: 3, output: 15}}}}
 profiles:
   personal: {{tier: T2}}
 """

@@ -16,7 +16,7 @@ providers:
   rented: {url: "https://api.cloud.invalid/v1", api_key: "env:RENTED_KEY", calls_per_day: 10, max_tokens: 100}
 models:
   fast: {source: TINY, aliases: [auto]}
-  smart: {provider: rented}
+  smart: {provider: rented, price: {input: 3, output: 15}}
 profiles:
   personal: {tier: T2, chain: [fast, smart]}
 """

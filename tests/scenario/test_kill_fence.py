@@ -45,9 +45,9 @@ providers:
   scarce: {{url: SCARCE, api_key: "env:RENTED_KEY", calls_per_day: {SCARCE_CALLS}, max_tokens: {MOST_TOKENS}}}
 models:
   fast: {{source: TINY, threads: 1}}
-  smart: {{provider: rented, provider_model: fake-large}}
-  wise: {{provider: other, provider_model: fake-large}}
-  rare: {{provider: scarce, provider_model: fake-large}}
+  smart: {{provider: rented, provider_model: fake-large, price: {{input: 3, output: 15}}}}
+  wise: {{provider: other, provider_model: fake-large, price: {{input: 3, output: 15}}}}
+  rare: {{provider: scarce, provider_model: fake-large, price: {{input: 3, output: 15}}}}
 profiles:
   private: {{tier: T1, chain: [fast]}}
   personal: {{tier: T2, chain: [smart, wise, fast]}}

@@ -30,7 +30,7 @@ KILLS = 200
 MOST_EARLY = 2
 """Strikes in a row at a gateway that is not ready yet: five make one that does not start."""
 RENTED = """
-  far: {{provider: rented, provider_model: fake-large}}
+  far: {{provider: rented, provider_model: fake-large, price: {{input: 3, output: 15}}}}
 providers:
   rented: {{url: "{url}", api_key: "env:RENTED_KEY", calls_per_day: 1000, max_tokens: 48}}"""
 

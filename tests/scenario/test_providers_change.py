@@ -33,8 +33,8 @@ profiles:
 """
 RENTED = "rented: {url: RENTED, api_key: 'env:RENTED_KEY', calls_per_day: CALLS, max_tokens: 48}"
 OTHER = "other: {dialect: anthropic, url: OTHER, api_key: 'KEY', calls_per_day: 1000, max_tokens: 48}"
-SMART = "  smart: {provider: rented, provider_model: fake-large}"
-WISE = "  wise: {provider: other, provider_model: fake-large}"
+SMART = "  smart: {provider: rented, provider_model: fake-large, price: {input: 3, output: 15}}"
+WISE = "  wise: {provider: other, provider_model: fake-large, price: {input: 3, output: 15}}"
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ providers:
     {dialect: anthropic, url: "https://api.other.example", api_key: "env:OTHER_KEY", calls_per_day: 3, max_tokens: 64}
 models:
   fast: {source: TINY}
-  smart: {provider: rented, provider_model: fake-large}
-  wise: {provider: other, provider_model: fake-large}
+  smart: {provider: rented, provider_model: fake-large, price: {input: 3, output: 15}}
+  wise: {provider: other, provider_model: fake-large, price: {input: 3, output: 15}}
 profiles:
   personal: {tier: T2, chain: [smart, fast]}
   bold: {tier: T3, chain: [wise]}

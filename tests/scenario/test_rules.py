@@ -31,7 +31,7 @@ providers:
 models:
   small: {url: SMALL, engine: vllm, aliases: [local/fast]}
   big: {url: BIG, engine: vllm, aliases: [local/quality]}
-  quick: {provider: rented, provider_model: fake-large, aliases: [cloud/fast]}
+  quick: {provider: rented, provider_model: fake-large, price: {input: 3, output: 15}, aliases: [cloud/fast]}
 profiles:
   speedy: {tier: T2}
   bold: {tier: T3}

@@ -299,7 +299,7 @@ providers:
      max_tokens: 9}
 models:
   here: {source: TINY, aliases: [auto]}
-  far: {provider: claude, provider_model: large}
+  far: {provider: claude, provider_model: large, price: {input: 3, output: 15}}
 profiles: {default: {tier: T2}}
 """
 

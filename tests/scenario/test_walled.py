@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
     },
     "models": {
         "demo": {"source": "demo"},
-        "large": {"provider": "rented"},
+        "large": {"provider": "rented", "price": {"input": 3, "output": 15}},
     },
 }  # fmt: skip
 

@@ -16,7 +16,8 @@ from ringfence.cli.settings import names_providers
 from ringfence.egress.child import EgressNotStarted, EgressProcess
 
 if TYPE_CHECKING:
-    from ringfence.config.schema import Config, ProviderSettings
+    from ringfence.config.providers import ProviderSettings
+    from ringfence.config.schema import Config
 
 
 PLACES = ("socket", "journal", "log_file")

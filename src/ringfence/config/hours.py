@@ -80,7 +80,7 @@ def daily(text: str) -> Daily:
         raise ValueError("begins when it ends; leave hours out for always")
     if found[5] is None:
         raise ValueError(f"which clocks? {FORM}")
-    return Daily(begins, ends, _zone(found[5]))
+    return Daily(begins, ends, zone_of(found[5]))
 
 
 def _time(hour: str, minute: str) -> time:
@@ -91,7 +91,8 @@ def _time(hour: str, minute: str) -> time:
     return time(int(hour), int(minute))
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of this name. Raises ValueError with what may have been meant."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from ringfence.config.money import PriceSettings
 from ringfence.config.secret import SecretRef
 from ringfence.config.section import Section, setting
 from ringfence.config.values import (
@@ -63,6 +64,9 @@ class ModelSettings(Section):
     url: Url | None = setting(None, "drain", "An engine that already runs: http://ADDRESS:PORT[/prefix].")
     urls: tuple[Url, ...] = setting((), "drain", "Several engines that run, with the same model each.")
     provider: Text | None = setting(None, "drain", "A rented cloud, by its name under providers.")
+    price: PriceSettings | None = setting(
+        None, "hot", "What it costs, with provider only; null: as the table of prices says."
+    )
     provider_model: Text | None = setting(
         None, "drain", "The model's name at the provider, with provider only; null: the same name."
     )
@@ -234,7 +238,7 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
     ),
     "url": ("engine_model", "api_key", "engine", "embeddings", "rerank", "abilities"),
     "urls": ("engine_model", "api_key", "engine", "embeddings", "rerank", "abilities"),
-    "provider": ("provider_model",),
+    "provider": ("provider_model", "price"),
 }  # fmt: skip
 """Where a model comes from, and the settings that only make sense there."""
 ONLY_OF_ENGINE = {"gpu_layers": "llamacpp", "threads": "llamacpp", "sleep": "vllm", "lora_slots": "vllm"}

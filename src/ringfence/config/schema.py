@@ -24,16 +24,17 @@ from pydantic import (
 from ringfence.config.caching import Cache
 from ringfence.config.compile import breaches
 from ringfence.config.models import Models, demo_model, name_clashes
+from ringfence.config.money import BudgetSettings, MoneySettings
 from ringfence.config.placed import misplaced
 from ringfence.config.placing import DeviceSettings, ModeSettings, PlacementSettings, SlotSettings, TenantSettings
 from ringfence.config.problems import KeyPath, Origin
+from ringfence.config.providers import ProviderSettings
 from ringfence.config.routed import misrouted
 from ringfence.config.routing import ChainSettings, RuleSettings
-from ringfence.config.secret import SecretRef
 from ringfence.config.section import Section, needed, setting
+from ringfence.config.sensitivity import SensitivitySettings
 from ringfence.config.thinking import ThinkingSettings
 from ringfence.config.values import (
-    CloudUrl,
     DeviceName,
     FarEndpoint,
     Flag,
@@ -213,6 +214,10 @@ class ProfileSettings(Section):
     cache: Cache = setting(
         None, "hot", "Keep answers for who asks exactly the same again: true, or with these settings; null: nothing."
     )
+    budget: BudgetSettings | None = setting(None, "hot", "What its calls may cost together; null: no cap of its own.")
+    unpriced: Literal["refuse", "allow"] = setting(
+        "refuse", "hot", "Calls under a budget to a model whose price nobody knows: refuse, or allow and count nothing."
+    )
 
     @model_validator(mode="after")
     def _stays_in_its_tier(self) -> ProfileSettings:
@@ -257,84 +262,6 @@ class BoundSettings(Section):
     """An agent or a tool, and what it is bound to."""
 
     profile: Text = needed("hot", "The profile, by its name.")
-
-
-class ProviderSettings(Section):
-    """A rented cloud. Without both caps it is not used: nobody knows yet what a call costs."""
-
-    dialect: Literal["openai", "anthropic"] = setting("openai", "drain", "What it speaks.")
-    url: CloudUrl = needed("drain", "Its address, such as https://api.openai.com/v1.")
-    api_key: SecretRef = needed(
-        "drain", "Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME."
-    )
-    calls_per_day: Whole = needed("drain", "Calls that may leave in one day (UTC).", ge=1, le=10_000_000)
-    max_tokens: Whole = needed("drain", "Output tokens that one call may ask for.", ge=1)
-    prompt_cache: Flag = setting(
-        False,
-        "hot",
-        "Dialect anthropic: mark what is to be kept of prompts, where callers do not; others keep unasked.",
-    )
-
-    @model_validator(mode="after")
-    def _has_marks(self) -> ProviderSettings:
-        if self.prompt_cache and self.dialect != "anthropic":
-            raise refused("only a provider of dialect anthropic is told what to keep", at="prompt_cache")
-        return self
-
-
-class PresidioSettings(Section):
-    """Microsoft Presidio as a further reader, in a process of its own; it needs the extra `ringfence[presidio]`."""
-
-    languages: tuple[Text, ...] = setting(("en",), "hot", "Languages whose recognisers read the text.")
-    entities: tuple[Text, ...] = setting(
-        (
-            "CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "MEDICAL_LICENSE", "PHONE_NUMBER", "UK_NHS",
-            "US_ITIN", "US_PASSPORT", "US_SSN",
-        ),
-        "hot", "What is looked for, by Presidio's names; names of persons and places need a model.",
-    )  # fmt: skip
-    models: dict[Text, Text] = setting(
-        {}, "hot", "By language, an installed spaCy pipeline or its folder; without one, patterns and checksums alone."
-    )
-    score: Annotated[float, Strict(), Field(ge=0, le=1)] = setting(0.4, "hot", "From which score on a find counts.")
-    wait_s: Seconds = setting(2, "hot", "Seconds that a request waits to be read; then it stays on this machine.")
-
-    @model_validator(mode="after")
-    def _has_something_to_do(self) -> PresidioSettings:
-        for name in ("languages", "entities"):
-            if not getattr(self, name):
-                raise refused("at least one is needed; to switch it off, write presidio: null", at=name)
-        for language in self.models:
-            if language not in self.languages:
-                raise refused(f"'{language}' is not among the languages", at=("models", language))
-        return self
-
-
-SensitiveKind = Literal["secret", "card", "iban", "id_number", "email", "phone", "image", "audio", "video"]
-
-
-class SensitivitySettings(Section):
-    """What keeps a request that could leave this machine from leaving it. It only ever tightens."""
-
-    kinds: tuple[SensitiveKind, ...] = setting(
-        ("secret", "card", "iban", "id_number"), "hot", "What is looked for: kinds of text, and media in chats."
-    )
-    patterns: dict[Text, Text] = setting({}, "hot", "Own labels and the regular expressions that find them.")
-    labels: tuple[Text, ...] = setting((), "hot", "Labels that callers may set in the header x-ringfence-label.")
-    boundaries: dict[Text, Literal["host", "mesh"]] = setting(
-        {}, "hot", "How far text of a kind, a label or an entity may travel; host where nothing is said."
-    )
-    presidio: PresidioSettings | None = setting(
-        None, "hot", "Presidio as a further reader, with these settings ({} for the defaults); null: not used."
-    )
-
-    @model_validator(mode="after")
-    def _can_be_used(self) -> SensitivitySettings:
-        known = {*self.kinds, "audio", *self.patterns, *self.labels, *(self.presidio.entities if self.presidio else ())}
-        for name in self.boundaries:
-            if name not in known:
-                raise refused(f"'{name}' is no kind, pattern, label or entity here", at=("boundaries", name))
-        return self
 
 
 class IsolationSettings(Section):
@@ -400,6 +327,9 @@ class Config(Section):
     )
     providers: dict[Text, ProviderSettings] = Field(
         default_factory=dict, description="Rented clouds, by name; models name them."
+    )
+    money: MoneySettings = Field(
+        default_factory=MoneySettings, description="What may be spent on rented models, and by which clock."
     )
     models: Models = Field(default_factory=demo_model, description="Models by the name callers use; none: the demo.")
     slots: dict[Text, SlotSettings] = Field(

@@ -13,10 +13,12 @@
     ├── Gone                  410  a parked request that will not be answered any more
     ├── TooLarge              413  the body is too large
     ├── RateLimited           429  this key asks too often
+    ├── BudgetExceeded        429  it may cost more than is left of a budget
     ├── EngineRefused         4xx  the engine answered with an error of its own
     ├── EngineFailed          502  the engine broke, after every retry
     ├── Overloaded            503  a queue or a buffer is full
     │   └── Crowded           503  the requests under way do not fit the engine's context together
+    ├── PriceUnknown          503  nobody knows what it costs, and it is under a budget
     ├── TargetUnavailable     503  no target can serve this now
     │   └── NothingNow        503  the same, and its profile rather waits than goes further
     └── EngineTimedOut        504  the engine did not answer in time
@@ -191,6 +193,21 @@ class RateLimited(Failure):
     code = "rate_limit_exceeded"
 
 
+class BudgetExceeded(Failure):
+    """As OpenAI says it of an account without money: libraries do not ask again."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    should_retry = False
+
+
+class PriceUnknown(Failure):
+    status = 503
+    code = "price_unknown"
+    should_retry = False
+
+
 class EngineRefused(Failure):
     """The engine understood the request and said no (4xx). Status, type and code are mapped by its adapter."""
 
@@ -238,7 +255,7 @@ class TargetFailed(Exception):
     """One target could not answer and nothing has been sent to the caller yet: the next may try.
 
     `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading, crowded, elsewhere,
-    set_aside; it is a metric label.
+    set_aside, over_budget, unpriced; it is a metric label.
     `failure` is what the caller is told when no other target answers, `later_s` for how long the target itself asks not
     to be asked.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ringfence.core.money import NO_BUDGET, Budget
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -22,6 +24,7 @@ class Key:
     revoked_s: int | None = None
     hint: str = ""
     agent: str = ""
+    budget: Budget = NO_BUDGET
 
     def is_valid(self, now_s: float) -> bool:
         return self.revoked_s is None and (self.expires_s is None or now_s < self.expires_s)

@@ -8,12 +8,18 @@ _tuple: Any = tuple
 
 
 class Usage(NamedTuple):
-    """Tokens as the engine reported them; `estimated` when it did not and they were counted from bytes."""
+    """Tokens as the engine reported them; `estimated` when it did not and they were counted from bytes.
+
+    `cached_tokens` and `cache_write_tokens` are among those of the prompt, `reasoning_tokens` among those of the
+    completion.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     estimated: bool = False
+    reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -32,10 +38,12 @@ class Usage(NamedTuple):
         details = field("prompt_tokens_details")
         if type(prompt) is not int or type(completion) is not int:
             return None
-        cached = _cached(details) if details else 0
-        return _tuple.__new__(cls, (prompt, completion, cached, False))  # `cls(...)` is a function in between
+        cached = _told(details, "cached_tokens") if details else 0
+        written = (_told(details, "cache_creation_tokens") or _told(details, "cache_write_tokens")) if details else 0
+        thought = _told(more, "reasoning_tokens") if (more := field("completion_tokens_details")) else 0
+        return _tuple.__new__(cls, (prompt, completion, cached, False, thought, written))  # no function in between
 
 
-def _cached(details: Any) -> int:
-    cached = cast("dict[str, Any]", details).get("cached_tokens") if type(details) is dict else None
-    return cached if type(cached) is int else 0
+def _told(details: Any, name: str) -> int:
+    told = cast("dict[str, Any]", details).get(name) if type(details) is dict else None
+    return told if type(told) is int else 0

@@ -18,8 +18,8 @@ from ringfence.core.catalog import Ability
 MAX_PERMIT_BYTES = 4096
 MAX_NAME_CHARS = 256
 DAY_S = 86_400
-FIELDS = frozenset(("call", "key", "profile", "provider", "model", "allowed", "max_tokens"))
-NAMES = ("call", "key", "profile", "provider", "model")
+FIELDS = frozenset(("call", "hold", "key", "profile", "provider", "model", "allowed", "max_tokens"))
+NAMES = ("call", "hold", "key", "profile", "provider", "model")
 LIMIT_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """Fields that bound an answer, in any dialect: at least one stands in a body, and each that does must fit."""
 TIMES_FIELDS = ("n", "best_of")
@@ -38,12 +38,14 @@ class Refused(Exception):
 
 
 class Claim(NamedTuple):
-    """A permit as it came in the header `x-permit`, read. `max_tokens` is for all answers of the call together.
+    """A permit as it came in the header `x-permit`, read. `hold` is the money held for the call: without it nothing
+    leaves. `max_tokens` is for all answers of the call together.
 
     `ability` may be left out of it and is then chat.
     """
 
     call: str
+    hold: str
     key: str
     profile: str
     provider: str
@@ -85,6 +87,7 @@ def read_permit(header: bytes) -> Claim:
         )
     return Claim(
         call=fields["call"],
+        hold=fields["hold"],
         key=fields["key"],
         profile=fields["profile"],
         provider=fields["provider"],
@@ -114,14 +117,14 @@ def checked_body(claim: Claim, cap: Cap, body: bytes) -> tuple[bytes, bool]:
             "over_cap",
             f"The permit is for {claim.max_tokens} tokens; the cap of this provider is {cap.max_tokens}.",
         )
-    asked = _tokens_asked(fields, is_bound_needed=claim.ability is not Ability.EMBEDDINGS)
+    asked = tokens_asked(fields, is_bound_needed=claim.ability is not Ability.EMBEDDINGS)
     if asked > claim.max_tokens:
         message = f"The body asks for {asked} tokens in all; its permit is for {claim.max_tokens}."
         raise Refused(400, "over_permit", message)
     return orjson.dumps(fields), fields.get("stream") is True
 
 
-def _tokens_asked(fields: Mapping[str, Any], *, is_bound_needed: bool) -> int:
+def tokens_asked(fields: Mapping[str, Any], *, is_bound_needed: bool) -> int:
     """For all answers together; 0 where there is no bound and none is needed."""
     limits = [fields[name] for name in LIMIT_FIELDS if fields.get(name) is not None]
     if not limits and is_bound_needed:

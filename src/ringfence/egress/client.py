@@ -19,12 +19,12 @@ def egress_endpoint(socket: Path) -> Endpoint:
 
 
 def permit_line(
-    permit: Permit, *, key: str, profile: str, provider: str, model: str, max_tokens: int, ability: Ability
+    permit: Permit, *, hold: str, key: str, profile: str, provider: str, model: str, max_tokens: int, ability: Ability
 ) -> bytes:
-    """The header line `x-permit`, with CRLF. `max_tokens` is for all answers of the call together; `model` is the
-    provider's own name for it, as it stands in the body."""
+    """The header line `x-permit`, with CRLF. `hold` is the money that is held for the call. `max_tokens` is for all
+    answers of the call together; `model` is the provider's own name for it, as it stands in the body."""
     said = {
-        "call": permit.call_id, "key": key, "profile": profile, "provider": provider, "model": model,
+        "call": permit.call_id, "hold": hold, "key": key, "profile": profile, "provider": provider, "model": model,
         "allowed": permit.allowed.name, "max_tokens": max_tokens, "ability": ability.value,
     }  # fmt: skip
     return b"x-permit: %b\r\n" % json.dumps(said).encode("ascii")  # escapes all that could end the line

@@ -13,12 +13,19 @@ from ringfence.core.usage import Usage
 
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Made(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int
     completion_tokens: int = 0
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Made | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -38,9 +45,12 @@ def read(data: bytes) -> tuple[str, Usage] | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     usage = found.usage
-    details = usage.prompt_tokens_details
-    cached = details.cached_tokens or 0 if details is not None else 0
-    return found.model, Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+    details, made = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached = written = 0
+    if details is not None:
+        cached, written = details.cached_tokens or 0, details.cache_creation_tokens or details.cache_write_tokens or 0
+    thought = made.reasoning_tokens or 0 if made is not None else 0
+    return found.model, Usage(usage.prompt_tokens, usage.completion_tokens, cached, False, thought, written)
 
 
 def renamed(data: bytes, old: bytes, new: bytes) -> bytes | None:

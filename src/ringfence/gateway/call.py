@@ -8,6 +8,7 @@ from typing import Any
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import NO_MEDIA, Medium
 from ringfence.core.identity import Key
+from ringfence.core.ledger import Paid
 from ringfence.core.route import Decision, Urgency
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.dialects.media import media_in
@@ -74,6 +75,11 @@ class Call:
     """The id of the call for whose sake it is made, where its caller did not ask for it itself."""
     own_tool: str = ""
     """Among the tools that it offers, the one that the gateway answers: what that is told is a call within this one."""
+
+    hold: str = ""
+    """The money that is held for it, where it may go to a provider next: what egress asks for."""
+    paid: Paid | None = None
+    """What its answer cost, once that is known; None for one that no provider gave."""
 
     seen: frozenset[Medium] | None = None
     """`media`, once somebody has asked for them."""

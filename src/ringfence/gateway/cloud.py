@@ -55,7 +55,7 @@ def request(
     data = orjson.dumps(asked)
     profile = call.decision.profile if call.decision is not None else call.key.profile
     line = permit_line(
-        permit, key=call.key.id, profile=profile, provider=target.provider, model=target.engine_model,
+        permit, hold=call.hold, key=call.key.id, profile=profile, provider=target.provider, model=target.engine_model,
         max_tokens=cloud.max_tokens, ability=ability,
     )  # fmt: skip
     return b"%b%d\r\n\r\n" % (call_head(endpoint, line), len(data)), data

@@ -11,6 +11,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.count import UNMEASURED, Meter, chat_bound
 from ringfence.gateway.lane import Asking, Lane
 from ringfence.gateway.limits import Hold
+from ringfence.gateway.money import Charge, Purse, may_have_cost
 from ringfence.gateway.reported import By, Counted, Reported
 from ringfence.routing.health import Health
 
@@ -23,6 +24,7 @@ class Records(Protocol):
 
     reported: Reported
     health: Health
+    money: Purse
 
     def record(
         self, call: Call, target: Target | None, status: int, outcome: str, usage: Usage | None, first_at: float
@@ -30,11 +32,15 @@ class Records(Protocol):
         """Write it down, once."""
         ...
 
+    def unanswered(self, call: Call, charge: Charge) -> None:
+        """It went to a provider, and nobody knows what that cost."""
+        ...
+
 
 class Held(Hold):
-    """What a call holds while it runs: tokens, a place, a lease. Given back together, exactly once."""
+    """What a call holds while it runs: tokens, a place, a lease, money. Given back together, exactly once."""
 
-    __slots__ = ("_call", "_records", "asking", "lease", "place", "target", "weight")
+    __slots__ = ("_call", "_records", "asking", "charge", "lease", "place", "target", "weight")
 
     def __init__(self, records: Records, call: Call) -> None:
         self._records = records
@@ -48,12 +54,17 @@ class Held(Hold):
         """Tokens, in and out, of the call in its place; at most so many."""
         self.lease: Leased | None = None
         self.target: Target | None = None
+        self.charge: Charge | None = None
+        """Of the one target that it is at, where that is paid for."""
 
     def finish(self, status: int, outcome: str, usage: Usage | None, first_at: float) -> None:
         """The reply has ended: settle, give back, write down."""
         self.let_go()
         self.settle(usage)
         call, target = self._call, self.target
+        if self.charge is not None:
+            charge, self.charge = self.charge, None
+            call.paid = self._records.money.settle(charge, usage)
         self._records.health.ended(target, outcome)
         if outcome == "ok" and usage is not None and target is not None:
             if call.is_rough and usage[0] > LEAST_BOUND:  # the closer bound may tell more
@@ -62,9 +73,10 @@ class Held(Hold):
             self._records.reported.take((call.id, target.name, size, call.counted, usage))
         self._records.record(call, target, status, outcome, usage, first_at)
 
-    def release(self, usage: Usage | None) -> None:
-        """Give everything back. `usage` None: nothing was generated."""
+    def release(self, usage: Usage | None, ended: BaseException | None = None) -> None:
+        """Give everything back. `usage` None: nothing was generated. `ended` is what it ended with."""
         self.let_go()
+        self.unpaid(ended)
         self.settle(usage)
 
     def lighten(self, weight: int) -> None:
@@ -73,10 +85,22 @@ class Held(Hold):
             self.place.lighten(self.weight - weight)
             self.weight = weight
 
-    def move_on(self) -> None:
+    def move_on(self, failed: BaseException | None = None) -> None:
         """To another target, where it stands in no queue yet."""
         self.let_go()
+        self.unpaid(failed)
         self.asking = None
+
+    def unpaid(self, ended: BaseException | None) -> None:
+        """No answer came of what was paid for. Where it may have left, it may have cost all that was held."""
+        if self.charge is None:
+            return
+        charge, self.charge = self.charge, None
+        self._call.hold = ""
+        if ended is not None and may_have_cost(ended):
+            self._records.unanswered(self._call, charge)
+        else:
+            self._records.money.release(charge)
 
     def let_go(self) -> None:
         """Give back what belongs to one target: last taken, first given back."""

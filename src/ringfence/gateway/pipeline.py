@@ -34,6 +34,7 @@ from ringfence.gateway.held import Held
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
 from ringfence.gateway.meters import Meters, media_bytes
+from ringfence.gateway.money import Charge, Purse
 from ringfence.gateway.passing import Passing
 from ringfence.gateway.places import GivingWay, Places
 from ringfence.gateway.ports import Parks, Placing
@@ -50,6 +51,7 @@ from ringfence.gateway.step import Run
 from ringfence.gateway.thinking.thinking import AnyReply, Thinking
 from ringfence.gateway.trying import BYTES_A_TOKEN, chain_of, once_more
 from ringfence.gateway.window import hard_cap, output_asked
+from ringfence.gateway.worst import worst
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import PARK_RETRY_S
@@ -57,15 +59,17 @@ from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
 MAX_KINDS = 4096
-AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside"))
-SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside"))
+AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
+SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
 """Reasons that are none of the target's."""
 FULL = frozenset((429, 503))
 """Reasons and statuses that say nothing of the request: the engine is not there, or busy."""
 REFUSE, BACKGROUND = Overlong.REFUSE, Urgency.BACKGROUND
 """Looked up once: members of an enumeration are slow to find."""
-Told = tuple[str, str, str, str, str, int, str, bool]
-"""Key id, dialect, model, target, rule, status, outcome, stream."""
+NOTHING_YET: tuple[Failure | None, Failure | None, tuple[str, ...]] = (None, None, ())
+"""Of what failed in a walk: the last, the last that was there, and who is not loaded."""
+Told = tuple[str, str, str, str, str, int, str, bool, str, str, str]
+"""Key id, dialect, model, target, rule, status, outcome, stream, profile, agent, provider."""
 
 
 class Pipeline(Deciding):
@@ -94,6 +98,7 @@ class Pipeline(Deciding):
         self.ids = ids
         self.running: dict[str, Call] = {}
         self.reported = Reported(emit)
+        self.money = Purse(time)
         self.meters = Meters(monotonic)
         self.parking: Parks | None = None
         self.comes_first: Callable[[Call], None] | None = None
@@ -128,9 +133,7 @@ class Pipeline(Deciding):
             if self.comes_first is None and call.urgency is not BACKGROUND and call.dialect.passed is None
             else self.way_of(call, held)
         )
-        failure: Failure | None = None
-        broke: Failure | None = None
-        absent: tuple[str, ...] = ()
+        failure, broke, absent = NOTHING_YET
         try:
             chain = chain_of(call, decision, self.admission, self.placement)
             for target in walk(chain, decision.allowed, self.health, settings.retries):
@@ -148,6 +151,8 @@ class Pipeline(Deciding):
                         fitted = await self.weighed(call, share, lease.endpoint, settings)
                         held.lighten(parts * fitted.weight)
                     body = prepared(call, target, fitted)
+                    if target.provider:  # durable before a byte of it leaves
+                        held.charge = await self.money.hold(call, target, *self.most(call, target, body))
                     try:
                         permit = self.permit(call, settings, lease.endpoint)
                         reply = await relay.open(call, target, lease.endpoint, body, permit)
@@ -159,14 +164,14 @@ class Pipeline(Deciding):
                     broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
                     absent += (target.name,) if failed.reason == "loading" else ()  # it was waited for
                     self.gave_up(call, target, failed)
-                    held.move_on()  # after that: who takes the place next is to know
+                    held.move_on(failed)  # after that: who takes the place next is to know
                 else:
                     self.health.succeed(target)
                     held.target = target
                     reply.held = held
                     return reply, reply_head(settings.heads, call.id, target, decision.told, fitted, held)
-        except BaseException:
-            held.release(None)
+        except BaseException as ended:
+            held.release(None, ended)
             raise
         raise self.nothing(decision, held, failure, broke)
 
@@ -229,6 +234,10 @@ class Pipeline(Deciding):
             if endpoint.boundary is not Boundary.HOST and allowed is not Boundary.HOST:
                 allowed = min(allowed, self.tightest_now(call, settings))
         return issue(call.id, allowed, endpoint)
+
+    def most(self, call: Call, target: Target, body: dict[str, Any]) -> tuple[int, int]:
+        """Tokens that a rented call can use, in and out."""
+        return worst(call, target, body, self.relay.clouds[target.provider].max_tokens)
 
     async def weighed(self, call: Call, target: Target, endpoint: Endpoint, settings: Settings) -> Fitted:
         """What may not fit, by the count of the engine that it goes to anyway. Raises ContextLengthExceeded."""
@@ -345,10 +354,18 @@ class Pipeline(Deciding):
         model, rule = (decision.model, decision.rule) if decision is not None else (self._known(call.model), "")
         name = target.name if target is not None else ""
         first_byte_s = (first_at or now) - started_at
-        told = (call.key.id, call.spoken, model, name, rule, status, outcome, call.stream)
+        profile = decision.profile if decision is not None else call.key.profile
+        provider = target.provider if target is not None else ""
+        told = (
+            call.key.id, call.spoken, model, name, rule, status, outcome, call.stream, profile, call.agent, provider,
+        )  # fmt: skip
         kind = self._kinds.get(told) or self._kind(call.key, told)
         fitting = call.fitting if target is not None else None
-        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting)))
+        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting, call.paid)))
+
+    def unanswered(self, call: Call, charge: Charge) -> None:
+        """It went to a provider, and nobody knows what that cost."""
+        self.money.lose(call, charge, monotonic() - call.started_at)
 
     def _kind(self, key: Key, told: Told) -> Kind:
         if len(self._kinds) >= MAX_KINDS:

@@ -122,8 +122,10 @@ class GivingWay:
         return self._places.path.relay.forbidden(target)
 
     async def open(self, call: Call, target: Target, endpoint: Endpoint, body: Body, permit: Permit) -> Answer | Stream:
-        """As `Relay.open`."""
+        """As `Relay.open`. What a provider was told is paid for: that goes on."""
         path, held = self._places.path, self._held
+        if target.provider:
+            return await path.relay.open(call, target, endpoint, body, permit)
         while True:
             place, asking = held.place, held.asking
             assert place is not None and asking is not None

@@ -17,6 +17,8 @@ from ringfence.config.models import ModelSettings
 from ringfence.config.schema import Config
 
 CLOUD_MODEL, MESH_MODEL, LOCAL_MODEL = "prove-cloud", "prove-mesh", "prove-local"
+FREE = {"input": 0}
+"""Whether a text may leave is asked; what that would cost is not."""
 EMBEDDING_MODEL, NAMED_MODEL, ROVING_MODEL = "prove-embeddings", "prove-by-name", "prove-roving"
 BROKEN_MODEL, REDIRECTING_MODEL, MEDIA_MODEL = "prove-broken", "prove-redirecting", "prove-media"
 OF_MEDIA = ("speech", "transcription", "translation", "images")
@@ -124,7 +126,7 @@ class _Making:
         told["providers"][PROVIDER] = self._provider(PROVIDER, "openai", f"https://{CLOUD_HOST}/v1")
         models = told["models"]
         told["thinking"] = {"model": LOCAL_MODEL, "reasoning": CLOUD_MODEL}
-        models[CLOUD_MODEL] = {"provider": PROVIDER}
+        models[CLOUD_MODEL] = {"provider": PROVIDER, "price": FREE}
         models[LOCAL_MODEL] = _stand_in(LOCAL_PORT)
         models[EMBEDDING_MODEL] = _stand_in(EMBEDDING_PORT)
         models[BROKEN_MODEL] = _stand_in(BROKEN_PORT)
@@ -152,7 +154,7 @@ class _Making:
         if settings.window is not None:
             told["window"] = settings.window
         if settings.provider is not None:
-            told |= {"provider": settings.provider}
+            told |= {"provider": settings.provider, "price": FREE}
             return told | ({"provider_model": settings.provider_model} if settings.provider_model else {})
         return told | self._place(name, settings)
 

@@ -15,7 +15,7 @@ from ringfence.core.catalog import Endpoint
 
 BESIDE_THE_ENGINE: dict[str, Any] = {
     "aliases": (), "tokenizer": None, "image_tokens": None, "residency": "always", "priority": "P1", "slot": None,
-    "idle_s": None, "devices": (), "hours": None, "timeouts": None,
+    "idle_s": None, "devices": (), "hours": None, "timeouts": None, "price": None,
 }  # fmt: skip
 """Settings whose change needs no other engine."""
 

@@ -40,6 +40,7 @@ from ringfence.runtime.batches import batch_settings, running_batches
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
+from ringfence.runtime.money import money_rules, row_of
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, started
@@ -51,7 +52,7 @@ from ringfence.store import keys as keystore
 from ringfence.store.credentials import Credentials, admin_token, load_credentials, save_credentials
 from ringfence.store.db import Database, changed
 from ringfence.store.keyring import KeyRing
-from ringfence.store.ledger import UsageLedger
+from ringfence.store.ledger import Ledger
 from ringfence.store.parked import ParkedRows
 from ringfence.store.responses import ResponseRows
 from ringfence.telemetry.events import (
@@ -71,7 +72,6 @@ from ringfence.telemetry.metrics import Metrics
 log = logging.getLogger("ringfence.runtime")
 KEYS_EVERY_S = 0.5
 PARKING_EVERY_S = 1.0
-FLUSH_EVERY_S = 1.0
 PRUNE_EVERY_S = 600.0
 TRY_WALL_EVERY_S = 60.0
 SETTLED_AFTER_S = 1.0
@@ -101,7 +101,7 @@ class Runtime:
         self.request_log = RequestLog(log_stream)
         self.metrics = Metrics()
         self.db = Database(self.folder / "ringfence.db")
-        self.ledger = UsageLedger(self.db, time, self._ledger_failed)
+        self.ledger = Ledger(self.db, self._ledger_failed)
         self.events = self._events()
         emit = self.events.emit
         self.keyring = KeyRing(b"")
@@ -129,6 +129,7 @@ class Runtime:
             emit=emit,
             ids=CallIds(),
         )
+        self.pipeline.money.rows = self.ledger
         self.pipeline.gpu_load = lambda: self.placing.gpu_load
         self.responses = KeptResponses(self.pipeline, ResponseRows(self.db, self.folder))
         spoken = dialects_by_name()
@@ -187,6 +188,7 @@ class Runtime:
         self.without_tokenizer = await tokenizers.put_into(self.pipeline.meters, config)
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
+        await self.pipeline.money.restore(lambda _holds: set())
         await self.parking.restore()
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
@@ -201,7 +203,6 @@ class Runtime:
         gauges.describe(self)
         self._tasks = [
             asyncio.create_task(self._every(KEYS_EVERY_S, self._watch_keys), name="watch keys"),
-            asyncio.create_task(self._every(FLUSH_EVERY_S, self.ledger.flush), name="flush ledger"),
             asyncio.create_task(self._look_around(), name="look around"),
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
@@ -246,6 +247,7 @@ class Runtime:
         self.pool.connect_s, self.pool.mesh = config.timeouts.connect_s, config.mesh_networks
         self.admission.settle(*settings.admission(config))
         self.front.keys = self.keyring if server.keys == "required" else None
+        self.pipeline.money.rules = money_rules(config)
         self.front.allowed_hosts = frozenset(server.allowed_hosts)
         self.front.metrics_need_key = not is_loopback(server.host)
         self.request_log.is_on = config.logging.requests
@@ -319,9 +321,7 @@ class Runtime:
             self.pipeline.meters.distrust(event.target)
 
     def _charge(self, event: Answered) -> None:
-        _, _, kind, _, _, usage, _ = event
-        if usage is not None:
-            self.ledger.record(kind.key.id, kind.model, kind.target, kind.outcome, usage)
+        self.ledger.record(row_of(event))
 
     def _follow(self, event: InstanceReady | InstanceFailed | InstanceQuarantined | OffersChanged) -> None:
         if isinstance(event, InstanceFailed | InstanceQuarantined):

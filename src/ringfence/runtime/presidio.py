@@ -16,7 +16,8 @@ from time import monotonic
 from typing import Any
 
 from ringfence.config.problems import ConfigError
-from ringfence.config.schema import Config, PresidioSettings
+from ringfence.config.schema import Config
+from ringfence.config.sensitivity import PresidioSettings
 from ringfence.core.boundary import Boundary
 from ringfence.placement.launch import environment
 from ringfence.signals.texts import BETWEEN, is_media, plain, texts_of

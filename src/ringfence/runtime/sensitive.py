@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ringfence.config.problems import ConfigInvalid, KeyPath, Problem, dotted
-from ringfence.config.schema import Config, PresidioSettings
+from ringfence.config.schema import Config
+from ringfence.config.sensitivity import PresidioSettings
 from ringfence.core.boundary import Boundary
 from ringfence.signals.sensitivity import Sensitivity, Settings
 

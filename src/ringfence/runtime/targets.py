@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from ringfence import providers
 from ringfence.config.models import ModelSettings
-from ringfence.config.schema import Config, ProviderSettings
+from ringfence.config.providers import ProviderSettings
+from ringfence.config.schema import Config
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Medium, Model, Target
 from ringfence.core.ports import Offer, Provider

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from ringfence.core.identity import Key
+from ringfence.core.money import NO_BUDGET, Budget
 from ringfence.store.failure import StoreFailed
 from ringfence.store.keyring import KeyRing
 from ringfence.store.private_file import create_private, read_private
@@ -37,6 +38,9 @@ PEPPER_BYTES = 32
 MOST_NAME_CHARACTERS = 100
 
 KEY_COLUMNS = [column for column in api_keys.columns if column.name != "digest"]
+BUDGET = {"budget_day": "day", "budget_week": "week", "budget_month": "month", "budget_call": "call",
+          "soft_percent": "soft_percent"}  # fmt: skip
+"""Columns that are a key's budget, and what they are there."""
 
 
 class KeyUnknown(LookupError):
@@ -95,6 +99,7 @@ def create(
     requests_per_minute: int | None = None,
     tokens_per_minute: int | None = None,
     expires_s: int | None = None,
+    budget: Budget = NO_BUDGET,
 ) -> tuple[Key, str]:
     """A new key and its secret, which can be read here and never again. Raises ValueError, saying what is wrong."""
     if not 1 <= len(name) <= MOST_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
@@ -116,8 +121,12 @@ def create(
         expires_s=expires_s,
         hint=secret[-4:],
         agent=agent,
+        budget=budget,
     )
-    values = {column.name: getattr(key, column.name) for column in KEY_COLUMNS}
+    values = {
+        name: getattr(key.budget, BUDGET[name]) if name in BUDGET else getattr(key, name)
+        for name in (column.name for column in KEY_COLUMNS)
+    }
     connection.execute(insert(api_keys).values(values | {"digest": digest_of(pepper, secret)}))
     return key, secret
 
@@ -167,4 +176,6 @@ def _named(connection: Connection, which: str) -> Key:
 
 
 def _key(row: Row[Any]) -> Key:
-    return Key(**{column.name: getattr(row, column.name) for column in KEY_COLUMNS})
+    budget = Budget(**{name: getattr(row, column) for column, name in BUDGET.items()})
+    fields = {column.name: getattr(row, column.name) for column in KEY_COLUMNS if column.name not in BUDGET}
+    return Key(**fields, budget=budget)

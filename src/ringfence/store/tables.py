@@ -20,6 +20,56 @@ api_keys = Table(
     Column("expires_s", BigInteger),
     Column("revoked_s", BigInteger),
     Column("agent", String(100), nullable=False, server_default=""),
+    Column("budget_day", BigInteger),
+    Column("budget_week", BigInteger),
+    Column("budget_month", BigInteger),
+    Column("budget_call", BigInteger),
+    Column("soft_percent", Integer, nullable=False, server_default="80"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", String(64), nullable=False, index=True),
+    Column("at_s", Float, nullable=False, index=True),
+    Column("key_id", String(64), nullable=False),
+    Column("profile", String(100), nullable=False),
+    Column("agent", String(100), nullable=False),
+    Column("dialect", String(32), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("target", String(300), nullable=False),
+    Column("provider", String(100), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("outcome", String(64), nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("is_estimated", Boolean, nullable=False),
+    Column("cost_usd_micros", BigInteger),
+    Column("energy_j", Float),
+    Column("first_byte_s", Float, nullable=False),
+    Column("total_s", Float, nullable=False),
+    Column("hold_id", String(32), unique=True),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("call_id", String(64), nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("profile", String(100), nullable=False),
+    Column("agent", String(100), nullable=False),
+    Column("dialect", String(32), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("target", String(300), nullable=False),
+    Column("provider", String(100), nullable=False),
+    Column("usd_micros", BigInteger, nullable=False),
 )
 
 usage = Table(
@@ -33,6 +83,7 @@ usage = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost_usd_micros", BigInteger, nullable=False, server_default="0"),
 )
 
 parked = Table(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ringfence.core.identity import Key
+from ringfence.core.ledger import Paid
 from ringfence.core.usage import Usage
 
 KEPT = 512
@@ -34,6 +35,9 @@ class Kind:
     status: int
     outcome: str
     stream: bool
+    profile: str = ""
+    agent: str = ""
+    provider: str = ""
 
 
 class Fitting(NamedTuple):
@@ -71,11 +75,11 @@ class Answered(NamedTuple):
     total_s: float
     usage: Usage | None
     fitting: Fitting | None = None
+    paid: Paid | None = None
 
 
-answered: Callable[[tuple[str, float, Kind, float, float, Usage | None, Fitting | None]], Answered] = partial(
-    tuple.__new__, Answered
-)
+Said = tuple[str, float, Kind, float, float, Usage | None, Fitting | None, Paid | None]
+answered: Callable[[Said], Answered] = partial(tuple.__new__, Answered)
 """As `Answered(...)`, but for the Python function that a named tuple puts in between."""
 
 

@@ -78,9 +78,9 @@ class RequestLog:
     def answered(self, event: Answered) -> None:
         if not self.is_on:
             return
-        call_id, at_s, kind, first_byte_s, total_s, usage, fitting = event
+        call_id, at_s, kind, first_byte_s, total_s, usage, fitting, _ = event
         shown = self._shown.get(kind) or self._show(kind)
-        prompt_tokens, completion_tokens, _, _ = usage if usage is not None else NO_USAGE
+        prompt_tokens, completion_tokens, *_ = usage if usage is not None else NO_USAGE
         second = int(at_s)
         if second != self._second:
             self._begin_second(second)

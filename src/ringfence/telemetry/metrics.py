@@ -70,7 +70,7 @@ class Metrics:
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
-        _, _, kind, first_byte_s, total_s, usage, fitting = event
+        _, _, kind, first_byte_s, total_s, usage, fitting, _ = event
         series = self._series.get(kind) or self._open(kind)
         series.requests += 1
         series.total[bisect_left(SECONDS, total_s)] += 1
@@ -78,7 +78,7 @@ class Metrics:
         series.first[bisect_left(SECONDS, first_byte_s)] += 1
         series.first_sum_s += first_byte_s
         if usage is not None:
-            prompt_tokens, completion_tokens, cached_tokens, _ = usage
+            prompt_tokens, completion_tokens, cached_tokens, _, _, _ = usage
             series.prompt_tokens += prompt_tokens
             series.completion_tokens += completion_tokens
             series.cached_tokens += cached_tokens

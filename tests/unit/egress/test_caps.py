@@ -23,9 +23,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-CLAIM = Claim("c", "k", "p", "rented", "m", Boundary.CLOUD, 100, Ability.CHAT)
+CLAIM = Claim("c", "h", "k", "p", "rented", "m", Boundary.CLOUD, 100, Ability.CHAT)
 SAID = {
     "call": "c",
+    "hold": "h",
     "key": "k",
     "profile": "p",
     "provider": "rented",
@@ -61,14 +62,21 @@ def test_what_a_gateway_writes_is_what_egress_reads(
 ) -> None:
     permit = Permit("call-1", Boundary.CLOUD, Boundary.CLOUD)
     line = permit_line(
-        permit, key=key, profile=profile, provider=provider, model=model, max_tokens=most, ability=ability
+        permit,
+        hold="hold-1",
+        key=key,
+        profile=profile,
+        provider=provider,
+        model=model,
+        max_tokens=most,
+        ability=ability,
     )
     assert line.count(b"\r") == line.count(b"\n") == 1
     value = line.removeprefix(b"x-permit: ").removesuffix(b"\r\n")
     assert line.isascii()
     if len(value) <= 4096:
         claim = read_permit(value)
-        assert claim == Claim("call-1", key, profile, provider, model, Boundary.CLOUD, most, ability)
+        assert claim == Claim("call-1", "hold-1", key, profile, provider, model, Boundary.CLOUD, most, ability)
 
 
 @given(st.dictionaries(st.sampled_from(["max_tokens", "max_completion_tokens", "n", "best_of"]), json_values))

@@ -15,7 +15,7 @@ import pytest
 
 from ringfence.config.load import load
 from ringfence.config.problems import ConfigError, ConfigInvalid
-from ringfence.config.schema import PresidioSettings
+from ringfence.config.sensitivity import PresidioSettings
 from ringfence.core.boundary import Boundary
 from ringfence.runtime import presidio as module
 from ringfence.runtime.presidio import Presidio

@@ -21,8 +21,8 @@ async def _knock(house: House, text: str, provider: str, allowed: Boundary) -> s
     """Say to the egress process what the gateway would say; the code of its refusal, or its status."""
     endpoint = egress_endpoint(egress_socket(house.state))
     line = permit_line(
-        Permit("proof", allowed, Boundary.CLOUD), key="key_proof", profile=house.profile, provider=provider,
-        model=CLOUD_MODEL, max_tokens=16, ability=Ability.CHAT,
+        Permit("proof", allowed, Boundary.CLOUD), hold="hold_proof", key="key_proof", profile=house.profile,
+        provider=provider, model=CLOUD_MODEL, max_tokens=16, ability=Ability.CHAT,
     )  # fmt: skip
     body = json.dumps({
         "model": CLOUD_MODEL, "messages": [{"role": "user", "content": text}], "max_tokens": 16,

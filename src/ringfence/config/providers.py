@@ -1,0 +1,37 @@
+"""The settings of a rented cloud."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from ringfence.config.money import BudgetSettings
+from ringfence.config.secret import SecretRef
+from ringfence.config.section import Section, needed, setting
+from ringfence.config.values import CloudUrl, Flag, Whole, refused
+
+
+class ProviderSettings(Section):
+    """A rented cloud. Without caps of calls and of tokens it is not used, whatever a call may cost."""
+
+    dialect: Literal["openai", "anthropic"] = setting("openai", "drain", "What it speaks.")
+    url: CloudUrl = needed("drain", "Its address, such as https://api.openai.com/v1.")
+    api_key: SecretRef = needed(
+        "drain", "Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME."
+    )
+    calls_per_day: Whole = needed("drain", "Calls that may leave in one day (UTC).", ge=1, le=10_000_000)
+    max_tokens: Whole = needed("drain", "Output tokens that one call may ask for.", ge=1)
+    prompt_cache: Flag = setting(
+        False,
+        "hot",
+        "Dialect anthropic: mark what is to be kept of prompts, where callers do not; others keep unasked.",
+    )
+
+    budget: BudgetSettings | None = setting(None, "hot", "What may be spent there; null: no cap of its own.")
+
+    @model_validator(mode="after")
+    def _has_marks(self) -> ProviderSettings:
+        if self.prompt_cache and self.dialect != "anthropic":
+            raise refused("only a provider of dialect anthropic is told what to keep", at="prompt_cache")
+        return self
