@@ -48,7 +48,8 @@ async def outside(tmp_path: Path, cloud: FakeCloud, certificate: Certificate) ->
 
 def permit(**changes: Any) -> bytes:
     said: dict[str, Any] = {
-        "call": "c", "hold": "h", "key": "k", "profile": "p", "provider": "rented", "model": "fake-large", "allowed": "CLOUD",
+        "call": "c", "hold": "h", "key": "k", "profile": "p", "provider": "rented", "model": "fake-large",
+        "allowed": "CLOUD",
         "max_tokens": 50,
     }  # fmt: skip
     return b"x-permit: %b\r\n" % json.dumps(said | changes).encode()
