@@ -25,6 +25,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.getbasetemp())
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL of the tests' own."""
+    from postgres_server import serving
+
+    with serving() as server:
+        yield server
+
+
 @dataclass
 class Up:
     """A running `ringfence up --json`."""

@@ -1,7 +1,7 @@
 """The database: one engine and one thread that owns its one connection, so that writes never wait for each other.
 
-SQLite in WAL mode unless a URL says otherwise. Every transaction begins as a writer (BEGIN IMMEDIATE): one that
-read first and wrote later could otherwise fail for no reason the caller could mend. Costs of the import, measured
+SQLite in WAL mode, unless a URL names a PostgreSQL (`postgres.py`). On SQLite every transaction begins as a writer
+(BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Costs of the import, measured
 in a process that has pydantic and asyncio: SQLAlchemy 125 ms and 15 MB, its SQLite dialect 10 ms and 3 MB,
 Alembic 140 ms and 11 MB (hence only when there is something to migrate). Any part of SQLAlchemy loads all of it.
 """
@@ -24,7 +24,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
-from ringfence.store.failure import StoreFailed
+from ringfence.store import postgres
+from ringfence.store.failure import StoreFailed, StoreGone
 from ringfence.store.private_file import OTHERS, make_private_folder
 
 T = TypeVar("T")
@@ -35,15 +36,19 @@ HEAD = REVISIONS[-1]
 
 BUSY_TIMEOUT_S = 5.0
 MIGRATION_TIMEOUT_S = 60.0
+MIGRATING_S = 600.0
+PAUSE_S = 1.0
+"""After the database was found gone, or locked, whoever asks is told so at once."""
 PRAGMAS = (
     f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
     "PRAGMA journal_mode=wal",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=on",
 )
+LOCKED = "is locked by another program"
 SQLITE_FAILURES = {
-    sqlite3.SQLITE_BUSY: ("is locked by another program", "end the program that holds it, then try again"),
-    sqlite3.SQLITE_LOCKED: ("is locked by another program", "end the program that holds it, then try again"),
+    sqlite3.SQLITE_BUSY: (LOCKED, "end the program that holds it, then try again"),
+    sqlite3.SQLITE_LOCKED: (LOCKED, "end the program that holds it, then try again"),
     sqlite3.SQLITE_READONLY: ("cannot be written", "check the owner and the mode of the file and of its folder"),
     sqlite3.SQLITE_PERM: ("cannot be written", "check the owner and the mode of the file and of its folder"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check the owner and the mode of the file and of its folder"),
@@ -61,7 +66,8 @@ class Database:
     raises pass through. Either way nothing of the transaction remains.
     """
 
-    def __init__(self, url_or_path: str | Path) -> None:
+    def __init__(self, url_or_path: str | Path, password: str | None = None, *, is_gateway: bool = False) -> None:
+        """`is_gateway`: of a PostgreSQL, the only one that may be; a folder of state has a lock of its own."""
         text = str(url_or_path)
         is_url = "://" in text
         self._url = make_url(text) if is_url else URL.create("sqlite", database=str(Path(text).absolute()))
@@ -69,7 +75,11 @@ class Database:
         in_file = self._is_sqlite and self._url.database not in (None, "", ":memory:")
         self.path: Path | None = Path(str(self._url.database)) if in_file else None
         """The file, None for a database that is not one."""
+        self._postgres = None if self._is_sqlite else postgres.Postgres(self._url, password, is_gateway=is_gateway)
         self._engine: Engine | None = None
+        self._file: tuple[int, int] | None = None
+        self._failure: StoreFailed | None = None
+        self._pause_until = 0.0
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringfence-store")
 
     def __repr__(self) -> str:
@@ -78,11 +88,13 @@ class Database:
     @property
     def name(self) -> str:
         """The path, or the URL without its password."""
+        if self._postgres is not None:
+            return self._postgres.name
         return str(self.path) if self.path else self._url.render_as_string(hide_password=True)
 
     async def run(self, fn: Callable[[Connection], T]) -> T:
         """Runs `fn` in a transaction on the writer thread. One that has begun is not undone by cancelling."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, fn)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._try, fn)
 
     def call(self, fn: Callable[[Connection], T]) -> T:
         """As `run`, for code without an event loop. Not to be called from inside such a function."""
@@ -94,7 +106,7 @@ class Database:
         Raises StoreFailed, also when the database was written by a newer program.
         """
         with self._migration_lock():
-            revision = self.call(_revision)
+            revision = self.call(_revision if self._is_sqlite else postgres.revision)
             if revision == HEAD:
                 return
             if revision is not None and revision not in REVISIONS:
@@ -105,7 +117,8 @@ class Database:
                 )
             # The one import that waits until it is needed outside the composition root: Alembic takes longer to
             # load than the rest of the start, and is idle at every start but the first after an upgrade.
-            self.call(importlib.import_module("ringfence.store.migrate").upgrade)
+            upgrade = importlib.import_module("ringfence.store.migrate").upgrade
+            self.call(upgrade if self._is_sqlite else postgres.unhurried(upgrade, MIGRATING_S))
 
     def close(self) -> None:
         """Waits for what was handed in, then lets go of the file. May be called twice."""
@@ -116,23 +129,67 @@ class Database:
     def _dispose(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
-            self._engine = None
+            self._engine = self._file = None
+
+    def _try(self, fn: Callable[[Connection], T]) -> T:
+        """As `_transact`. Where the database is gone each try takes seconds: those that wait in line do not try too."""
+        if self._failure is not None and time.monotonic() < self._pause_until:
+            raise StoreFailed(self.name, self._failure.what, self._failure.what_to_do)
+        self._failure = None
+        try:
+            return self._transact(fn)
+        except StoreFailed as failed:
+            if isinstance(failed, StoreGone) or failed.what == LOCKED:
+                self._failure, self._pause_until = failed, time.monotonic() + PAUSE_S
+            raise
 
     def _transact(self, fn: Callable[[Connection], T]) -> T:
+        try:
+            return self._once(fn)
+        except StoreGone as gone:
+            if gone.in_doubt or not gone.may_be_back:
+                raise
+        return self._once(fn)  # the server was started anew since the last time, and nothing was done yet
+
+    def _once(self, fn: Callable[[Connection], T]) -> T:
+        is_ending = False
         with self._failures():
             engine = self._engine = self._engine or self._open()
-            with engine.begin() as connection:
-                return fn(connection)
+            self._look_at_file()
+            try:
+                with engine.begin() as connection:
+                    found = fn(connection)
+                    is_ending = True
+                return found
+            except StoreGone as gone:
+                gone.in_doubt = is_ending
+                raise
+
+    def _look_at_file(self) -> None:
+        """One that was moved would still be written to, and nobody would find it at the next start."""
+        if self.path is None:
+            return
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise StoreFailed(self.path, "is gone, while it is in use", "put it back, or start anew") from error
+        if self._file is None:
+            self._file = (found.st_dev, found.st_ino)
+        elif self._file != (found.st_dev, found.st_ino):
+            raise StoreFailed(
+                self.path, "was replaced while it is in use", "put back the one that was there, or start anew"
+            )
 
     def _open(self) -> Engine:
         if self.path is not None:
             _make_private_database(self.path)
+        if self._postgres is not None:
+            return self._postgres.engine()
         # One connection, kept: `PRAGMA data_version` compares over one connection only. Parameters stay out of
         # error messages: they hold digests.
         engine = create_engine(self._url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True)
-        if self._is_sqlite:
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
         return engine
 
     @contextlib.contextmanager
@@ -148,6 +205,8 @@ class Database:
             raise self._failed(error) from error
 
     def _failed(self, error: object) -> StoreFailed:
+        if self._postgres is not None:
+            return self._postgres.failed(error)
         code = getattr(error, "sqlite_errorcode", None) or 0
         unknown = (f"answered {type(error).__name__}", "see the log, and run: ringfence doctor")
         what, what_to_do = SQLITE_FAILURES.get(code & 0xFF, unknown)
@@ -156,6 +215,13 @@ class Database:
     @contextlib.contextmanager
     def _migration_lock(self) -> Iterator[None]:
         """One process at a time; the system frees it when its holder dies."""
+        if self._postgres is not None:
+            self._wait_for(lambda: self.call(postgres.try_migration_lock))
+            try:
+                yield
+            finally:
+                self.call(postgres.end_migration_lock)
+            return
         if self.path is None:
             yield
             return
@@ -166,23 +232,26 @@ class Database:
         except OSError as error:
             raise StoreFailed.of(path, error) from error
         try:
-            deadline = time.monotonic() + MIGRATION_TIMEOUT_S
-            while not _locked(descriptor):
-                if time.monotonic() > deadline:
-                    raise StoreFailed(self.name, "is being upgraded by another process", "wait for it, or end it")
-                time.sleep(0.02)
+            self._wait_for(lambda: _locked(descriptor))
             yield
         finally:
             os.close(descriptor)
+
+    def _wait_for(self, lock: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + MIGRATION_TIMEOUT_S
+        while not lock():
+            if time.monotonic() > deadline:
+                raise StoreFailed(self.name, "is being upgraded by another process", "wait for it, or end it")
+            time.sleep(0.02)
 
 
 def changed(connection: Connection) -> bool:
     """True when another process has changed the database since the last call (and at the first call).
 
-    Changes made through the same Database do not count. Where the database cannot tell, the answer is True.
+    Changes made through the same Database do not count. A PostgreSQL tells of keys alone, and of our own changes too.
     """
     if connection.dialect.name != "sqlite":
-        return True
+        return postgres.changed(connection)
     version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
     before = connection.info.get("data_version")
     connection.info["data_version"] = version
@@ -194,10 +263,8 @@ def _revision(connection: Connection) -> str | None:
     try:
         return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     except DBAPIError as error:
-        # No such table. SQLite has no code of its own for that, PostgreSQL has.
-        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and (
-            getattr(error.orig, "sqlstate", None) != "42P01"
-        ):
+        # No such table. SQLite has no code of its own for that.
+        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
             raise
         return None
 

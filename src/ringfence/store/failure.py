@@ -23,6 +23,20 @@ class StoreFailed(Exception):
         return cls(path, f"cannot be used ({os.strerror(error.errno) if error.errno else error})", what_to_do)
 
 
+class StoreGone(StoreFailed):
+    """The server of the database does not answer, or the line to it broke.
+
+    `in_doubt`: it was gone while it was told to commit, so the transaction may stand and may not. `may_be_back`: a new
+    line may do at once.
+    """
+
+    in_doubt = False
+
+    def __init__(self, name: str, what: str, what_to_do: str, *, may_be_back: bool = False) -> None:
+        super().__init__(name, what, what_to_do)
+        self.may_be_back = may_be_back
+
+
 ADVICE = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some space: the quota is used up",

@@ -16,11 +16,12 @@ MOST_KEPT = 10_000
 KEYS = tuple(one.name for one in fields(Setup))
 FIGURES = tuple(one.name for one in fields(Footprint) if one.name != "setup")
 PUT = text(
-    f"INSERT INTO footprints ({', '.join(KEYS + FIGURES)})"  # noqa: S608 - constants of this file
+    f"""INSERT INTO footprints ({', '.join(f'"{name}"' for name in KEYS + FIGURES)})"""  # noqa: S608 - constants
     f" VALUES ({', '.join(f':{name}' for name in KEYS + FIGURES)})"
-    f" ON CONFLICT ({', '.join(KEYS)}) DO UPDATE SET "
+    f""" ON CONFLICT ({', '.join(f'"{name}"' for name in KEYS)}) DO UPDATE SET """
     + ", ".join(f"{name} = excluded.{name}" for name in FIGURES)
 )  # fmt: skip
+"""In quotes: `window` is a word of PostgreSQL's own."""
 LENGTHS = {name: getattr(footprints.c[name].type, "length", None) for name in KEYS}
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from sqlite3 import connect
 
 import pytest
 
@@ -24,11 +22,8 @@ BATCH = Batch(
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Iterator[BatchRows]:
-    db = Database(tmp_path / "ringfence.db")
-    db.migrate()
-    yield BatchRows(db, FileRows(db, tmp_path))
-    db.close()
+def rows(db: Database, tmp_path: Path) -> BatchRows:
+    return BatchRows(db, FileRows(db, tmp_path))
 
 
 async def begun(rows: BatchRows, total: int = 4) -> Batch:
@@ -94,10 +89,9 @@ async def test_all_files_together_are_bounded(rows: BatchRows) -> None:
 
 
 @pytest.mark.parametrize("column", ["boundary = 2", "key_id = 'key_2'", "profile = 'open'", "labels = 'public'"])
-async def test_a_batch_whose_row_was_changed_fails(rows: BatchRows, tmp_path: Path, column: str) -> None:
+async def test_a_batch_whose_row_was_changed_fails(rows: BatchRows, db: Database, column: str) -> None:
     batch = await begun(rows)
-    with connect(tmp_path / "ringfence.db") as other:
-        other.execute(f"UPDATE batches SET {column}")
+    await db.run(lambda connection: connection.exec_driver_sql(f"UPDATE batches SET {column}"))
     assert await rows.open(NOW_S) == []
     found = await rows.find(batch.id)
     assert found is not None and found.state == "failed" and found.metadata is None
@@ -113,7 +107,7 @@ async def test_a_file_whose_row_was_changed_does_not_open(rows: BatchRows) -> No
 async def test_nothing_of_a_text_is_told_or_readable(rows: BatchRows, tmp_path: Path) -> None:
     batch = await begun(rows)
     await rows.write(batch, [Written(1, True, b"what was answered\n")])
-    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"what was answered" not in kept and b"nightly" not in kept
     assert "nightly" not in repr(batch)
 
