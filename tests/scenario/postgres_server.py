@@ -103,7 +103,9 @@ class Server:
         return [first, *map(int, found)]
 
     def _run(self, program: str, *words: object) -> None:
-        known: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        known: dict[str, Any] = (
+            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        )
         done = subprocess.run(
             [PROGRAMS / program, *map(str, words)], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=60, cwd="/", **known,

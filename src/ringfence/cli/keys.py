@@ -100,9 +100,9 @@ def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | Non
             return Gateway(folder).ask(method, path, body)
         except NotRunning:
             if body is None:
-                return _directly(folder, method, path, {})
+                return _directly(config, method, path, {})
             bound, boundary = _bound(config, body["profile"], body["agent"])
-            return _directly(folder, method, path, body | bound) | {"boundary": boundary}
+            return _directly(config, method, path, body | bound) | {"boundary": boundary}
     except (ConfigError, Refused, StoreFailed, ValueError) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(1) from None
@@ -123,17 +123,22 @@ def _bound(config: Path | None, profile: str | None, agent: str | None) -> tuple
     return bound, reach_of_key(found, **bound).name
 
 
-def _directly(folder: Path, method: str, path: str, body: dict[str, Any]) -> Any:
+def _directly(config: Path | None, method: str, path: str, body: dict[str, Any]) -> Any:
+    from ringfence.config.load import load
+    from ringfence.config.places import find
+    from ringfence.config.schema import state_dir
+    from ringfence.runtime.database import database as named
     from ringfence.store import keys as keystore
     from ringfence.store import ledger
-    from ringfence.store.db import Database
     from ringfence.store.private_file import make_private_folder
 
+    found_config = load(find(config, Path.cwd()), check_secrets=False)
+    folder = state_dir(found_config)
     make_private_folder(folder)
-    database = Database(folder / "ringfence.db")
-    database.migrate()
+    database = named(found_config)
     now = int(time.time())
     try:
+        database.migrate()
         if method == "POST":
             key, secret = database.call(
                 lambda c: keystore.create(c, keystore.find_pepper(c, folder), created_s=now, **body)

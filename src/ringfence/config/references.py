@@ -20,7 +20,7 @@ class Reference(NamedTuple):
 
 
 def references(config: Config) -> list[Reference]:
-    """Those of the providers, then those of the models."""
+    """Those of the providers, then those of the models, then that of the database."""
     found = [
         Reference(("providers", name, "api_key"), provider.api_key, "egress")
         for name, provider in config.providers.items()
@@ -30,4 +30,6 @@ def references(config: Config) -> list[Reference]:
         for name, model in config.models.items()
         if model.api_key is not None
     ]
+    if config.database.password is not None:
+        found.append(Reference(("database", "password"), config.database.password, "gateway"))
     return found

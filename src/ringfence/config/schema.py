@@ -23,6 +23,7 @@ from pydantic import (
 
 from ringfence.config.caching import Cache
 from ringfence.config.compile import breaches
+from ringfence.config.database import DatabaseSettings
 from ringfence.config.models import Models, demo_model, name_clashes
 from ringfence.config.money import BudgetSettings, MoneySettings
 from ringfence.config.placed import misplaced
@@ -296,6 +297,9 @@ class Config(Section):
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where callers reach the gateway.")
     state_dir: Text | None = setting(
         None, "restart", "Folder for keys, ledger and logs; null: $RINGFENCE_STATE_DIR, else the XDG state folder."
+    )
+    database: DatabaseSettings = Field(
+        default_factory=DatabaseSettings, description="Where keys, money, calls and what is parked are kept."
     )
     discovery: DiscoverySettings = Field(
         default_factory=DiscoverySettings, description="Finding engines that already run on this machine."

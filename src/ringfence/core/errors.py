@@ -18,6 +18,7 @@
     ├── EngineFailed          502  the engine broke, after every retry
     ├── Overloaded            503  a queue or a buffer is full
     │   └── Crowded           503  the requests under way do not fit the engine's context together
+    ├── LedgerUnavailable     503  nothing can be written down, so nothing is paid for
     ├── PriceUnknown          503  nobody knows what it costs, and it is under a budget
     ├── TargetUnavailable     503  no target can serve this now
     │   └── NothingNow        503  the same, and its profile rather waits than goes further
@@ -202,6 +203,11 @@ class BudgetExceeded(Failure):
     should_retry = False
 
 
+class LedgerUnavailable(Failure):
+    status = 503
+    code = "ledger_unavailable"
+
+
 class PriceUnknown(Failure):
     status = 503
     code = "price_unknown"
@@ -255,7 +261,7 @@ class TargetFailed(Exception):
     """One target could not answer and nothing has been sent to the caller yet: the next may try.
 
     `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading, crowded, elsewhere,
-    set_aside, over_budget, unpriced; it is a metric label.
+    set_aside, over_budget, unpriced, no_ledger; it is a metric label.
     `failure` is what the caller is told when no other target answers, `later_s` for how long the target itself asks not
     to be asked.
     """

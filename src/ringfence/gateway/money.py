@@ -14,18 +14,21 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from ringfence.core.catalog import Target
-from ringfence.core.errors import BudgetExceeded, Failure, PriceUnknown, TargetFailed
+from ringfence.core.errors import BudgetExceeded, Failure, LedgerUnavailable, PriceUnknown, TargetFailed
 from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Paid, Spent
 from ringfence.core.money import HOUSE, NO_BUDGET, Budget, Period, Price, Scope, dollars
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
 from ringfence.gateway.cloud import UNANSWERED
+from ringfence.store.failure import StoreFailed
 
 PERIODS = tuple(Period)
-NEVER_SENT = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
+NEVER_SENT = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "no_ledger"))
 """Reasons of TargetFailed with which nothing has left."""
 LEFT_IN_TIME = 499
+RETRY_AFTER_S = 2.0
+"""Where the ledger cannot be written."""
 
 
 class Writes(Protocol):
@@ -114,7 +117,8 @@ class Purse:
     # -- one call -------------------------------------------------------------------------------------------------
 
     async def hold(self, call: Call, target: Target, input_tokens: int, output_tokens: int) -> Charge:
-        """Money for a call of at most so many tokens, held on the disk. Raises TargetFailed (over_budget, unpriced)."""
+        """Money for a call of at most so many tokens, held on the disk. Raises TargetFailed (over_budget, unpriced,
+        no_ledger)."""
         assert call.decision is not None
         profile = call.decision.profile
         price = self.rules.prices.get((target.provider, target.engine_model))
@@ -128,14 +132,19 @@ class Purse:
         charge = self.take(call.key, profile, target, most, price)
         try:
             if self.rows is None:
-                raise Failure("There is no ledger here, so nothing is paid for.")
+                raise StoreFailed("the ledger", "is not there", "give the gateway one")
             await self.rows.hold(HoldRow(
                 charge.id, call.id, charge.at_s, call.key.id, profile, call.agent, call.spoken, call.decision.model,
                 target.name, target.provider, most,
             ))  # fmt: skip
-        except BaseException:
+        except BaseException as failed:
             _let_go(charge)
-            raise
+            if not isinstance(failed, StoreFailed):
+                raise
+            raise TargetFailed(target.name, "no_ledger", LedgerUnavailable(
+                f"The ledger {failed.what}. Nothing is paid for until calls can be written down again.",
+                retry_after_s=RETRY_AFTER_S,
+            )) from failed  # fmt: skip
         call.hold = charge.id
         return charge
 

@@ -59,8 +59,8 @@ from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
 MAX_KINDS = 4096
-AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
-SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
+AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "no_ledger"))
+SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "no_ledger"))
 """Reasons that are none of the target's."""
 FULL = frozenset((429, 503))
 """Reasons and statuses that say nothing of the request: the engine is not there, or busy."""

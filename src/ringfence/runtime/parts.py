@@ -37,6 +37,7 @@ from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime import gauges, settings, tokenizers
 from ringfence.runtime.batches import batch_settings, running_batches
+from ringfence.runtime.database import database
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
@@ -50,7 +51,7 @@ from ringfence.runtime.sessions import Sessions
 from ringfence.runtime.targets import cloud
 from ringfence.store import keys as keystore
 from ringfence.store.credentials import Credentials, admin_token, load_credentials, save_credentials
-from ringfence.store.db import Database, changed
+from ringfence.store.db import changed
 from ringfence.store.keyring import KeyRing
 from ringfence.store.ledger import Ledger
 from ringfence.store.parked import ParkedRows
@@ -100,7 +101,7 @@ class Runtime:
         log_stream = configure(config.logging.level, origin.log_file or settings.log_file(config))
         self.request_log = RequestLog(log_stream)
         self.metrics = Metrics()
-        self.db = Database(self.folder / "ringfence.db")
+        self.db = database(config, is_gateway=True)
         self.ledger = Ledger(self.db, self._ledger_failed)
         self.events = self._events()
         emit = self.events.emit

@@ -1,9 +1,10 @@
 """The database: one engine and one thread that owns its one connection, so that writes never wait for each other.
 
 SQLite in WAL mode, unless a URL names a PostgreSQL (`postgres.py`). On SQLite every transaction begins as a writer
-(BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Costs of the import, measured
-in a process that has pydantic and asyncio: SQLAlchemy 125 ms and 15 MB, its SQLite dialect 10 ms and 3 MB,
-Alembic 140 ms and 11 MB (hence only when there is something to migrate). Any part of SQLAlchemy loads all of it.
+(BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Costs
+of the import, measured in a process that has pydantic and asyncio: SQLAlchemy 125 ms and 15 MB, its SQLite dialect
+10 ms and 3 MB, Alembic 140 ms and 11 MB (hence only when there is something to migrate). Any part of SQLAlchemy loads
+all of it.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Database:
         """`is_gateway`: of a PostgreSQL, the only one that may be; a folder of state has a lock of its own."""
         text = str(url_or_path)
         is_url = "://" in text
+        text = f"postgresql://{text[11:]}" if text.startswith("postgres://") else text
         self._url = make_url(text) if is_url else URL.create("sqlite", database=str(Path(text).absolute()))
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         in_file = self._is_sqlite and self._url.database not in (None, "", ":memory:")

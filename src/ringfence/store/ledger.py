@@ -7,26 +7,31 @@ only, no text.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, String, Table, delete, func, insert, select, text
 
 from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Spent
 from ringfence.store.db import Database
-from ringfence.store.failure import StoreFailed
+from ringfence.store.failure import StoreFailed, StoreGone
 from ringfence.store.tables import calls as calls_table
 from ringfence.store.tables import holds as holds_table
 from ringfence.store.tables import usage as usage_table
 
+log = logging.getLogger("ringfence.ledger")
 DAY_S = 86400
 SOON_S = 0.02
 """A row waits so long for others that are written with it."""
 LATER_S = 1.0
 """After a failure."""
+HOLD_WAIT_S = 3.0
+"""A hold waits so long for the database; once that was too short, or writing fails, `LATE_WAIT_S`."""
+LATE_WAIT_S = 0.5
 MOST_PENDING = 100_000
 """Rows of calls that cost nothing, while nothing can be written; beyond, only days are counted for them."""
 MOST_TOKENS = 10**9
@@ -44,6 +49,14 @@ ADD = text(
 
 Slot = tuple[str, str, int]
 """Key id, model, and days since the epoch."""
+
+
+class Lot(NamedTuple):
+    """What is written together, or not at all."""
+
+    rows: list[CallRow]
+    counts: dict[Slot, list[int]]
+    released: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,9 @@ class Ledger:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self._is_failing = False
+        self._is_late = False
+        self._doubtful: list[Lot] = []
+        """The database was gone in the middle of a commit: these are written, or they are not."""
 
     def __repr__(self) -> str:
         return f"<Ledger with {len(self._rows)} rows pending>"
@@ -82,7 +98,7 @@ class Ledger:
     @property
     def pending(self) -> int:
         """Rows that are not written yet."""
-        return len(self._rows)
+        return len(self._rows) + sum(len(lot.rows) for lot in self._doubtful)
 
     # -- what is handed in ----------------------------------------------------------------------------------------
 
@@ -108,15 +124,30 @@ class Ledger:
         self._wake(SOON_S)
 
     async def hold(self, row: HoldRow) -> None:
-        """Returns when it is on the disk. Raises StoreFailed; cancelled, it is taken back."""
+        """Returns when it is on the disk. Raises StoreFailed, also where that takes long; cancelled, it is taken
+        back."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._holds.append((row, written))
         self._wake(0)
+        wait_s = LATE_WAIT_S if self._is_late or self._is_failing else HOLD_WAIT_S
         try:
-            await asyncio.shield(written)
+            async with asyncio.timeout(wait_s):
+                await asyncio.shield(written)
+        except TimeoutError:
+            self._is_late = True
+            self._give_up(row, written)
+            raise StoreFailed(
+                self._db.name, f"does not answer within {wait_s:g} s", "look at what else the database does"
+            ) from None
         except asyncio.CancelledError:
-            written.add_done_callback(lambda done: None if done.exception() else self.release(row.id))
+            self._give_up(row, written)
             raise
+
+    def _give_up(self, row: HoldRow, written: asyncio.Future[None]) -> None:
+        if (row, written) in self._holds:
+            self._holds.remove((row, written))
+        else:
+            written.add_done_callback(lambda done: None if done.exception() else self.release(row.id))
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -146,7 +177,7 @@ class Ledger:
                 await self._flush()
         finally:
             self._writing = None
-            if self._rows or self._released or self._counts:
+            if self._rows or self._released or self._counts or self._doubtful:
                 self._wake(SOON_S)
 
     async def _flush(self) -> None:
@@ -155,13 +186,18 @@ class Ledger:
             counts, self._counts = self._counts, {}
             released, self._released = self._released, []
             holds, self._holds = self._holds, []
-            if not (rows or counts or released or holds):
+            lot, doubtful = Lot(rows, counts, released), self._doubtful
+            if not (any(lot) or doubtful or holds):
                 return
             asked = [row for row, _ in holds]
             try:
-                await self._db.run(lambda connection: _write(connection, rows, counts, released, asked))
+                await self._db.run(lambda connection: _write(connection, doubtful, lot, asked))
             except BaseException as failure:
-                self._take_back(rows, counts, released)
+                if rows and isinstance(failure, StoreGone) and failure.in_doubt:
+                    self._doubtful = [*doubtful, lot]
+                else:
+                    self._take_back(*lot)
+                self._released += [row.id for row in asked]  # they may stand all the same
                 for _, written in holds:
                     if not written.done():
                         written.set_exception(failure)
@@ -172,7 +208,10 @@ class Ledger:
                     self._on_failure(failure)
                 self._is_failing = True
             else:
-                self._is_failing = False
+                if self._is_failing:
+                    log.warning("calls are written down again; %d had waited", len(rows))
+                self._is_failing = self._is_late = False
+                self._doubtful = []
                 for _, written in holds:
                     if not written.done():
                         written.set_result(None)
@@ -216,19 +255,45 @@ def totals(connection: Connection, since_day: str) -> list[UsageRow]:
     return [UsageRow(**row._mapping) for row in connection.execute(wanted)]
 
 
-def _write(
-    connection: Connection, rows: list[CallRow], counts: dict[Slot, list[int]], released: list[str],
-    holds: list[HoldRow],
-) -> None:  # fmt: skip
+def _write(connection: Connection, doubtful: list[Lot], lot: Lot, holds: list[HoldRow]) -> None:
+    for one in doubtful:
+        if not _stands(connection, one.rows[0]):
+            _write_lot(connection, one)
+    _write_lot(connection, lot)
+    if holds:
+        connection.execute(insert(holds_table), _fitting(connection, holds_table, [row._asdict() for row in holds]))
+
+
+def _stands(connection: Connection, row: CallRow) -> bool:
+    """Whether it is written, and so all that was written with it."""
+    known = (getattr(calls_table.c, name) == getattr(row, name) for name in ("id", "at_s", "status", "total_s"))
+    return connection.execute(select(calls_table.c.number).where(*known).limit(1)).first() is not None
+
+
+def _write_lot(connection: Connection, lot: Lot) -> None:
+    rows, counts, released = lot
     if rows:
-        connection.execute(insert(calls_table), [row._asdict() for row in rows])
+        connection.execute(insert(calls_table), _fitting(connection, calls_table, [row._asdict() for row in rows]))
     if counts:
-        connection.execute(ADD, [_parameters(slot, amounts) for slot, amounts in counts.items()])
+        parameters = [_parameters(slot, amounts) for slot, amounts in counts.items()]
+        connection.execute(ADD, _fitting(connection, usage_table, parameters))
     if ended := [*released, *(row.hold_id for row in rows if row.hold_id is not None)]:
         for at in range(0, len(ended), 500):
             connection.execute(delete(holds_table).where(holds_table.c.id.in_(ended[at : at + 500])))
-    if holds:
-        connection.execute(insert(holds_table), [row._asdict() for row in holds])
+
+
+def _fitting(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """PostgreSQL takes no text that is longer than its column, and none with a zero byte: a name that somebody chose
+    badly must not keep all the others from being written."""
+    if connection.dialect.name == "sqlite":
+        return rows
+    lengths = [(column.name, column.type.length) for column in table.columns if isinstance(column.type, String)]
+    for row in rows:
+        for name, length in lengths:
+            given = row[name]
+            if given is not None and (len(given) > (length or len(given)) or "\0" in given):
+                row[name] = given.replace("\0", "")[:length]
+    return rows
 
 
 def _parameters(slot: Slot, counts: list[int]) -> dict[str, Any]:

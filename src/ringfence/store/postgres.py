@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any
 
@@ -76,7 +77,7 @@ class Postgres:
 
     def engine(self) -> Engine:
         """With one connection, which is not opened before it is needed. Raises StoreFailed."""
-        if importlib.util.find_spec("pg8000") is None:
+        if find_spec("pg8000") is None:
             raise StoreFailed(
                 self.name, "needs a driver that is not installed", "install it: pip install 'ringfence[postgres]'"
             )
