@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-QUICK := not slow and not clients and not browser and not presidio
+QUICK := not slow and not clients and not browser and not presidio and not postgres
 WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dialect_fits.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
 # What was compiled once is kept, whatever the environment says: each part collects the same tests, and most of them start
 # the same program.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up test test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against clean
+.PHONY: up test test-postgres test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
@@ -25,8 +25,12 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
-	@$(BIN)/python -m pytest -m "slow and not timed" --timeout 300 --numprocesses 2 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not timed and not postgres" --timeout 300 --numprocesses 2 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
 	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
+
+test-postgres: $(VENV)/.dev
+	@echo "==> Tests with PostgreSQL"
+	@$(BIN)/python -m pytest -m postgres --timeout 300 --durations=5 $(ARGS)
 
 test-simulation: $(VENV)/.dev
 	@echo "==> A thousand simulated hours"

@@ -48,8 +48,9 @@ def writes_demo(path: Path | None) -> bool:
 
 
 def variables(path: Path | None, overrides: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Environment variables that hold keys of engines, which the gateway gets, and those that hold keys of providers,
-    which it must not get, whatever else they are for. Nothing is handed on by a configuration that cannot be read."""
+    """Environment variables that hold keys of engines and the password of the database, which the gateway gets, and
+    those that hold keys of providers, which it must not get, whatever else they are for. Nothing is handed on by a
+    configuration that cannot be read."""
     named = frozenset(_ENV.findall("\n".join((_text(path), *overrides.values()))))
     if not named:
         return named, named
@@ -61,6 +62,8 @@ def variables(path: Path | None, overrides: Mapping[str, str]) -> tuple[frozense
     except ConfigError:
         return frozenset(), named
     engines = {model.api_key.reference for model in config.models.values() if model.api_key is not None}
+    if config.database.password is not None:
+        engines.add(config.database.password.reference)
     providers = {provider.api_key.reference for provider in config.providers.values()}
     kept_out = frozenset(ref.removeprefix("env:") for ref in providers if ref.startswith("env:"))
     return frozenset(ref.removeprefix("env:") for ref in engines if ref.startswith("env:")) - kept_out, kept_out

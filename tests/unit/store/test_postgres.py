@@ -112,13 +112,11 @@ class TestReaching:
         [
             (PASSWORD, "wrong", "refuses the password"),
             ("/test_", "/none_", "does not exist"),
-            ("127.0.0.1:", "127.0.0.1:1", "cannot be reached"),
+            ("@127.0.0.1", "@127.9.9.9", "cannot be reached"),
         ],
     )
     def test_what_is_wrong_is_said_without_the_password(self, url: str, old: str, new: str, what: str) -> None:
-        database = Database(
-            url.replace(old, new) if new != "127.0.0.1:1" else f"postgresql://u:{PASSWORD}@127.0.0.1:1/x"
-        )
+        database = Database(url.replace(old, new))
         with pytest.raises(StoreFailed, match=what) as caught:
             database.migrate()
         assert PASSWORD not in f"{caught.value}{database!r}{caught.value.__cause__!r}"
@@ -176,7 +174,7 @@ class TestOneGateway:
         kept = engine.pool.connect()
         kept.detach()  # nobody closes it
         assert gateway.call(counts) == (0, 0, 0, 0)
-        with pytest.raises(Exception, match="network error|terminat"):
+        with pytest.raises(Exception, match=r"network error|terminat"):
             kept.cursor().execute("SELECT 1")
         gateway.close()
 
@@ -211,7 +209,7 @@ class TestGone:
 
 
 class CuttingLine:
-    """Passes everything on, until `is_cut`: then the next commit still arrives, and its answer does not."""
+    """Passes everything on, until `is_cut`: then the next commit is done, and nobody is told."""
 
     def __init__(self, port: int) -> None:
         self.is_cut = False
@@ -231,20 +229,17 @@ class CuttingLine:
     def _pass(self, caller: socket.socket, called: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := caller.recv(65536):
-                if self.is_cut and b"commit" in data:
-                    called.sendall(data)
-                    time.sleep(0.2)
-                    self.is_cut = False
-                    caller.shutdown(socket.SHUT_RDWR)
-                    break
                 called.sendall(data)
         called.close()
 
     def _back(self, called: socket.socket, caller: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := called.recv(65536):
-                if not (self.is_cut and b"COMMIT" in data):
-                    caller.sendall(data)
+                if self.is_cut and b"COMMIT\0" in data:
+                    self.is_cut = False
+                    break
+                caller.sendall(data)
+        caller.shutdown(socket.SHUT_RDWR)
         caller.close()
 
     def close(self) -> None:
