@@ -116,9 +116,7 @@ def books(folder: Path, tiny_model: Path, query: Query, database: str = "", **en
 @pytest.mark.slow
 class TestPostgres:
     @pytest.fixture(scope="class")
-    def kept(
-        self, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, postgres_server: Any
-    ) -> Iterator[Books]:
+    def kept(self, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, postgres_server: Any) -> Iterator[Books]:
         with postgres_server.database() as url:
             login, _, at = url.partition("@")
             address, password = f"{login.rpartition(':')[0]}@{at}", login.rpartition(":")[2]

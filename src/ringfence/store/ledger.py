@@ -126,28 +126,33 @@ class Ledger:
     async def hold(self, row: HoldRow) -> None:
         """Returns when it is on the disk. Raises StoreFailed, also where that takes long; cancelled, it is taken
         back."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
         self._holds.append((row, written))
         self._wake(0)
         wait_s = LATE_WAIT_S if self._is_late or self._is_failing else HOLD_WAIT_S
+        timer = loop.call_later(wait_s, self._late, row, written, wait_s)  # not asyncio.timeout: calls are no tasks
         try:
-            async with asyncio.timeout(wait_s):
-                await asyncio.shield(written)
-        except TimeoutError:
-            self._is_late = True
-            self._give_up(row, written)
-            raise StoreFailed(
-                self._db.name, f"does not answer within {wait_s:g} s", "look at what else the database does"
-            ) from None
+            await asyncio.shield(written)
         except asyncio.CancelledError:
-            self._give_up(row, written)
+            if (row, written) in self._holds:
+                self._holds.remove((row, written))
+            else:
+                written.add_done_callback(lambda done: None if done.exception() else self.release(row.id))
             raise
+        finally:
+            timer.cancel()
 
-    def _give_up(self, row: HoldRow, written: asyncio.Future[None]) -> None:
+    def _late(self, row: HoldRow, written: asyncio.Future[None], wait_s: float) -> None:
+        """Where it is written in the end, it is released at once."""
+        if written.done():
+            return
+        self._is_late = True
         if (row, written) in self._holds:
             self._holds.remove((row, written))
-        else:
-            written.add_done_callback(lambda done: None if done.exception() else self.release(row.id))
+        what = f"does not answer within {wait_s:g} s"
+        written.set_exception(StoreFailed(self._db.name, what, "look at what else the database does"))
+        written.exception()  # nobody may be waiting any more
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -212,9 +217,14 @@ class Ledger:
                     log.warning("calls are written down again; %d had waited", len(rows))
                 self._is_failing = self._is_late = False
                 self._doubtful = []
-                for _, written in holds:
-                    if not written.done():
-                        written.set_result(None)
+                self._held(holds)
+
+    def _held(self, holds: list[tuple[HoldRow, asyncio.Future[None]]]) -> None:
+        for row, written in holds:
+            if not written.done():
+                written.set_result(None)
+            else:
+                self.release(row.id)
 
     def _take_back(self, rows: list[CallRow], counts: dict[Slot, list[int]], released: list[str]) -> None:
         self._rows[:0] = rows
