@@ -21,6 +21,7 @@ CONNECTS = {
     "httpx", "httpx2", "aiohttp", "huggingface_hub", "urllib3", "ssl", "smtplib", "ftplib", "socketserver",
 }  # fmt: skip
 MAY_CONNECT = {
+    "store/postgres.py": "the database, at the configured address",
     "egress/pool.py": "the one way out of the running gateway",
     "egress/cloud.py": "the one way to rented clouds, in a process of its own",
     "egress/tls.py": "what that way is encrypted with",
