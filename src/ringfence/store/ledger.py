@@ -18,6 +18,7 @@ from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Spent
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
+from ringfence.store.ledger_reads import prune
 from ringfence.store.ledger_writes import DAY_S, Batch, Counts, believed, count, write
 from ringfence.store.tables import calls as calls_table
 from ringfence.store.tables import holds as holds_table
@@ -35,6 +36,7 @@ MOST_SLOTS = 10_000
 """Of those days; beyond, under ANYONE."""
 ANYONE = "*"
 """In place of a key, for what could not be kept apart while nothing could be written for long."""
+PRUNE_PAUSE_S = 0.05
 log = logging.getLogger("ringfence.ledger")
 
 
@@ -213,6 +215,14 @@ class Ledger:
         """All that stand."""
         columns = [holds_table.c[name] for name in HoldRow._fields]
         return await self._db.run(lambda connection: [HoldRow(*row) for row in connection.execute(select(*columns))])
+
+    async def prune(self, before_s: float) -> int:
+        """Forgets rows of calls before then, a few at a time so that nobody waits for it; how many. The days stay."""
+        pruned = 0
+        while (now := await self._db.run(lambda connection: prune(connection, before_s))) > 0:
+            pruned += now
+            await asyncio.sleep(PRUNE_PAUSE_S)
+        return pruned
 
 
 def spent_since(connection: Connection, since_s: float) -> list[Spent]:

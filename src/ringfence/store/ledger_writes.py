@@ -168,6 +168,6 @@ def believed(row: CallRow) -> CallRow:
     if (row.cost_usd_micros or 0) > MOST_USD_MICROS:
         row = row._replace(cost_usd_micros=MOST_USD_MICROS)
     for name, text, width in zip(WIDTHS, texts(row), WIDTHS.values(), strict=True):
-        if text is not None and (len(text) > width or "\0" in text):
-            row = row._replace(**{name: text.replace("\0", "")[:width]})
+        if text is not None and (len(text) > width or not text.isascii() or "\0" in text):
+            row = row._replace(**{name: text.replace("\0", "").encode(errors="replace").decode()[:width]})
     return row
