@@ -23,6 +23,7 @@ from ringfence.cli import (
     journal,
     keys,
     lease,
+    ledger,
     parked,
     placing,
     secrets,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(ledger.app, name="ledger")
 app.command(context_settings={"allow_interspersed_args": False})(lease.lease)
 app.command()(lease.leases)
 app.add_typer(parked.app, name="parked")

@@ -99,6 +99,11 @@ class MoneySettings(Section):
         description="All that is spent, whoever asks; $100 a month where nothing is said.",
     )
 
+    ledger_days: Whole = setting(
+        400, "hot", "Days for which rows of the ledger are kept; those of the present day, week and month always are.",
+        ge=1, le=36_500,
+    )  # fmt: skip
+
     @property
     def zone_info(self) -> ZoneInfo:
         """`zone`, parsed."""

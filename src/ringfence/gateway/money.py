@@ -214,20 +214,18 @@ class Purse:
         assert self.rows is not None
         dead = await self.rows.holds()
         free = never_left(dead) if dead else set[str]()
-        for hold in dead:
-            if hold.call_id in free:
-                self.rows.release(hold.id)
-            else:
-                self.rows.record(_lost(hold))
         now_s = self._turned()
         for period in PERIODS:
             for row in await self.rows.spent_since(period.start_s(now_s, self.rules.zone)):
                 self._add(period, row)
-        for hold in dead:
-            if hold.call_id not in free:
-                for period in PERIODS:
-                    if hold.at_s >= self._starts[period]:
-                        self._add(period, Spent(hold.key_id, hold.profile, hold.provider, hold.usd_micros))
+        for hold in dead:  # after what is written was added up: these are written as well from here on
+            if hold.call_id in free:
+                self.rows.release(hold.id)
+                continue
+            self.rows.record(_lost(hold))
+            for period in PERIODS:
+                if hold.at_s >= self._starts[period]:
+                    self._add(period, Spent(hold.key_id, hold.profile, hold.provider, hold.usd_micros))
         return len(dead)
 
     def standings(self, keys: Mapping[str, Key]) -> Iterator[Standing]:

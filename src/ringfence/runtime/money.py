@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ringfence.config.schema import Config
 from ringfence.core.ledger import CallRow
+from ringfence.core.money import Period
 from ringfence.core.usage import Usage
 from ringfence.gateway.money import MoneyRules
 from ringfence.telemetry.events import Answered
 
+DAY_S = 86_400
 NOTHING = Usage()
 
 
@@ -25,6 +27,12 @@ def money_rules(config: Config) -> MoneyRules:
         },
         frozenset(name for name, one in config.profiles.items() if one.unpriced == "allow"),
     )
+
+
+def kept_since_s(config: Config, now_s: float) -> float:
+    """Rows of the ledger from then on stay: of the days that are kept, and of the periods that budgets are for."""
+    zone = config.money.zone_info
+    return min(now_s - config.money.ledger_days * DAY_S, *(period.start_s(now_s, zone) for period in Period))
 
 
 def row_of(event: Answered) -> CallRow:

@@ -47,6 +47,7 @@ from ringfence.runtime.what_moves import WhatMoves
 from ringfence.runtime.what_waits import WhatWaits
 from ringfence.store import keys as keystore
 from ringfence.store import ledger
+from ringfence.store.ledger_writes import NO_ERRORS
 from ringfence.telemetry.events import Answered, Fitting
 
 WATCH_EVERY_S = 0.25
@@ -142,7 +143,7 @@ class Overview:
             "waiting": sum(len(lane.waiting) for lane in lanes),
             "waiting_by_class": _by_class(*lanes),
             "total": sum(series.requests for series in answers.values()),
-            "errors": sum(series.requests for labels, series in answers.items() if labels[4] not in ledger.NO_ERRORS),
+            "errors": sum(series.requests for labels, series in answers.items() if labels[4] not in NO_ERRORS),
             "per_minute": sum(type(e) is Answered and e.at_s > minute_ago for e in runtime.events.recent),
             "prompt_tokens": sum(series.prompt_tokens for series in answers.values()),
             "completion_tokens": sum(series.completion_tokens for series in answers.values()),

@@ -41,7 +41,7 @@ from ringfence.runtime.database import database
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
-from ringfence.runtime.money import money_rules, row_of
+from ringfence.runtime.money import kept_since_s, money_rules, row_of
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, started
@@ -208,6 +208,7 @@ class Runtime:
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
             asyncio.create_task(self._every(PRUNE_EVERY_S, self.responses.prune), name="forget responses"),
+            asyncio.create_task(self._every(PRUNE_EVERY_S, self._prune_ledger), name="forget old calls"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.responses.background.tick), name="watch background"),
         ]
         asyncio.get_running_loop().call_later(SETTLED_AFTER_S, spare_what_stays)
@@ -341,6 +342,11 @@ class Runtime:
         if self.front.keys is None:
             return OPEN_KEY if key_id == OPEN_KEY.id else None
         return self.keyring.by_id(key_id)
+
+    async def _prune_ledger(self) -> None:
+        pruned = await self.ledger.prune(kept_since_s(self.config, time()))
+        if pruned:
+            log.info("the ledger forgot %d calls older than %d days", pruned, self.config.money.ledger_days)
 
     def _ledger_failed(self, error: Exception) -> None:
         log.error("usage cannot be written down: %s", error)

@@ -1,10 +1,10 @@
 """The database: one engine and one thread that owns its one connection, so that writes never wait for each other.
 
 SQLite in WAL mode, unless a URL names a PostgreSQL (`postgres.py`). On SQLite every transaction begins as a writer
-(BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Costs
-of the import, measured in a process that has pydantic and asyncio: SQLAlchemy 125 ms and 15 MB, its SQLite dialect
-10 ms and 3 MB, Alembic 140 ms and 11 MB (hence only when there is something to migrate). Any part of SQLAlchemy loads
-all of it.
+(BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Only
+what is opened to be read alone begins as a reader. Costs of the import, measured in a process that has pydantic and
+asyncio: SQLAlchemy 125 ms and 15 MB, its SQLite dialect 10 ms and 3 MB, Alembic 140 ms and 11 MB (hence only when there
+is something to migrate). Any part of SQLAlchemy loads all of it.
 """
 
 from __future__ import annotations
@@ -67,8 +67,11 @@ class Database:
     raises pass through. Either way nothing of the transaction remains.
     """
 
-    def __init__(self, url_or_path: str | Path, password: str | None = None, *, is_gateway: bool = False) -> None:
-        """`is_gateway`: of a PostgreSQL, the only one that may be; a folder of state has a lock of its own."""
+    def __init__(
+        self, url_or_path: str | Path, password: str | None = None, *, is_gateway: bool = False, only_reads: bool = False
+    ) -> None:
+        """`is_gateway`: of a PostgreSQL, the only one that may be; a folder of state has a lock of its own. One that
+        only reads keeps no writer waiting, and sees what was written before each transaction began."""
         text = str(url_or_path)
         is_url = "://" in text
         text = f"postgresql://{text[11:]}" if text.startswith("postgres://") else text
@@ -78,6 +81,7 @@ class Database:
         self.path: Path | None = Path(str(self._url.database)) if in_file else None
         """The file, None for a database that is not one."""
         self._postgres = None if self._is_sqlite else postgres.Postgres(self._url, password, is_gateway=is_gateway)
+        self._only_reads = only_reads
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._failure: StoreFailed | None = None
@@ -191,7 +195,7 @@ class Database:
         # error messages: they hold digests.
         engine = create_engine(self._url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", _begin_reading if self._only_reads else _begin_sqlite)
         return engine
 
     @contextlib.contextmanager
@@ -280,6 +284,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _make_private_database(path: Path) -> None:

@@ -10,53 +10,37 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, String, Table, delete, func, insert, select, text
+from sqlalchemy import Connection, func, select
 
 from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Spent
 from ringfence.store.db import Database
-from ringfence.store.failure import StoreFailed, StoreGone
+from ringfence.store.failure import StoreFailed
+from ringfence.store.ledger_reads import prune
+from ringfence.store.ledger_writes import DAY_S, Batch, Counts, believed, count, write
 from ringfence.store.tables import calls as calls_table
 from ringfence.store.tables import holds as holds_table
 from ringfence.store.tables import usage as usage_table
 
-log = logging.getLogger("ringfence.ledger")
-DAY_S = 86400
-SOON_S = 0.02
+SOON_S = 0.005
 """A row waits so long for others that are written with it."""
 LATER_S = 1.0
 """After a failure."""
 HOLD_WAIT_S = 3.0
 """A hold waits so long for the database; once that was too short, or writing fails, `LATE_WAIT_S`."""
 LATE_WAIT_S = 0.5
+MOST_AT_ONCE = 2000
+"""Rows of one transaction: a hold waits for no more than that."""
 MOST_PENDING = 100_000
 """Rows of calls that cost nothing, while nothing can be written; beyond, only days are counted for them."""
-MOST_TOKENS = 10**9
-"""Per request. Engines are believed up to here; beyond, a broken one could overflow the columns."""
-NO_ERRORS = frozenset(("ok", "client_gone", "parked", "cached", "joined"))
-
-COUNTS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd_micros")
-ADD = text(
-    f"INSERT INTO usage (key_id, model, day, {', '.join(COUNTS)})"  # noqa: S608 - constants of this file
-    f" VALUES (:key_id, :model, :day, {', '.join(f':{count}' for count in COUNTS)})"
-    " ON CONFLICT (key_id, model, day) DO UPDATE SET "
-    + ", ".join(f"{count} = usage.{count} + excluded.{count}" for count in COUNTS)
-)
-"""The same words for SQLite and PostgreSQL: the dialects' own constructs would each load their dialect."""
-
-Slot = tuple[str, str, int]
-"""Key id, model, and days since the epoch."""
-
-
-class Lot(NamedTuple):
-    """What is written together, or not at all."""
-
-    rows: list[CallRow]
-    counts: dict[Slot, list[int]]
-    released: list[str]
+MOST_SLOTS = 10_000
+"""Of those days; beyond, under ANYONE."""
+ANYONE = "*"
+"""In place of a key, for what could not be kept apart while nothing could be written for long."""
+PRUNE_PAUSE_S = 0.05
+log = logging.getLogger("ringfence.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +58,45 @@ class UsageRow:
     cost_usd_micros: int
 
 
+Waiting = tuple[HoldRow, asyncio.Future[None]]
+
+
 class Ledger:
     """To be used from one event loop. `on_failure` is told once when writing begins to fail."""
 
-    def __init__(self, db: Database, on_failure: Callable[[StoreFailed], None] | None = None) -> None:
+    def __init__(self, db: Database, on_failure: Callable[[Exception], None] | None = None) -> None:
         self._db = db
         self._on_failure = on_failure
         self._rows: list[CallRow] = []
-        self._counts: dict[Slot, list[int]] = {}
+        self._unkept: Counts = {}
+        """What the calls add up to whose rows are not kept."""
         self._released: list[str] = []
-        self._holds: list[tuple[HoldRow, asyncio.Future[None]]] = []
+        self._holds: list[Waiting] = []
+        self._failed: Batch | None = None
+        """Comes before all others: it may be written in spite of its failure, and must not be so twice."""
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._is_failing = False
-        self._is_late = False
-        self._doubtful: list[Lot] = []
-        """The database was gone in the middle of a commit: these are written, or they are not."""
+        self._is_failing = self._is_late = False
 
     def __repr__(self) -> str:
-        return f"<Ledger with {len(self._rows)} rows pending>"
+        return f"<Ledger with {self.pending} rows pending>"
 
     @property
     def pending(self) -> int:
         """Rows that are not written yet."""
-        return len(self._rows) + sum(len(lot.rows) for lot in self._doubtful)
+        return len(self._rows) + (len(self._failed.rows) if self._failed is not None else 0)
 
     # -- what is handed in ----------------------------------------------------------------------------------------
 
     def record(self, row: CallRow) -> None:
         """One call has ended; with a `hold_id`, so has that hold."""
-        row = _believed(row)
-        slot = (row.key_id, row.model, int(row.at_s // DAY_S))
-        counts = self._counts.get(slot)
-        if counts is None:
-            counts = self._counts[slot] = [0] * len(COUNTS)
-        for place, amount in enumerate((
-            1, row.outcome not in NO_ERRORS, row.input_tokens, row.output_tokens, row.cached_tokens,
-            row.cost_usd_micros or 0,
-        )):  # fmt: skip
-            counts[place] += amount
         if len(self._rows) < MOST_PENDING or row.hold_id is not None:
             self._rows.append(row)
-        self._wake(SOON_S)
+        else:
+            self._count(row)
+        if self._timer is None:
+            self._wake(SOON_S)
 
     def release(self, hold_id: str) -> None:
         """Nothing was spent of it."""
@@ -126,46 +106,40 @@ class Ledger:
     async def hold(self, row: HoldRow) -> None:
         """Returns when it is on the disk. Raises StoreFailed, also where that takes long; cancelled, it is taken
         back."""
-        loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._holds.append((row, written))
         self._wake(0)
         wait_s = LATE_WAIT_S if self._is_late or self._is_failing else HOLD_WAIT_S
-        timer = loop.call_later(wait_s, self._late, row, written, wait_s)  # not asyncio.timeout: calls are no tasks
         try:
-            await asyncio.shield(written)
-        except asyncio.CancelledError:
-            if (row, written) in self._holds:
-                self._holds.remove((row, written))
-            else:
-                written.add_done_callback(lambda done: None if done.exception() else self.release(row.id))
-            raise
-        finally:
-            timer.cancel()
+            async with asyncio.timeout(wait_s):
+                await written
+        except (asyncio.CancelledError, TimeoutError) as ended:
+            if not written.cancelled() and written.exception() is None:
+                self.release(row.id)
+            if isinstance(ended, asyncio.CancelledError):
+                raise
+            self._is_late = True
+            raise StoreFailed(
+                self._db.name, f"does not answer within {wait_s:g} s", "look at what else the database does"
+            ) from None
 
-    def _late(self, row: HoldRow, written: asyncio.Future[None], wait_s: float) -> None:
-        """Where it is written in the end, it is released at once."""
-        if written.done():
-            return
-        self._is_late = True
-        if (row, written) in self._holds:
-            self._holds.remove((row, written))
-        what = f"does not answer within {wait_s:g} s"
-        written.set_exception(StoreFailed(self._db.name, what, "look at what else the database does"))
-        written.exception()  # nobody may be waiting any more
+    def _count(self, row: CallRow) -> None:
+        """Slots are bounded as well: callers can bring as many keys and models as they like."""
+        if len(self._unkept) >= MOST_SLOTS and (row.key_id, row.model, int(row.at_s // DAY_S)) not in self._unkept:
+            row = row._replace(key_id=ANYONE, model=ANYONE)
+        count(self._unkept, believed(row))
 
     # -- writing --------------------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        """Writes what is pending, in one transaction. What could not be written stays pending; never raises for it."""
-        # Shielded: if the caller gives up, the batch is still either written or taken back, and not both.
+        """Writes what is pending. What could not be written stays pending; never raises for it."""
+        # Shielded: if the caller gives up, a batch is still either written or taken back, and not both.
         await asyncio.shield(asyncio.ensure_future(self._flush()))
 
     def _wake(self, in_s: float) -> None:
         if in_s == 0 and self._writing is None:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = None
             self._begin()
         elif self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_S if self._is_failing else in_s, self._begin)
@@ -177,62 +151,72 @@ class Ledger:
     async def _write_on(self) -> None:
         """Until nothing is left that should not wait."""
         try:
-            await self._flush()
-            while self._holds:
-                await self._flush()
+            is_well = await self._write_next()
+            while self._holds or (is_well and len(self._rows) >= MOST_AT_ONCE):
+                is_well = await self._write_next()
         finally:
             self._writing = None
-            if self._rows or self._released or self._counts or self._doubtful:
+            if self._has_more:
                 self._wake(SOON_S)
 
     async def _flush(self) -> None:
-        async with self._turn:
-            rows, self._rows = self._rows, []
-            counts, self._counts = self._counts, {}
-            released, self._released = self._released, []
-            holds, self._holds = self._holds, []
-            lot, doubtful = Lot(rows, counts, released), self._doubtful
-            if not (any(lot) or doubtful or holds):
+        for _ in range(2 + len(self._rows) // MOST_AT_ONCE + (self._failed is not None)):
+            if not self._has_more or not await self._write_next():
                 return
-            asked = [row for row, _ in holds]
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._rows or self._released or self._holds or self._unkept or self._failed is not None)
+
+    async def _write_next(self) -> bool:
+        """One batch; False when it could not be written."""
+        async with self._turn:
+            waiting: list[Waiting] = []
+            batch = self._failed
+            if batch is None:
+                batch = Batch(self._rows[:MOST_AT_ONCE], self._unkept, self._released)
+                del self._rows[:MOST_AT_ONCE]
+                self._unkept, self._released = {}, []
+                waiting, self._holds = [asked for asked in self._holds if not asked[1].cancelled()], []
+                batch.holds = [row for row, _ in waiting]
             try:
-                await self._db.run(lambda connection: _write(connection, doubtful, lot, asked))
+                await self._db.run(lambda connection: write(connection, batch))
             except BaseException as failure:
-                if rows and isinstance(failure, StoreGone) and failure.in_doubt:
-                    self._doubtful = [*doubtful, lot]
+                self._fail(batch, waiting, failure)
+                return False
+            if self._is_failing:
+                log.warning("calls are written down again; %d had waited", len(batch.rows))
+            self._failed, self._is_failing, self._is_late = None, False, False
+            for row, written in waiting:
+                if written.cancelled():  # meanwhile: nobody wants it any more
+                    self._released.append(row.id)
                 else:
-                    self._take_back(*lot)
-                self._released += [row.id for row in asked]  # they may stand all the same
-                for _, written in holds:
-                    if not written.done():
-                        written.set_exception(failure)
-                        written.exception()  # nobody may be waiting any more
-                if not isinstance(failure, StoreFailed):
-                    raise
-                if not self._is_failing and self._on_failure is not None:
-                    self._on_failure(failure)
-                self._is_failing = True
-            else:
-                if self._is_failing:
-                    log.warning("calls are written down again; %d had waited", len(rows))
-                self._is_failing = self._is_late = False
-                self._doubtful = []
-                self._held(holds)
+                    written.set_result(None)
+            return True
 
-    def _held(self, holds: list[tuple[HoldRow, asyncio.Future[None]]]) -> None:
-        for row, written in holds:
+    def _fail(self, batch: Batch, waiting: list[Waiting], failure: BaseException) -> None:
+        """Keep the batch, and refuse what waits for it: nothing is paid for while nothing can be written down."""
+        batch.released += [row.id for row in batch.holds]  # which may be written, as far as anybody knows
+        batch.holds, batch.is_again = [], True
+        self._failed = batch
+        told = failure if isinstance(failure, StoreFailed) else self._unknown(failure)
+        waiting, self._holds = waiting + self._holds, []
+        for _, written in waiting:
             if not written.done():
-                written.set_result(None)
-            else:
-                self.release(row.id)
+                written.set_exception(told)
+                written.exception()  # nobody may be waiting any more
+        if not isinstance(failure, Exception):
+            raise failure
+        if not isinstance(failure, StoreFailed):
+            log.exception("a batch of the ledger failed", exc_info=failure)
+        if not self._is_failing and self._on_failure is not None:
+            self._on_failure(told)
+        self._is_failing = True
 
-    def _take_back(self, rows: list[CallRow], counts: dict[Slot, list[int]], released: list[str]) -> None:
-        self._rows[:0] = rows
-        self._released[:0] = released
-        for slot, amounts in counts.items():
-            now = self._counts.setdefault(slot, [0] * len(COUNTS))
-            for place, amount in enumerate(amounts):
-                now[place] += amount
+    def _unknown(self, failure: BaseException) -> StoreFailed:
+        return StoreFailed(
+            self._db.name, f"failed ({type(failure).__name__})", "see the log, and run: ringfence doctor"
+        )
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -244,6 +228,14 @@ class Ledger:
         """All that stand."""
         columns = [holds_table.c[name] for name in HoldRow._fields]
         return await self._db.run(lambda connection: [HoldRow(*row) for row in connection.execute(select(*columns))])
+
+    async def prune(self, before_s: float) -> int:
+        """Forgets rows of calls before then, a few at a time so that nobody waits for it; how many. The days stay."""
+        pruned = 0
+        while (now := await self._db.run(lambda connection: prune(connection, before_s))) > 0:
+            pruned += now
+            await asyncio.sleep(PRUNE_PAUSE_S)
+        return pruned
 
 
 def spent_since(connection: Connection, since_s: float) -> list[Spent]:
@@ -263,60 +255,6 @@ def totals(connection: Connection, since_day: str) -> list[UsageRow]:
     columns = usage_table.c
     wanted = select(usage_table).where(columns.day >= since_day).order_by(columns.day, columns.key_id, columns.model)
     return [UsageRow(**row._mapping) for row in connection.execute(wanted)]
-
-
-def _write(connection: Connection, doubtful: list[Lot], lot: Lot, holds: list[HoldRow]) -> None:
-    for one in doubtful:
-        if not _stands(connection, one.rows[0]):
-            _write_lot(connection, one)
-    _write_lot(connection, lot)
-    if holds:
-        connection.execute(insert(holds_table), _fitting(connection, holds_table, [row._asdict() for row in holds]))
-
-
-def _stands(connection: Connection, row: CallRow) -> bool:
-    """Whether it is written, and so all that was written with it."""
-    known = (getattr(calls_table.c, name) == getattr(row, name) for name in ("id", "at_s", "status", "total_s"))
-    return connection.execute(select(calls_table.c.number).where(*known).limit(1)).first() is not None
-
-
-def _write_lot(connection: Connection, lot: Lot) -> None:
-    rows, counts, released = lot
-    if rows:
-        connection.execute(insert(calls_table), _fitting(connection, calls_table, [row._asdict() for row in rows]))
-    if counts:
-        parameters = [_parameters(slot, amounts) for slot, amounts in counts.items()]
-        connection.execute(ADD, _fitting(connection, usage_table, parameters))
-    if ended := [*released, *(row.hold_id for row in rows if row.hold_id is not None)]:
-        for at in range(0, len(ended), 500):
-            connection.execute(delete(holds_table).where(holds_table.c.id.in_(ended[at : at + 500])))
-
-
-def _fitting(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """PostgreSQL takes no text that is longer than its column, and none with a zero byte: a name that somebody chose
-    badly must not keep all the others from being written."""
-    if connection.dialect.name == "sqlite":
-        return rows
-    lengths = [(column.name, column.type.length) for column in table.columns if isinstance(column.type, String)]
-    for row in rows:
-        for name, length in lengths:
-            given = row[name]
-            if given is not None and (len(given) > (length or len(given)) or "\0" in given):
-                row[name] = given.replace("\0", "")[:length]
-    return rows
-
-
-def _parameters(slot: Slot, counts: list[int]) -> dict[str, Any]:
-    key_id, model, day = slot
-    iso_day = datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
-    return {"key_id": key_id, "model": model, "day": iso_day, **dict(zip(COUNTS, counts, strict=True))}
-
-
-def _believed(row: CallRow) -> CallRow:
-    if all(0 <= amount <= MOST_TOKENS for amount in row[12:17]):
-        return row
-    names = CallRow._fields[12:17]
-    return row._replace(**{name: max(0, min(getattr(row, name), MOST_TOKENS)) for name in names})
 
 
 def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:
