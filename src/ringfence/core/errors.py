@@ -255,7 +255,7 @@ class TargetFailed(Exception):
     """One target could not answer and nothing has been sent to the caller yet: the next may try.
 
     `reason` is one of connect, lost, first_byte_timeout, stalled, status, malformed, loading, crowded, elsewhere,
-    set_aside, over_budget, unpriced; it is a metric label.
+    set_aside, over_budget, unpriced, unwritten; it is a metric label.
     `failure` is what the caller is told when no other target answers, `later_s` for how long the target itself asks not
     to be asked.
     """

@@ -59,8 +59,8 @@ from ringfence.telemetry.events import Kind, Refused, Retried, answered
 
 log = logging.getLogger("ringfence.pipeline")
 MAX_KINDS = 4096
-AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
-SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside", "over_budget", "unpriced"))
+AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "unwritten"))
+SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "unwritten"))
 """Reasons that are none of the target's."""
 FULL = frozenset((429, 503))
 """Reasons and statuses that say nothing of the request: the engine is not there, or busy."""
@@ -346,9 +346,10 @@ class Pipeline(Deciding):
     def record(
         self, call: Call, target: Target | None, status: int, outcome: str, usage: Usage | None, first_at: float
     ) -> None:
-        """Write down, once, how a call ended."""
-        if self.running.pop(call.id, None) is None:
+        """Write down, once, how a call ended; what was paid for has its row whatever was told of it before."""
+        if self.running.pop(call.id, None) is None and call.paid is None:
             return
+        paid, call.paid = call.paid, None
         now = monotonic()
         started_at, decision = call.started_at, call.decision
         model, rule = (decision.model, decision.rule) if decision is not None else (self._known(call.model), "")
@@ -361,7 +362,7 @@ class Pipeline(Deciding):
         )  # fmt: skip
         kind = self._kinds.get(told) or self._kind(call.key, told)
         fitting = call.fitting if target is not None else None
-        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting, call.paid)))
+        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting, paid)))
 
     def unanswered(self, call: Call, charge: Charge) -> None:
         """It went to a provider, and nobody knows what that cost."""

@@ -1,14 +1,19 @@
-"""What the money fence is told of the configuration, and the row that an answered call becomes."""
+"""What the money fence is told of the configuration, and of what has left; the row that an answered call becomes."""
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 from ringfence.config.schema import Config
-from ringfence.core.ledger import CallRow
+from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.usage import Usage
+from ringfence.egress import journal_left
 from ringfence.gateway.money import MoneyRules
 from ringfence.telemetry.events import Answered
 
 NOTHING = Usage()
+log = logging.getLogger("ringfence.runtime")
 
 
 def money_rules(config: Config) -> MoneyRules:
@@ -25,6 +30,16 @@ def money_rules(config: Config) -> MoneyRules:
         },
         frozenset(name for name, one in config.profiles.items() if one.unpriced == "allow"),
     )
+
+
+def never_left(journal: Path, holds: list[HoldRow]) -> set[str]:
+    """Ids of those calls of which nothing left, by the journal of what does. Where that cannot be read, there are none:
+    what may have left may have to be paid for."""
+    try:
+        return journal_left.never_left(journal, [(hold.call_id, hold.at_s) for hold in holds])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the journal in %s does not tell which calls left, so all that were held count: %s", journal, error)
+        return set()
 
 
 def row_of(event: Answered) -> CallRow:
