@@ -1,4 +1,4 @@
-"""A gateway with real HTTP, a real egress process and a real ledger, before a rented cloud that says what it charges."""
+"""A gateway with real HTTP, a real egress process and a real ledger, before a rented cloud that counts its words."""
 
 from __future__ import annotations
 
@@ -143,6 +143,7 @@ async def spending(
             egress_endpoint(folder / "egress.sock"), targets=targets, key=key, profile=profile, queue=1000, **told
         ) as gateway,
     ):
+
         def emit(event: object) -> None:
             gateway.events.emit(event)
             if isinstance(event, Answered):

@@ -1,5 +1,5 @@
-"""Gateway and egress are killed at random points, under load of calls that are paid for and of calls that are not: no
-paid call is without a row, none is there twice, no cap is passed, and what was answered a moment before is written down.
+"""Gateway and egress are killed at random points, under load of calls that are paid for and of others: no paid call is
+without a row, none is there twice, no cap is passed, and what was answered a moment before is written down.
 
 The moments come from RINGFENCE_KILL_SEED, or from chance; the seed is told.
 """
