@@ -145,10 +145,10 @@ async def test_however_a_call_ends_its_money_comes_free(tmp_path: Path) -> None:
         cloud.once(Conduct(Misdeed.STATUS, 400))
         assert (await house.ask(CHAT, SAID))[0] == 400
         assert await cost() == 0
-        # A stream that breaks midway is paid for as far as it came.
+        # A stream that breaks midway may have gone on, unseen.
         cloud.once(Conduct(Misdeed.DROP, after_events=4))
         await house.ask(CHAT, SAID | {"stream": True})
-        assert 3 * A_CALL // MOST_TOKENS <= await cost() <= A_CALL
+        assert await cost() == A_CALL
         # Its caller goes before the first byte.
         cloud.gate.clear()
         asked, client = len(cloud.requests), await house.gateway.client()
