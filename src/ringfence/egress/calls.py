@@ -103,6 +103,8 @@ class Calls:
         outcome = await self._tried(asked, cloud, order, is_fresh=False)
         if outcome == "stale":  # a line that had waited was dead: once more, on a new one
             outcome = await self._tried(asked, cloud, order, is_fresh=True)
+            if outcome in ("connect", "resolve"):  # the first may have been heard all the same
+                outcome = "stale"
         if outcome == "key_refused":  # the file of the key holds another one by now: once more, with that
             outcome = await self._tried(
                 asked, self.clouds.get(claim.provider, cloud), order, is_fresh=True, is_last=True

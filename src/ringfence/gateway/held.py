@@ -17,6 +17,8 @@ from ringfence.routing.health import Health
 
 LEAST_BOUND = UNMEASURED.base + UNMEASURED.message
 """No bound of messages is less."""
+ENDED_BY_US = frozenset(("ok", "client_gone"))
+"""Outcomes with which an estimate is a fair price. What broke off may have gone on at the provider, unseen."""
 
 
 class Records(Protocol):
@@ -64,7 +66,8 @@ class Held(Hold):
         call, target = self._call, self.target
         if self.charge is not None:
             charge, self.charge = self.charge, None
-            call.paid = self._records.money.settle(charge, usage)
+            is_guess = usage is not None and usage.estimated and outcome not in ENDED_BY_US
+            call.paid = self._records.money.settle(charge, None if is_guess else usage)
         self._records.health.ended(target, outcome)
         if outcome == "ok" and usage is not None and target is not None:
             if call.is_rough and usage[0] > LEAST_BOUND:  # the closer bound may tell more

@@ -26,6 +26,8 @@ from ringfence.store.failure import StoreFailed
 PERIODS = tuple(Period)
 NEVER_SENT = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "no_ledger"))
 """Reasons of TargetFailed with which nothing has left."""
+MOST_BOOKS = 40
+"""Of days, of weeks and of months: so far back can a clock be put, and find what was spent."""
 LEFT_IN_TIME = 499
 RETRY_AFTER_S = 2.0
 """Where the ledger cannot be written."""
@@ -74,6 +76,10 @@ class Total:
     held: int = 0
 
 
+Book = dict[Scope, Total]
+"""Of one period."""
+
+
 class Charge:
     """Money that is held for one call at one target. `price` None: nobody knows what it costs, and nothing is held."""
 
@@ -102,17 +108,31 @@ class Standing(NamedTuple):
 
 
 class Purse:
-    """Holds, settles and releases; `clock` is Unix time. To be used from one event loop."""
+    """Holds, settles and releases; `clock` is Unix time. To be used from one event loop.
+
+    Each period has a book, which is kept when the next begins: a clock that is put forth and back finds again what was
+    spent. It is never believed to be before the moment at which the books were read: of the time before, they know too
+    little. So a book always says what the rows of its period do.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.rules = MoneyRules()
         self.rows: Writes | None = None
         """None: nothing can be written down, so nothing is paid for."""
         self._clock = clock
-        self._totals: dict[tuple[Scope, Period], Total] = {}
-        """Of the periods that have begun last."""
-        self._starts: dict[Period, int] = {}
-        self._next_s = 0.0
+        self._zone: ZoneInfo | None = None
+        """Fixed with the first book: another one would begin at other seconds, and know nothing of what was spent."""
+        self._books: dict[Period, dict[int, Book]] = {period: {} for period in PERIODS}
+        """By the second in which it began."""
+        self._now: list[tuple[Period, Book]] = []
+        self._from_s = self._until_s = self._floor_s = 0.0
+        self._ahead: list[tuple[Period, float, Spent]] = []
+        """Rows that are dated later than the period in which they were read, by a clock that was wrong then."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """By whose clocks periods begin."""
+        return self._zone or self.rules.zone
 
     # -- one call -------------------------------------------------------------------------------------------------
 
@@ -159,28 +179,32 @@ class Purse:
                     f"This call may cost up to {dollars(most)}, and a call of {_named(scope, key)} may cost "
                     f"{dollars(budget.call)}. Ask for less output, or send less."
                 ))  # fmt: skip
-            for period in PERIODS:
+            for period, book in self._now:
                 limit = budget.cap(period)
-                total = self._total(scope, period) if limit is not None else None
-                if limit is None or total is None or total.spent + total.held + most <= limit:
+                if limit is None:
                     continue
-                ends = datetime.fromtimestamp(period.end_s(now_s, self.rules.zone), UTC).astimezone(self.rules.zone)
+                total = _total(book, scope)
+                if total.spent + total.held + most <= limit:
+                    continue
+                ends = datetime.fromtimestamp(period.end_s(now_s, self.zone), UTC).astimezone(self.zone)
                 raise TargetFailed(target.name, "over_budget", BudgetExceeded(
                     f"The budget of {_named(scope, key)}, {dollars(limit)} a {period.value}, leaves no room for this "
                     f"call, which may cost up to {dollars(most)}: {dollars(total.spent)} is spent, and "
                     f"{dollars(total.held)} held for calls under way. A new {period.value} begins on "
-                    f"{ends:%Y-%m-%d %H:%M} ({self.rules.zone.key})."
+                    f"{ends:%Y-%m-%d %H:%M} ({self.zone.key})."
                 ))  # fmt: skip
-        totals = [self._total(scope, period) for scope in scopes for period in PERIODS]
+        totals = [_total(book, scope) for scope in scopes for _, book in self._now]
         for total in totals:
             total.held += most
         return Charge(now_s, target, most, price, totals)
 
     def settle(self, charge: Charge, usage: Usage | None) -> Paid:
         """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
-        most."""
+        most; as it is of an estimate."""
         price = charge.price
         cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage)
+        if cost is not None and usage is not None and usage.estimated:
+            cost = min(cost, charge.usd_micros)
         _let_go(charge)
         for total in charge.totals:
             total.spent += cost or 0
@@ -212,32 +236,40 @@ class Purse:
         """At the start: holds of processes that are dead end, and what was spent in the periods is added up.
         `never_left` are the ids of calls of which no byte has left; the others may have cost all that was held."""
         assert self.rows is not None
+        now_s = self._clock()
+        self._floor_s = now_s
+        self._turn(now_s)
+        found: list[tuple[Period, int, Spent]] = []
+        for period, _ in self._now:
+            end_s = period.end_s(now_s, self.zone)
+            ahead = await self.rows.spent_since(end_s)
+            self._ahead += [(period, end_s, row) for row in ahead]
+            found += [(period, 1, row) for row in await self.rows.spent_since(period.start_s(now_s, self.zone))]
+            found += [(period, -1, row) for row in ahead]
         dead = await self.rows.holds()
+        books = dict(self._now)
+        for period, sign, row in found:
+            _add(books[period], row, sign)
         free = never_left(dead) if dead else set[str]()
-        now_s = self._turned()
-        for period in PERIODS:
-            for row in await self.rows.spent_since(period.start_s(now_s, self.rules.zone)):
-                self._add(period, row)
-        for hold in dead:  # after what is written was added up: these are written as well from here on
+        for hold in dead:  # all else is read by now: nothing of it is counted twice
             if hold.call_id in free:
                 self.rows.release(hold.id)
-                continue
-            self.rows.record(_lost(hold))
-            for period in PERIODS:
-                if hold.at_s >= self._starts[period]:
-                    self._add(period, Spent(hold.key_id, hold.profile, hold.provider, hold.usd_micros))
+            else:
+                self.rows.record(_lost(hold))
+                self._count(hold, now_s)
         return len(dead)
 
     def standings(self, keys: Mapping[str, Key]) -> Iterator[Standing]:
         """Everything that is capped or has spent something; `keys` by their ids."""
-        now_s, zone = self._turned(), self.rules.zone
+        now_s = self._turned()
+        zone, books = self.zone, dict(self._now)
         capped = [HOUSE, *(Scope("profile", name) for name in self.rules.profiles)]
         capped += [Scope("provider", name) for name in self.rules.providers]
         capped += [Scope("key", key.id) for key in keys.values() if key.budget.is_capped]
-        for scope in dict.fromkeys((*capped, *(scope for scope, _ in self._totals))):
+        for scope in dict.fromkeys((*capped, *(scope for book in books.values() for scope in book))):
             budget = self._budget(scope, keys.get(scope.name))
             for period in PERIODS:
-                limit, total = budget.cap(period), self._totals.get((scope, period), Total())
+                limit, total = budget.cap(period), books[period].get(scope, Total())
                 if limit is not None or total.spent or total.held:
                     yield Standing(
                         scope, period, limit, total.spent, total.held, budget.soft_percent,
@@ -255,29 +287,39 @@ class Purse:
         return (rules.profiles if scope.kind == "profile" else rules.providers).get(scope.name, NO_BUDGET)
 
     def _turned(self) -> float:
-        """The time now, with new periods begun. A clock that is put back does not bring an old period back."""
-        now_s = self._clock()
-        if now_s >= self._next_s:
-            zone = self.rules.zone
-            for period in PERIODS:
-                start_s = period.start_s(now_s, zone)
-                if start_s > self._starts.get(period, -1):
-                    self._starts[period] = start_s
-                    for at in [at for at in self._totals if at[1] is period]:
-                        del self._totals[at]  # those that still hold keep it, where nobody looks any more
-            self._next_s = min(period.end_s(now_s, zone) for period in PERIODS)
+        """The time now, with the books of its periods."""
+        now_s = max(self._clock(), self._floor_s)
+        if not self._from_s <= now_s < self._until_s:
+            self._turn(now_s)
         return now_s
 
-    def _total(self, scope: Scope, period: Period) -> Total:
-        found = self._totals.get((scope, period))
-        if found is None:
-            found = self._totals[scope, period] = Total()
-        return found
+    def _turn(self, now_s: float) -> None:
+        zone = self._zone = self._zone or self.rules.zone
+        self._now = []
+        for period in PERIODS:
+            start_s, books = period.start_s(now_s, zone), self._books[period]
+            book = books.get(start_s)
+            if book is None:
+                book = books[start_s] = {}
+                for of, from_s, row in self._ahead:  # of which of the later ones they are is not known
+                    if of is period and start_s >= from_s:
+                        _add(book, row)
+            if len(books) > MOST_BOOKS:
+                del books[min(books)]
+                self._floor_s = max(self._floor_s, min(books))
+            self._now.append((period, book))
+        self._from_s = max(period.start_s(now_s, zone) for period in PERIODS)
+        self._until_s = min(period.end_s(now_s, zone) for period in PERIODS)
 
-    def _add(self, period: Period, row: Spent) -> None:
-        scopes = (HOUSE, Scope("provider", row.provider), Scope("profile", row.profile), Scope("key", row.key_id))
-        for scope in scopes:
-            self._total(scope, period).spent += row.usd_micros
+    def _count(self, hold: HoldRow, now_s: float) -> None:
+        """A hold of a process that died has become a row."""
+        row = Spent(hold.key_id, hold.profile, hold.provider, hold.usd_micros)
+        for period, book in self._now:
+            end_s = period.end_s(now_s, self.zone)
+            if hold.at_s >= end_s:
+                self._ahead.append((period, end_s, row))
+            elif hold.at_s >= period.start_s(now_s, self.zone):
+                _add(book, row)
 
 
 def may_have_cost(failed: BaseException) -> bool:
@@ -288,6 +330,19 @@ def may_have_cost(failed: BaseException) -> bool:
             return False
         return failed.reason not in ("status", "crowded") or failed.failure.code in UNANSWERED
     return not isinstance(failed, Failure)
+
+
+def _total(book: Book, scope: Scope) -> Total:
+    found = book.get(scope)
+    if found is None:
+        found = book[scope] = Total()
+    return found
+
+
+def _add(book: Book, row: Spent, sign: int = 1) -> None:
+    scopes = (HOUSE, Scope("provider", row.provider), Scope("profile", row.profile), Scope("key", row.key_id))
+    for scope in scopes:
+        _total(book, scope).spent += sign * row.usd_micros
 
 
 def _let_go(charge: Charge) -> None:

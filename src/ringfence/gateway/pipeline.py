@@ -346,9 +346,10 @@ class Pipeline(Deciding):
     def record(
         self, call: Call, target: Target | None, status: int, outcome: str, usage: Usage | None, first_at: float
     ) -> None:
-        """Write down, once, how a call ended."""
-        if self.running.pop(call.id, None) is None:
+        """Write down, once, how a call ended; what was paid for has its row whatever was told of it before."""
+        if self.running.pop(call.id, None) is None and call.paid is None:
             return
+        paid, call.paid = call.paid, None
         now = monotonic()
         started_at, decision = call.started_at, call.decision
         model, rule = (decision.model, decision.rule) if decision is not None else (self._known(call.model), "")
@@ -361,7 +362,7 @@ class Pipeline(Deciding):
         )  # fmt: skip
         kind = self._kinds.get(told) or self._kind(call.key, told)
         fitting = call.fitting if target is not None else None
-        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting, call.paid)))
+        self.emit(answered((call.id, time(), kind, first_byte_s, now - started_at, usage, fitting, paid)))
 
     def unanswered(self, call: Call, charge: Charge) -> None:
         """It went to a provider, and nobody knows what that cost."""

@@ -139,11 +139,13 @@ class Relay:
             except asyncio.CancelledError:  # the client went away: stop the engine's work now
                 line.cancel()
                 raise
-            if reason != "stale":  # an idle connection that turned out to be dead: once more, on a new one
+            # An idle connection may turn out to be dead: once more, on a new one. What is paid for may have been passed
+            # on before that, and money is held for it once.
+            if reason != "stale" or cloud is not None:
                 break
             line = None
         if reason is not None and not (reason == "lost" and reading.parts):  # an answer may end with its connection
-            raise TargetFailed(target.name, reason, failure_for(reason, target))
+            raise TargetFailed(target.name, "lost" if reason == "stale" else reason, failure_for(reason, target))
         status = line.status()
         if status == 200 and not reading.is_events:
             return self._whole(call, target, reading, reason, translator, cloud)

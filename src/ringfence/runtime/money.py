@@ -1,16 +1,21 @@
-"""What the money fence is told of the configuration, and the row that an answered call becomes."""
+"""What the money fence is told of the configuration, and of what has left; the row that an answered call becomes."""
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 from ringfence.config.schema import Config
-from ringfence.core.ledger import CallRow
+from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.money import Period
 from ringfence.core.usage import Usage
+from ringfence.egress import journal_left
 from ringfence.gateway.money import MoneyRules
 from ringfence.telemetry.events import Answered
 
 DAY_S = 86_400
 NOTHING = Usage()
+log = logging.getLogger("ringfence.runtime")
 
 
 def money_rules(config: Config) -> MoneyRules:
@@ -33,6 +38,16 @@ def kept_since_s(config: Config, now_s: float) -> float:
     """Rows of the ledger from then on stay: of the days that are kept, and of the periods that budgets are for."""
     zone = config.money.zone_info
     return min(now_s - config.money.ledger_days * DAY_S, *(period.start_s(now_s, zone) for period in Period))
+
+
+def never_left(journal: Path, holds: list[HoldRow]) -> set[str]:
+    """Ids of those calls of which nothing left, by the journal of what does. Where that cannot be read, there are none:
+    what may have left may have to be paid for."""
+    try:
+        return journal_left.never_left(journal, [(hold.call_id, hold.at_s) for hold in holds])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the journal in %s does not tell which calls left, so all that were held count: %s", journal, error)
+        return set()
 
 
 def row_of(event: Answered) -> CallRow:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import monotonic, time
@@ -41,7 +42,7 @@ from ringfence.runtime.database import database
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
-from ringfence.runtime.money import kept_since_s, money_rules, row_of
+from ringfence.runtime.money import kept_since_s, money_rules, never_left, row_of
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, started
@@ -189,7 +190,7 @@ class Runtime:
         self.without_tokenizer = await tokenizers.put_into(self.pipeline.meters, config)
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
-        await self.pipeline.money.restore(lambda _holds: set())
+        await self.pipeline.money.restore(partial(never_left, self.folder / "journal"))
         await self.parking.restore()
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
