@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ringfence.config.schema import Config
+from ringfence.core.energy import Meter
 from ringfence.core.ledger import CallRow
 from ringfence.core.money import Period
 from ringfence.core.usage import Usage
@@ -11,6 +12,7 @@ from ringfence.telemetry.events import Answered
 
 DAY_S = 86_400
 NOTHING = Usage()
+NOT_COMPUTED = frozenset(("cached", "joined", "parked"))
 
 
 def money_rules(config: Config) -> MoneyRules:
@@ -35,13 +37,28 @@ def kept_since_s(config: Config, now_s: float) -> float:
     return min(now_s - config.money.ledger_days * DAY_S, *(period.start_s(now_s, zone) for period in Period))
 
 
-def row_of(event: Answered) -> CallRow:
+class Electricity:
+    """What calls took of it, in the order in which they end; `watts` None while nobody knows what is drawn."""
+
+    def __init__(self) -> None:
+        self.watts: float | None = None
+        self._meter = Meter()
+
+    def of(self, event: Answered) -> float | None:
+        """In joules. None for what was not answered by an engine of the house."""
+        kind = event.kind
+        if self.watts is None or kind.provider or not kind.target or kind.outcome in NOT_COMPUTED:
+            return None
+        return self.watts * self._meter.seconds(event.at_s, event.total_s)
+
+
+def row_of(event: Answered, energy_j: float | None = None) -> CallRow:
     """What is written down of one call."""
     call_id, ended_s, kind, first_byte_s, total_s, usage, _, paid = event
     prompt, completion, cached, is_estimated, thought, written = usage or NOTHING
     return CallRow(
         call_id, paid.at_s if paid is not None else ended_s, kind.key.id, kind.profile, kind.agent, kind.dialect,
         kind.model, kind.target, kind.provider, kind.status, kind.outcome, kind.stream, prompt, cached, written,
-        completion, thought, is_estimated, paid.usd_micros if paid is not None else 0, None, first_byte_s, total_s,
+        completion, thought, is_estimated, paid.usd_micros if paid is not None else 0, energy_j, first_byte_s, total_s,
         paid.hold_id if paid is not None else None,
     )  # fmt: skip
