@@ -104,6 +104,11 @@ class MoneySettings(Section):
         ge=1, le=36_500,
     )  # fmt: skip
 
+    watts: Annotated[float, Strict(), Field(gt=0, le=10_000_000)] | None = setting(
+        None, "hot", "What the machines of your engines draw together while they answer; null: nobody knows.",
+        examples=[350.0],
+    )  # fmt: skip
+
     @property
     def zone_info(self) -> ZoneInfo:
         """`zone`, parsed."""

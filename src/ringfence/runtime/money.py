@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from ringfence.config.schema import Config
+from ringfence.core.energy import Meter
 from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.money import Period
 from ringfence.core.usage import Usage
@@ -16,6 +17,7 @@ from ringfence.telemetry.events import Answered
 DAY_S = 86_400
 NOTHING = Usage()
 log = logging.getLogger("ringfence.runtime")
+NOT_COMPUTED = frozenset(("cached", "joined", "parked"))
 
 
 def money_rules(config: Config) -> MoneyRules:
@@ -50,13 +52,28 @@ def never_left(journal: Path, holds: list[HoldRow]) -> set[str]:
         return set()
 
 
-def row_of(event: Answered) -> CallRow:
+class Electricity:
+    """What calls took of it, in the order in which they end; `watts` None while nobody knows what is drawn."""
+
+    def __init__(self) -> None:
+        self.watts: float | None = None
+        self._meter = Meter()
+
+    def of(self, event: Answered) -> float | None:
+        """In joules. None for what was not answered by an engine of the house."""
+        kind = event.kind
+        if self.watts is None or kind.provider or not kind.target or kind.outcome in NOT_COMPUTED:
+            return None
+        return self.watts * self._meter.seconds(event.at_s, event.total_s)
+
+
+def row_of(event: Answered, energy_j: float | None = None) -> CallRow:
     """What is written down of one call."""
     call_id, ended_s, kind, first_byte_s, total_s, usage, _, paid = event
     prompt, completion, cached, is_estimated, thought, written = usage or NOTHING
     return CallRow(
         call_id, paid.at_s if paid is not None else ended_s, kind.key.id, kind.profile, kind.agent, kind.dialect,
         kind.model, kind.target, kind.provider, kind.status, kind.outcome, kind.stream, prompt, cached, written,
-        completion, thought, is_estimated, paid.usd_micros if paid is not None else 0, None, first_byte_s, total_s,
+        completion, thought, is_estimated, paid.usd_micros if paid is not None else 0, energy_j, first_byte_s, total_s,
         paid.hold_id if paid is not None else None,
     )  # fmt: skip

@@ -42,7 +42,7 @@ from ringfence.runtime.database import database
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
-from ringfence.runtime.money import kept_since_s, money_rules, never_left, row_of
+from ringfence.runtime.money import Electricity, kept_since_s, money_rules, never_left, row_of
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, started
@@ -104,6 +104,7 @@ class Runtime:
         self.metrics = Metrics()
         self.db = database(config, is_gateway=True)
         self.ledger = Ledger(self.db, self._ledger_failed)
+        self.electricity = Electricity()
         self.events = self._events()
         emit = self.events.emit
         self.keyring = KeyRing(b"")
@@ -251,6 +252,7 @@ class Runtime:
         self.admission.settle(*settings.admission(config))
         self.front.keys = self.keyring if server.keys == "required" else None
         self.pipeline.money.rules = money_rules(config)
+        self.electricity.watts = config.money.watts
         self.front.allowed_hosts = frozenset(server.allowed_hosts)
         self.front.metrics_need_key = not is_loopback(server.host)
         self.request_log.is_on = config.logging.requests
@@ -324,7 +326,7 @@ class Runtime:
             self.pipeline.meters.distrust(event.target)
 
     def _charge(self, event: Answered) -> None:
-        self.ledger.record(row_of(event))
+        self.ledger.record(row_of(event, self.electricity.of(event)))
 
     def _follow(self, event: InstanceReady | InstanceFailed | InstanceQuarantined | OffersChanged) -> None:
         if isinstance(event, InstanceFailed | InstanceQuarantined):
