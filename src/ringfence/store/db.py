@@ -68,8 +68,9 @@ class Database:
     """
 
     def __init__(
-        self, url_or_path: str | Path, password: str | None = None, *, is_gateway: bool = False, only_reads: bool = False
-    ) -> None:
+        self, url_or_path: str | Path, password: str | None = None, *, is_gateway: bool = False,
+        only_reads: bool = False,
+    ) -> None:  # fmt: skip
         """`is_gateway`: of a PostgreSQL, the only one that may be; a folder of state has a lock of its own. One that
         only reads keeps no writer waiting, and sees what was written before each transaction began."""
         text = str(url_or_path)

@@ -106,22 +106,31 @@ class Ledger:
     async def hold(self, row: HoldRow) -> None:
         """Returns when it is on the disk. Raises StoreFailed, also where that takes long; cancelled, it is taken
         back."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
         self._holds.append((row, written))
         self._wake(0)
         wait_s = LATE_WAIT_S if self._is_late or self._is_failing else HOLD_WAIT_S
+        timer = loop.call_later(wait_s, self._late, written, wait_s)  # not asyncio.timeout: calls are no tasks
         try:
-            async with asyncio.timeout(wait_s):
-                await written
-        except (asyncio.CancelledError, TimeoutError) as ended:
-            if not written.cancelled() and written.exception() is None:
+            await asyncio.shield(written)
+        except asyncio.CancelledError:
+            if not written.done():
+                written.cancel()  # who writes sees it
+            elif not written.cancelled() and written.exception() is None:
                 self.release(row.id)
-            if isinstance(ended, asyncio.CancelledError):
-                raise
-            self._is_late = True
-            raise StoreFailed(
-                self._db.name, f"does not answer within {wait_s:g} s", "look at what else the database does"
-            ) from None
+            raise
+        finally:
+            timer.cancel()
+
+    def _late(self, written: asyncio.Future[None], wait_s: float) -> None:
+        """Where it is written in the end, it is released at once."""
+        if written.done():
+            return
+        self._is_late = True
+        what = f"does not answer within {wait_s:g} s"
+        written.set_exception(StoreFailed(self._db.name, what, "look at what else the database does"))
+        written.exception()  # nobody may be waiting any more
 
     def _count(self, row: CallRow) -> None:
         """Slots are bounded as well: callers can bring as many keys and models as they like."""
@@ -177,7 +186,7 @@ class Ledger:
                 batch = Batch(self._rows[:MOST_AT_ONCE], self._unkept, self._released)
                 del self._rows[:MOST_AT_ONCE]
                 self._unkept, self._released = {}, []
-                waiting, self._holds = [asked for asked in self._holds if not asked[1].cancelled()], []
+                waiting, self._holds = [asked for asked in self._holds if not asked[1].done()], []
                 batch.holds = [row for row, _ in waiting]
             try:
                 await self._db.run(lambda connection: write(connection, batch))
@@ -188,7 +197,7 @@ class Ledger:
                 log.warning("calls are written down again; %d had waited", len(batch.rows))
             self._failed, self._is_failing, self._is_late = None, False, False
             for row, written in waiting:
-                if written.cancelled():  # meanwhile: nobody wants it any more
+                if written.done():  # meanwhile: nobody wants it any more
                     self._released.append(row.id)
                 else:
                     written.set_result(None)
