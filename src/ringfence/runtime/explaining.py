@@ -41,7 +41,7 @@ class Explaining:
             signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
             decision = decide(settings.rules, settings.catalog, call.model, signals, profile)
         call.output = output_asked(call.body) if call.dialect.generates else None
-        targets = chain_of(call, decision, runtime.admission, runtime.placement).targets
+        targets = chain_of(call, decision, runtime.admission, runtime.placement, runtime.pipeline.money).targets
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
             {

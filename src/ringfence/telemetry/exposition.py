@@ -78,6 +78,13 @@ class _Page:
         yield _counter("ringfence_parked_ended", "Parked calls, by how they ended.", "state", self.metrics.parked_ended)
         yield _counter("ringfence_batch_lines", "Lines of batches, by outcome.", "outcome", self.metrics.batch_lines)
         yield _counter("ringfence_batches_ended", "Batches, by how they ended.", "state", self.metrics.batches)
+        alerts = CounterMetricFamily(
+            "ringfence_budget_alerts", "What owners of budgets were to be told: soft, ahead, above_held.",
+            labels=("alert", "scope"),
+        )  # fmt: skip
+        for where, count in self.metrics.budget_alerts.items():
+            alerts.add_metric(where, count)
+        yield alerts
         for name, text, labels_of, read in self.metrics.gauges:
             gauge = GaugeMetricFamily(name, text, labels=labels_of)
             for values, value in read():
