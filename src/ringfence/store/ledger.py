@@ -7,7 +7,7 @@ only, no text.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -209,6 +209,16 @@ def spent_since(connection: Connection, since_s: float) -> list[Spent]:
     return [Spent(row[0], row[1], row[2], int(row[3])) for row in connection.execute(wanted)]
 
 
+def spent_by_key(connection: Connection, starts: Mapping[str, float]) -> dict[str, dict[str, int]]:
+    """What each key has spent since the moments of `starts`, by their names; micro-dollars."""
+    found: dict[str, dict[str, int]] = {}
+    for name, since_s in starts.items():
+        for row in spent_since(connection, since_s):
+            mine = found.setdefault(row.key_id, {})
+            mine[name] = mine.get(name, 0) + row.usd_micros
+    return found
+
+
 def totals(connection: Connection, since_day: str) -> list[UsageRow]:
     """What was written for `since_day` (YYYY-MM-DD, UTC) and later days: by day, then key, then model."""
     columns = usage_table.c
@@ -244,8 +254,8 @@ def _believed(row: CallRow) -> CallRow:
     return row._replace(**{name: max(0, min(getattr(row, name), MOST_TOKENS)) for name in names})
 
 
-def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:
-    """A key as people see it: its fields, and what it has used in all."""
+def with_usage(key: Key, rows: Iterable[UsageRow], spent: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """A key as people see it: its fields, what it has used in all, and what it has `spent` in the periods under way."""
     mine = [row for row in rows if row.key_id == key.id]
     return {
         **asdict(key),
@@ -253,4 +263,5 @@ def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:
         "prompt_tokens": sum(row.prompt_tokens for row in mine),
         "completion_tokens": sum(row.completion_tokens for row in mine),
         "cost_usd_micros": sum(row.cost_usd_micros for row in mine),
+        "spent": {name: (spent or {}).get(name, 0) for name in ("day", "week", "month")},
     }
