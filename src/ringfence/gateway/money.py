@@ -199,12 +199,12 @@ class Purse:
         return False
 
     def left(self, key: Key, profile: str) -> int | None:
-        """Micro-dollars that a call may still cost, whichever provider it goes to; None where nothing is capped."""
+        """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to; None where
+        nothing is capped."""
         self._turned()
         left: list[int] = []
         for scope in _scopes(key, profile, ""):
             budget = self._budget(scope, key)
-            left += [] if budget.call is None else [budget.call]
             for period in PERIODS:
                 if (limit := budget.cap(period)) is not None:
                     total = self._totals.get((scope, period), Total())

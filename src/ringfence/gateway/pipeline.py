@@ -103,7 +103,7 @@ class Pipeline(Deciding):
         self.running: dict[str, Call] = {}
         self.reported = Reported(emit)
         self.money = Purse(time)
-        self.money.alarms.tell = emit
+        self.money.alarms.tell, self.budget_left = emit, self.money.left
         self.meters = Meters(monotonic)
         self.parking: Parks | None = None
         self.comes_first: Callable[[Call], None] | None = None

@@ -133,11 +133,11 @@ async def test_a_restart_tells_nothing_again() -> None:
 
 
 def test_what_a_call_may_still_cost() -> None:
-    told = Told(Budget(month=1000, day=500), profiles={"default": Budget(call=300)})
-    assert told.purse.left(KEY, "default") == 300
+    told = Told(Budget(month=1000, day=500), profiles={"default": Budget(call=300, week=600)})
+    assert told.purse.left(KEY, "default") == 500
     told.spend(250)
     told.purse.take(KEY, "default", RENTED, 200, PRICE)
     assert told.purse.left(KEY, "default") == 50
     assert Told(Budget()).purse.left(KEY, "default") is None
-    assert [one.scope for one in told.purse.standings({}) if one.limit] == [HOUSE, HOUSE]
+    assert [one.scope for one in told.purse.standings({}) if one.limit] == [HOUSE, HOUSE, Scope("profile", "default")]
     assert Scope("provider", "cloud") in {one.scope for one in told.purse.standings({})}
