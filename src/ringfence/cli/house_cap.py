@@ -55,7 +55,7 @@ def at_first_sight(spec: dict[str, Any], warn: Callable[[str], None], *, may_ask
         config = load(path, overrides=spec["overrides"], check_secrets=False)
         if not config.providers or is_named(config):
             return
-        if may_ask and path is not None and not config.money.model_fields_set:
+        if may_ask and path is not None and "\nmoney:" not in f"\n{path.read_text(encoding='utf-8')}":
             append(path, settings(ask_house_cap()), "money")
             return
     except ConfigError as error:
