@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ringfence.core.money import caps_in_words
+
 CLOUD_KEYS = (
     "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENROUTER_API_KEY",
     "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "MOONSHOT_API_KEY", "TOGETHER_API_KEY", "FIREWORKS_API_KEY", "XAI_API_KEY",
@@ -30,5 +32,8 @@ def keys_in_words(told: Mapping[str, Any]) -> list[str]:
 def clouds_in_words(ready: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines of the banner, as (title, text); the title of a line that goes on with the one before is empty."""
     lines = [("Clouds", f"{', '.join(ready['providers'])} through the egress process")] if ready["providers"] else []
+    if ready["providers"]:
+        words = caps_in_words(ready["house_cap"])
+        lines.append(("Budget", f"{words} in all" if words else "no cap for the house: money.house"))
     keys = keys_in_words(ready)
     return lines + [("" if place else "Keys", line) for place, line in enumerate(keys)]

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -32,6 +33,7 @@ def litellm(
     """Write a ringfence.yaml from the configuration of a LiteLLM proxy, and tell what was not taken over, and why.
 
     Exit status 0 when everything was taken, 1 when something was changed or left out, 2 when nothing was written."""
+    from ringfence.cli.house_cap import PROPOSED, ask_house_cap, is_answered, settings
     from ringfence.config.importing.litellm import read_litellm
     from ringfence.config.problems import ConfigInvalid
 
@@ -44,12 +46,18 @@ def litellm(
         _verify(found)
     except ConfigInvalid as invalid:
         _refuse([str(problem) for problem in invalid.problems], as_json)
+    cap = 0.0
+    if found.sections.get("providers") and "money" not in found.sections:  # the first ones that it switches on
+        cap = ask_house_cap() if file != "-" and not as_json and is_answered() else float(PROPOSED)
+        found = replace(found, text=found.text.rstrip("\n") + "\n" + settings(cap))
     if out == "-":
         if not as_json:
             typer.echo(found.text, nl=False)
     else:
         _write(Path(out).expanduser(), found.text, as_json)
     _tell(found, out, as_json)
+    if cap and out != "-" and not as_json:
+        typer.echo(f"All of them together may cost ${cap:,.2f} a month: money.house.month says otherwise.")
     raise typer.Exit(0 if found.is_whole else WITH_REMARKS)
 
 

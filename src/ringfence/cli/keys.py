@@ -1,20 +1,28 @@
-"""`ringfence keys`: made, listed and revoked by the running gateway if there is one, else straight in the database."""
+"""`ringfence keys`: made, listed, budgeted and revoked by the running gateway, else straight in the database."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, budget and revoke API keys.")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+DayOption = Annotated[str | None, typer.Option("--budget-day", help="US dollars a day, or none.")]
+WeekOption = Annotated[str | None, typer.Option("--budget-week", help="US dollars a week, from Monday on, or none.")]
+MonthOption = Annotated[str | None, typer.Option("--budget-month", help="US dollars a month, or none.")]
+CallOption = Annotated[str | None, typer.Option("--budget-call", help="US dollars that one call may cost, or none.")]
+SoftOption = Annotated[
+    int | None, typer.Option("--soft-percent", min=1, max=100, help="From there on, what is free goes first.")
+]
+NO_CAP = "none"
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -29,13 +37,18 @@ def create(
     rpm: Annotated[int | None, typer.Option("--rpm", min=1, help="Requests per minute.")] = None,
     tpm: Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens per minute.")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="How long it is good for: 12h, 30d, 8w.")] = None,
+    day: DayOption = None,
+    week: WeekOption = None,
+    month: MonthOption = None,
+    call: CallOption = None,
+    soft: SoftOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key. It is shown once."""
     body = {
         "name": name, "profile": profile, "agent": agent, "requests_per_minute": rpm, "tokens_per_minute": tpm,
-        "expires_s": _until(expires),
+        "expires_s": _until(expires), "budget": _caps(day, week, month, call, soft),
     }  # fmt: skip
     made = _ask(config, "POST", "/keys", body)
     if as_json:
@@ -68,6 +81,29 @@ def list_command(
 
 
 @app.command()
+def budget(
+    which: Annotated[str, typer.Argument(help="Its id, name, or last four characters.")],
+    day: DayOption = None,
+    week: WeekOption = None,
+    month: MonthOption = None,
+    call: CallOption = None,
+    soft: SoftOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what may be spent with a key, from its next call on; what is not named stays."""
+    from ringfence.core.money import caps_in_words
+
+    caps = _caps(day, week, month, call, soft)
+    if not caps:
+        typer.secho("Say which: --budget-day, --budget-week, --budget-month, --budget-call.", err=True, fg="red")
+        raise typer.Exit(2)
+    changed = _ask(config, "PATCH", f"/keys/{which}/budget", caps)
+    words = caps_in_words(changed["budget"]) or "whatever the house and its profile allow"
+    typer.echo(json.dumps(changed) if as_json else f"{changed['id']} ({changed['name']}) may spend {words}.")
+
+
+@app.command()
 def revoke(
     which: Annotated[str, typer.Argument(help="Its id, name, or last four characters.")],
     config: ConfigOption = None,
@@ -76,6 +112,24 @@ def revoke(
     """End a key at once."""
     ended = _ask(config, "DELETE", f"/keys/{which}")
     typer.echo(json.dumps(ended) if as_json else f"{ended['id']} ({ended['name']}) is revoked.")
+
+
+def _caps(
+    day: str | None, week: str | None, month: str | None, call: str | None, soft: int | None
+) -> dict[str, int | None]:
+    """Those that are named, in micro-dollars."""
+    from ringfence.core.money import micros
+
+    caps: dict[str, int | None] = {}
+    for name, text in (("day", day), ("week", week), ("month", month), ("call", call)):
+        if text is None:
+            continue
+        try:
+            caps[name] = None if text == NO_CAP else micros(text)
+        except ValueError as error:
+            typer.secho(f"--budget-{name}: {error}", err=True, fg="red")
+            raise typer.Exit(2) from None
+    return caps if soft is None else {**caps, "soft_percent": soft}
 
 
 def _until(text: str | None) -> int | None:
@@ -99,8 +153,8 @@ def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | Non
         try:
             return Gateway(folder).ask(method, path, body)
         except NotRunning:
-            if body is None:
-                return _directly(config, method, path, {})
+            if body is None or method == "PATCH":
+                return _directly(config, method, path, body or {})
             bound, boundary = _bound(config, body["profile"], body["agent"])
             return _directly(config, method, path, body | bound) | {"boundary": boundary}
     except (ConfigError, Refused, StoreFailed, ValueError) as error:
@@ -127,6 +181,7 @@ def _directly(config: Path | None, method: str, path: str, body: dict[str, Any])
     from ringfence.config.load import load
     from ringfence.config.places import find
     from ringfence.config.schema import state_dir
+    from ringfence.core.money import NO_BUDGET, starts
     from ringfence.runtime.database import database as named
     from ringfence.store import keys as keystore
     from ringfence.store import ledger
@@ -140,15 +195,22 @@ def _directly(config: Path | None, method: str, path: str, body: dict[str, Any])
     try:
         database.migrate()
         if method == "POST":
+            body = body | {"budget": replace(NO_BUDGET, **body["budget"])}
             key, secret = database.call(
                 lambda c: keystore.create(c, keystore.find_pepper(c, folder), created_s=now, **body)
             )
             return {**asdict(key), "secret": secret}
+        if method == "PATCH":
+            which = path.split("/")[2]
+            return asdict(database.call(lambda c: keystore.rebudget(c, which, body)))
         if method == "DELETE":
             which = path.rpartition("/")[2]
             return asdict(database.call(lambda c: keystore.revoke(c, which, now)))
-        found, used = database.call(lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00")))
-        return {"keys": [ledger.with_usage(key, used) for key in found]}
+        began = starts(now, found_config.money.zone_info)
+        found, used, spent = database.call(
+            lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00"), ledger.spent_by_key(c, began))
+        )
+        return {"keys": [ledger.with_usage(key, used, spent.get(key.id)) for key in found]}
     except keystore.KeyUnknown as unknown:
         raise ValueError(f"There is no key '{unknown.which}'; `ringfence keys list` shows them.") from None
     except keystore.KeyAmbiguous as several:

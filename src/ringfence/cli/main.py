@@ -96,12 +96,14 @@ def up(
     from rich.console import Console
 
     from ringfence.cli.clouds import cloud_keys_in
+    from ringfence.cli.house_cap import at_first_sight, is_answered
     from ringfence.cli.up import IN_STATE_FOLDER, Parent
 
     spec = _spec(config, model, host, port, overrides)
     spec["log_file"] = None if log == "-" else log or IN_STATE_FOLDER
     spec["cloud_keys"] = cloud_keys_in(os.environ)
     parent = Parent(spec, as_json=as_json, open_console=open_console, console=Console())
+    at_first_sight(spec, parent.warn, may_ask=is_answered() and not as_json)
     raise typer.Exit(parent.run(_outside(spec, parent)))
 
 

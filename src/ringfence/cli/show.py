@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ringfence.cli.clouds import keys_in_words
+from ringfence.core.money import dollars
 
 COLOURS = {
     "ready": "green",
@@ -54,6 +55,7 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     ]
     if found["parking"]["waiting"]:
         lines.append(f"[yellow]{parked_line(found['parking']['waiting'])}[/]: see `ringfence parked list`")
+    lines += money_lines(found["money"], is_paid=any(one["kind"] == "egress" for one in found["instances"]))
     parts: list[RenderableType] = [
         Text.from_markup("\n".join(lines)),
         _instances(found["instances"]),
@@ -64,6 +66,27 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     ]
     parts += [Text(f"Cloud keys {line}", style="dim") for line in keys_in_words(found)]
     return Group(*parts)
+
+
+def money_lines(money: dict[str, Any], *, is_paid: bool) -> list[str]:
+    """How the house's caps stand where anything is paid for, and those of others that are near their end."""
+    lines: list[str] = []
+    for cap in money["caps"]:
+        if not (cap["is_soft"] or cap["is_ahead"] or (is_paid and cap["scope"] == "house")):
+            continue
+        whose = "the house" if cap["scope"] == "house" else f"{cap['scope']} {escape(cap['name'])}"
+        held = f", {dollars(cap['held'])} held" if cap["held"] else ""
+        line = f"Money     {whose}: {dollars(cap['spent'])} of {dollars(cap['limit'])} a {cap['period']} spent{held}"
+        if cap["is_soft"]:
+            line += "; [yellow]what costs nothing goes first[/]"
+        if cap["is_ahead"]:
+            line += f"; [yellow]{dollars(cap['projected'])} at this pace[/]"
+        lines.append(line)
+    return lines + [
+        f"[yellow]Money     a call at {escape(one['target'])} cost {dollars(one['cost'])}, and {dollars(one['held'])} "
+        "was held: its price is another[/]"
+        for one in money["above_held"]
+    ]
 
 
 def waiting_in_words(requests: dict[str, Any]) -> str:
@@ -116,7 +139,20 @@ def again_in_words(target: dict[str, Any]) -> str:
 
 
 def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
-    rows = table("Id", "Name", "Ends in", "Profile", "Agent", "Per minute", "Made", "Ends", "Requests", "Tokens")
+    rows = table(
+        "Id",
+        "Name",
+        "Ends in",
+        "Profile",
+        "Agent",
+        "Per minute",
+        "Budget",
+        "Made",
+        "Ends",
+        "Requests",
+        "Tokens",
+        "Spent",
+    )
     rows.columns[0].no_wrap, rows.columns[0].min_width = True, max((len(key["id"]) for key in keys), default=0)
     for key in keys:
         limits = [
@@ -126,11 +162,17 @@ def keys_page(keys: list[dict[str, Any]]) -> RenderableType:
         tokens = key["prompt_tokens"] + key["completion_tokens"]
         rows.add_row(
             key["id"], key["name"], f"…{key['hint']}", key["profile"] or "its agent's", key["agent"] or "-",
-            ", ".join(limits) or "-",
-            _day(key["created_s"]), ended,
-            f"{key['requests']:,}", f"{tokens:,}",
+            ", ".join(limits) or "-", _budget(key), _day(key["created_s"]), ended,
+            f"{key['requests']:,}", f"{tokens:,}", dollars(key["cost_usd_micros"]),
         )  # fmt: skip
     return rows
+
+
+def _budget(key: dict[str, Any]) -> str:
+    """Each cap, and what is spent of it in the period under way."""
+    caps, spent = key["budget"], key["spent"]
+    found = [f"{dollars(spent[name])} of {dollars(caps[name])} a {name}" for name in spent if caps[name] is not None]
+    return "\n".join([*found, *([f"{dollars(caps['call'])} a call"] if caps["call"] is not None else [])]) or "-"
 
 
 def profiles_page(found: dict[str, Any]) -> RenderableType:

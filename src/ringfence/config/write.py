@@ -84,6 +84,24 @@ def merge(path: Path) -> list[str]:
     return list(missing)
 
 
+def append(path: Path, text: str, section: str) -> None:
+    """Add a section that a file lacks; what is there stays byte for byte. Raises ConfigError: nothing is added then."""
+    try:
+        content = path.read_bytes()
+        newline = "\r\n" if b"\r\n" in content else "\n"
+        start = content if not content or content.endswith(b"\n") else content + newline.encode()
+        merged = start + text.replace("\n", newline).encode()
+        if not _keeps(read_document(content, str(path)), merged, path):
+            raise ConfigError(f"{path}: a file written in this style cannot be added to; write '{section}:' into it")
+        _replace(path, merged, _loads)
+    except OSError as error:
+        raise ConfigError(f"{path}: {section} cannot be written into it: {error.strerror}") from None
+
+
+def _loads(path: Path) -> None:
+    load(path, check_secrets=False)
+
+
 def write_schema(path: Path) -> None:
     """Write the JSON Schema, whole or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -29,8 +29,14 @@ class View(Protocol):
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         expires_s: int | None,
+        budget: Mapping[str, int | None],
     ) -> dict[str, Any]:
-        """A new key; `secret` stands in this answer and never again. Profile or agent may be empty, not both."""
+        """A new key; `secret` stands in this answer and never again. Profile or agent may be empty, not both. `budget`
+        are its caps (day, week, month, call; micro-dollars) and its `soft_percent`."""
+        ...
+
+    async def rebudget_key(self, which: str, changes: Mapping[str, int | None]) -> dict[str, Any]:
+        """Other caps for the key with this id, name or hint: None takes one away, what is not named stays."""
         ...
 
     async def revoke_key(self, which: str) -> dict[str, Any]:

@@ -6,8 +6,10 @@ prices down. Every cost is rounded up to the next micro-dollar: what is held is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,6 +18,7 @@ from ringfence.core.usage import Usage
 
 USD_MICROS = 1_000_000
 MILLION = 1_000_000
+MOST_USD = 10_000_000
 
 
 class Rates(NamedTuple):
@@ -102,6 +105,11 @@ class Period(Enum):
         return int((later.replace(day=1) if self is Period.MONTH else later).timestamp())
 
 
+def starts(now_s: float, zone: ZoneInfo) -> dict[str, float]:
+    """When the periods under way began, by their names."""
+    return {period.value: period.start_s(now_s, zone) for period in Period}
+
+
 def _midnight(at: datetime, zone: ZoneInfo) -> datetime:
     return datetime(at.year, at.month, at.day, tzinfo=zone)
 
@@ -136,6 +144,24 @@ class Scope(NamedTuple):
 
 
 HOUSE = Scope("house")
+
+
+def micros(text: str) -> int:
+    """Of US dollars as people write them, such as 5, 0.25 or $12. ValueError says what is wrong."""
+    try:
+        usd = Decimal(text.strip().removeprefix("$"))
+        found = int(usd * USD_MICROS) if usd.is_finite() and 0 <= usd <= MOST_USD else -1
+    except InvalidOperation:
+        found = -1
+    if found < 0:
+        raise ValueError(f"a number of US dollars, such as 5 or 0.25, not '{text[:40]}'")
+    return found
+
+
+def caps_in_words(caps: Mapping[str, int | None]) -> str:
+    """Of a budget by its fields, such as '$5.00 a day, $0.10 a call'; empty where nothing is capped."""
+    found = [(name, caps.get(name)) for name in ("day", "week", "month", "call")]
+    return ", ".join(f"{dollars(cap)} a {name}" for name, cap in found if cap is not None)
 
 
 def dollars(micros: int) -> str:

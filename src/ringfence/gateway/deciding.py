@@ -11,6 +11,7 @@ from ringfence.config.routing import THINKS
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Medium, Model
 from ringfence.core.errors import Failure
+from ringfence.core.identity import Key
 from ringfence.core.isolation import NO_WALL, Isolation
 from ringfence.core.ports import Decides
 from ringfence.core.route import Decision, House, Kept, Profile, Signals
@@ -114,6 +115,8 @@ class Deciding:
         self.settings = settings
         self.gpu_load: Callable[[], float] = lambda: 0.0
         """Percent that the least busy GPU works, as it was last seen."""
+        self.budget_left: Callable[[Key, str], int | None] = lambda _key, _profile: None
+        """Micro-dollars that such a call may still cost, for rules that ask; None: nothing limits it."""
         self.stages: tuple[Decides, ...] = ()
         """Small models that read what a call asks for, before the rules of the first day do."""
         self._reading = asyncio.Lock()
@@ -196,7 +199,11 @@ class Deciding:
         if not settings.rules.are_for(call.model, settings.catalog, profile):
             return None
         call.urgency = max(call.urgency, profile.priority)
-        return read_for_rules(call, profile.name, settings.rules.reads, self.stages, self.gpu_load(), time())
+        reads = settings.rules.reads
+        signals = read_for_rules(call, profile.name, reads, self.stages, self.gpu_load(), time())
+        if "budget_left_usd" in reads:
+            signals.budget_left_usd_micros = self.budget_left(call.key, profile.name)
+        return signals
 
     def _decided_by_rules(self, call: Call, signals: Signals) -> Decision | None:
         """As `decided`: its text is read where it could leave, or where what it says leads to other targets."""

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from ringfence.core.catalog import Target
@@ -19,6 +19,7 @@ from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Paid, Spent
 from ringfence.core.money import HOUSE, NO_BUDGET, Budget, Period, Price, Scope, dollars
 from ringfence.core.usage import Usage
+from ringfence.gateway.alarms import Alarms, Standing, Total, threshold
 from ringfence.gateway.call import Call
 from ringfence.gateway.cloud import UNANSWERED
 from ringfence.store.failure import StoreFailed
@@ -68,43 +69,29 @@ class MoneyRules:
     unpriced: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class Total:
-    """Of one scope in one period, in micro-dollars."""
-
-    spent: int = 0
-    held: int = 0
-
-
 Book = dict[Scope, Total]
 """Of one period."""
+NOTHING = Total()
+"""Of whom nothing is known to have been spent."""
 
 
 class Charge:
     """Money that is held for one call at one target. `price` None: nobody knows what it costs, and nothing is held."""
 
-    __slots__ = ("at_s", "id", "price", "target", "totals", "usd_micros")
+    __slots__ = ("at_s", "id", "key", "price", "profile", "target", "totals", "usd_micros")
 
-    def __init__(self, at_s: float, target: Target, usd_micros: int, price: Price | None, totals: list[Total]) -> None:
+    def __init__(
+        self, at_s: float, target: Target, usd_micros: int, price: Price | None, totals: list[Total], key: Key,
+        profile: str,
+    ) -> None:  # fmt: skip
         self.id = f"hold_{secrets.token_hex(10)}"
         self.at_s = at_s
         self.target = target
         self.usd_micros = usd_micros
         self.price = price
         self.totals = totals
-
-
-class Standing(NamedTuple):
-    """One cap as it is now, in micro-dollars; `limit` None where nothing is capped. Times in Unix seconds."""
-
-    scope: Scope
-    period: Period
-    limit: int | None
-    spent: int
-    held: int
-    soft_percent: int
-    start_s: int
-    end_s: int
+        self.key = key
+        self.profile = profile
 
 
 class Purse:
@@ -119,6 +106,7 @@ class Purse:
         self.rules = MoneyRules()
         self.rows: Writes | None = None
         """None: nothing can be written down, so nothing is paid for."""
+        self.alarms = Alarms()
         self._clock = clock
         self._zone: ZoneInfo | None = None
         """Fixed with the first book: another one would begin at other seconds, and know nothing of what was spent."""
@@ -196,7 +184,7 @@ class Purse:
         totals = [_total(book, scope) for scope in scopes for _, book in self._now]
         for total in totals:
             total.held += most
-        return Charge(now_s, target, most, price, totals)
+        return Charge(now_s, target, most, price, totals, key, profile)
 
     def settle(self, charge: Charge, usage: Usage | None) -> Paid:
         """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
@@ -208,6 +196,8 @@ class Purse:
         _let_go(charge)
         for total in charge.totals:
             total.spent += cost or 0
+        if cost:
+            self._look(charge, cost)
         return Paid(charge.id, charge.at_s, cost)
 
     def lose(self, call: Call, charge: Charge, total_s: float) -> None:
@@ -230,6 +220,37 @@ class Purse:
         """Whether any cap holds for such a call."""
         return any(self._budget(scope, key).is_capped for scope in _scopes(key, profile, provider))
 
+    def is_soft(self, key: Key, profile: str, target: Target) -> bool:
+        """Whether a cap that concerns such a call is used up as far as its soft limit: what is free goes first then."""
+        if not target.provider:
+            return False
+        self._turned()
+        for scope in _scopes(key, profile, target.provider):
+            budget = self._budget(scope, key)
+            for period, book in self._now:
+                limit, total = budget.cap(period), book.get(scope)
+                if limit is not None and total is not None and total.spent >= threshold(limit, budget.soft_percent):
+                    return True
+        return False
+
+    def left(self, key: Key, profile: str) -> int | None:
+        """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to; None where
+        nothing is capped."""
+        self._turned()
+        left: list[int] = []
+        for scope in _scopes(key, profile, ""):
+            budget = self._budget(scope, key)
+            for period, book in self._now:
+                if (limit := budget.cap(period)) is not None:
+                    total = book.get(scope, NOTHING)
+                    left.append(limit - total.spent - total.held)
+        return min(left, default=None)
+
+    @property
+    def is_unused(self) -> bool:
+        """Nothing is spent, and nothing held."""
+        return not any(book for _, book in self._now)
+
     # -- all of them ----------------------------------------------------------------------------------------------
 
     async def restore(self, never_left: Callable[[list[HoldRow]], set[str]]) -> int:
@@ -250,6 +271,9 @@ class Purse:
         books = dict(self._now)
         for period, sign, row in found:
             _add(books[period], row, sign)
+        for book in books.values():
+            for total in book.values():
+                total.restored = total.spent
         free = never_left(dead) if dead else set[str]()
         for hold in dead:  # all else is read by now: nothing of it is counted twice
             if hold.call_id in free:
@@ -273,10 +297,25 @@ class Purse:
                 if limit is not None or total.spent or total.held:
                     yield Standing(
                         scope, period, limit, total.spent, total.held, budget.soft_percent,
-                        period.start_s(now_s, zone), period.end_s(now_s, zone),
+                        period.start_s(now_s, zone), period.end_s(now_s, zone), now_s,
                     )  # fmt: skip
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _look(self, charge: Charge, cost: int) -> None:
+        """Something was spent: is anybody to be told?"""
+        now_s, zone, target = self._turned(), self.zone, charge.target
+        if cost > charge.usd_micros:
+            self.alarms.above(target, charge.usd_micros, cost, Period.DAY.start_s(now_s, zone))
+        for scope in _scopes(charge.key, charge.profile, target.provider):
+            budget = self._budget(scope, charge.key)
+            for period, book in self._now:
+                limit, total = budget.cap(period), book.get(scope)
+                if limit and total is not None and total in charge.totals:
+                    self.alarms.look(total, charge.key, Standing(
+                        scope, period, limit, total.spent, total.held, budget.soft_percent,
+                        period.start_s(now_s, zone), period.end_s(now_s, zone), now_s,
+                    ))  # fmt: skip
 
     def _budget(self, scope: Scope, key: Key | None) -> Budget:
         rules = self.rules

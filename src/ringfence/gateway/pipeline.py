@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from operator import attrgetter
 from time import monotonic, time
 from typing import Any
 
@@ -62,10 +63,13 @@ MAX_KINDS = 4096
 AWAY = frozenset(("connect", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "no_ledger"))
 SAY_NOTHING = frozenset(("crowded", "loading", "elsewhere", "set_aside", "over_budget", "unpriced", "no_ledger"))
 """Reasons that are none of the target's."""
+NOT_AGAIN = frozenset(("loading", "over_budget", "unpriced"))
+"""It was waited for, or there is no money for it: no second try of the same call."""
 FULL = frozenset((429, 503))
 """Reasons and statuses that say nothing of the request: the engine is not there, or busy."""
 REFUSE, BACKGROUND = Overlong.REFUSE, Urgency.BACKGROUND
 """Looked up once: members of an enumeration are slow to find."""
+PROVIDER = attrgetter("provider")
 NOTHING_YET: tuple[Failure | None, Failure | None, tuple[str, ...]] = (None, None, ())
 """Of what failed in a walk: the last, the last that was there, and who is not loaded."""
 Told = tuple[str, str, str, str, str, int, str, bool, str, str, str]
@@ -99,6 +103,7 @@ class Pipeline(Deciding):
         self.running: dict[str, Call] = {}
         self.reported = Reported(emit)
         self.money = Purse(time)
+        self.money.alarms.tell, self.budget_left = emit, self.money.left
         self.meters = Meters(monotonic)
         self.parking: Parks | None = None
         self.comes_first: Callable[[Call], None] | None = None
@@ -135,7 +140,7 @@ class Pipeline(Deciding):
         )
         failure, broke, absent = NOTHING_YET
         try:
-            chain = chain_of(call, decision, self.admission, self.placement)
+            chain = chain_of(call, decision, self.admission, self.placement, self.money)
             for target in walk(chain, decision.allowed, self.health, settings.retries):
                 if failure is not None and (target.name in absent or not await once_more(call, target, self.health)):
                     continue
@@ -162,7 +167,7 @@ class Pipeline(Deciding):
                 except TargetFailed as failed:  # nothing has been sent: the next may try
                     failure = failed.failure
                     broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
-                    absent += (target.name,) if failed.reason == "loading" else ()  # it was waited for
+                    absent += (target.name,) if failed.reason in NOT_AGAIN else ()
                     self.gave_up(call, target, failed)
                     held.move_on(failed)  # after that: who takes the place next is to know
                 else:
@@ -200,7 +205,8 @@ class Pipeline(Deciding):
         """What its caller is told when no target answered: `failure` is that of the last one, `broke` that of the last
         one that was there. What is to be parked counts as if it had not been asked yet."""
         text = f"No target of '{decision.model}' can serve this now."
-        if decision.chain.ending is Ending.PARK:  # whatever failed: it is not given up
+        is_final = failure is not None and failure.should_retry is False  # no money, and nothing that costs none
+        if decision.chain.ending is Ending.PARK and not (is_final and all(map(PROVIDER, decision.chain.targets))):
             held.withdraw()
             nothing = NothingNow(text, retry_after_s=PARK_RETRY_S)
             nothing.broke = broke

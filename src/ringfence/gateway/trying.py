@@ -11,6 +11,7 @@ from ringfence.core.catalog import Target
 from ringfence.core.route import Chain, Decision, Overlong
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.call import Call
+from ringfence.gateway.money import Purse
 from ringfence.gateway.ports import Placing
 from ringfence.routing.balance import balanced, prefix
 from ringfence.routing.chain import roomiest_first
@@ -24,9 +25,9 @@ PAUSE_S = 0.05
 MOST_PAUSE_S = 2.0
 
 
-def chain_of(call: Call, decision: Decision, admission: Admission, placement: Placing) -> Chain:
+def chain_of(call: Call, decision: Decision, admission: Admission, placement: Placing, money: Purse) -> Chain:
     """The targets in order: those first whose windows have room for the call, where the profile says so, and of one
-    model those first that suit it."""
+    model those first that suit it. From the soft limit of a budget on, what has to be paid for comes last."""
     chain = decision.chain
     if len(chain.targets) == 1:
         return chain
@@ -39,6 +40,8 @@ def chain_of(call: Call, decision: Decision, admission: Admission, placement: Pl
 
     targets = chain.targets
     ordered = balanced(targets, partial(prefix, call.body, call.key.id), load, placement.is_here)
+    if not money.is_unused and any(target.provider for target in targets):
+        ordered = sorted(ordered, key=partial(money.is_soft, call.key, decision.profile))
     return chain if ordered is targets else replace(chain, targets=tuple(ordered))
 
 

@@ -40,8 +40,10 @@ class Explaining:
         else:
             signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
             decision = decide(settings.rules, settings.catalog, call.model, signals, profile)
+        if runtime.config.providers:
+            signals.budget_left_usd_micros = runtime.pipeline.money.left(call.key, profile.name)
         call.output = output_asked(call.body) if call.dialect.generates else None
-        targets = chain_of(call, decision, runtime.admission, runtime.placement).targets
+        targets = chain_of(call, decision, runtime.admission, runtime.placement, runtime.pipeline.money).targets
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
             {

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from ringfence.core.money import USD_MICROS
 
 if TYPE_CHECKING:
     from ringfence.runtime.parts import Runtime
+
+
+MOST_KEYS = 100
 
 
 def describe(runtime: Runtime) -> None:
@@ -29,12 +35,31 @@ def describe(runtime: Runtime) -> None:
     gauge("ringfence_cache_bytes", "Memory held by kept answers.", ("profile",),
           lambda: (((name,), float(shelf.size_bytes))
                    for name, shelf in runtime.pipeline.answers.cache.shelves.items()))  # fmt: skip
+    gauge("ringfence_budget_usd", "Dollars of a capped period: spent, held for calls under way, and the limit.",
+          ("scope", "name", "period", "what"), lambda: budgets(runtime))  # fmt: skip
     gauge("ringfence_connections", "Open client connections.", (), lambda: [((), float(len(server.connections)))])
     gauge("ringfence_body_bytes", "Memory held by request bodies.", (), lambda: [((), float(server.body_bytes))])
     gauge("ringfence_instance_ready", "1 when the instance answers.", ("instance", "engine"),
           lambda: (((s.name, s.engine), float(s.state == "ready")) for s in runtime.placement.status()))  # fmt: skip
     gauge("ringfence_device_bytes", "Memory of a device: in all, free, and held by programs of others.",
           ("device", "what"), lambda: _devices(runtime))  # fmt: skip
+
+
+def budgets(runtime: Runtime) -> Iterator[tuple[tuple[str, str, str, str], float]]:
+    """Of caps alone, and of no more keys than a page can bear."""
+    keys = {key.id: key for key in runtime.keyring.valid()}
+    shown: set[str] = set()
+    for one in runtime.pipeline.money.standings(keys):
+        kind, name = one.scope
+        if one.limit is None:
+            continue
+        if kind == "key":
+            if name not in keys or (name not in shown and len(shown) >= MOST_KEYS):
+                continue
+            shown.add(name)
+            name = f"{keys[name].name} ({name})"  # several may have one name
+        for what, micros in (("spent", one.spent), ("held", one.held), ("limit", one.limit)):
+            yield (kind, name, one.period.value, what), micros / USD_MICROS
 
 
 def _targets(runtime: Runtime) -> list[tuple[tuple[str], float]]:

@@ -11,7 +11,9 @@ from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.money import Period
 from ringfence.core.usage import Usage
 from ringfence.egress import journal_left
+from ringfence.gateway.call import Call
 from ringfence.gateway.money import MoneyRules
+from ringfence.gateway.pipeline import Pipeline
 from ringfence.telemetry.events import Answered
 
 DAY_S = 86_400
@@ -77,3 +79,18 @@ def row_of(event: Answered, energy_j: float | None = None) -> CallRow:
         completion, thought, is_estimated, paid.usd_micros if paid is not None else 0, energy_j, first_byte_s, total_s,
         paid.hold_id if paid is not None else None,
     )  # fmt: skip
+
+
+def money_for_thoughts(pipeline: Pipeline, call: Call) -> int | None:
+    """Micro-dollars that a thought of this call may still cost; None where nothing is capped, or where it can be had
+    for nothing."""
+    settings = pipeline.settings
+    bounds = settings.thinking
+    if bounds is None or pipeline.money.is_unused:
+        return None
+    chain = settings.rules.chains.get(bounds.reasoning)
+    models = [settings.catalog.names.get(name) for name in (chain.models if chain is not None else (bounds.reasoning,))]
+    if not all(target.provider for model in models if model is not None for target in model.targets):
+        return None
+    profile = call.decision.profile if call.decision is not None else call.key.profile
+    return pipeline.money.left(call.key, profile)

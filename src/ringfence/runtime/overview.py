@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hmac import compare_digest
 from time import monotonic, time
 from typing import Any
@@ -22,6 +22,7 @@ from ringfence.control import app as control
 from ringfence.control.access import SESSION_COOKIE
 from ringfence.core.errors import BadRequest, NotFound
 from ringfence.core.identity import Key
+from ringfence.core.money import NO_BUDGET, starts
 from ringfence.core.route import Urgency
 from ringfence.gateway.asgi import AsgiApp
 from ringfence.gateway.call import Call
@@ -42,6 +43,7 @@ from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_holds import WhatHolds
 from ringfence.runtime.what_is_batched import WhatIsBatched
 from ringfence.runtime.what_is_lent import WhatIsLent
+from ringfence.runtime.what_is_spent import what_is_spent
 from ringfence.runtime.what_left import WhatLeft
 from ringfence.runtime.what_moves import WhatMoves
 from ringfence.runtime.what_waits import WhatWaits
@@ -91,6 +93,9 @@ class Overview:
             "devices": self._holds.shown(statuses),
             "requests": self._requests(),
             "parking": self._waits.count(),
+            "money": what_is_spent(
+                runtime.pipeline.money, runtime.config.money.zone_info, {key.id: key for key in runtime.keyring.valid()}
+            ),
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
             "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
             "handed_to_egress": handed_to_egress(runtime.config),
@@ -171,8 +176,11 @@ class Overview:
 
     async def keys(self) -> list[dict[str, Any]]:
         await self._runtime.ledger.flush()
-        found, used = await self._runtime.db.run(lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00")))
-        return [ledger.with_usage(key, used) for key in found]
+        began = starts(time(), self._runtime.config.money.zone_info)
+        found, used, spent = await self._runtime.db.run(
+            lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00"), ledger.spent_by_key(c, began))
+        )
+        return [ledger.with_usage(key, used, spent.get(key.id)) for key in found]
 
     async def create_key(
         self,
@@ -182,6 +190,7 @@ class Overview:
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         expires_s: int | None,
+        budget: Mapping[str, int | None],
     ) -> dict[str, Any]:
         config = self._runtime.config
         for what, given, known in (("profile", profile, config.profiles), ("agent", agent, config.agents)):
@@ -190,21 +199,30 @@ class Overview:
         try:
             key, secret = await self._runtime.create_key(
                 name=name, profile=profile, agent=agent, requests_per_minute=requests_per_minute,
-                tokens_per_minute=tokens_per_minute, expires_s=expires_s,
+                tokens_per_minute=tokens_per_minute, expires_s=expires_s, budget=replace(NO_BUDGET, **budget),
             )  # fmt: skip
         except ValueError as error:
             raise BadRequest(str(error), param="name") from None
         boundary = reach_of_key(config, profile, agent).name
         return {**ledger.with_usage(key, []), "secret": secret, "boundary": boundary}
 
+    async def rebudget_key(self, which: str, changes: Mapping[str, int | None]) -> dict[str, Any]:
+        return await self._changed(which, lambda c: keystore.rebudget(c, which, changes))
+
     async def revoke_key(self, which: str) -> dict[str, Any]:
+        return await self._changed(which, lambda c: keystore.revoke(c, which, int(time())))
+
+    async def _changed(self, which: str, change: Callable[[Any], Key]) -> dict[str, Any]:
+        """Of the one key that is meant, from now on."""
         try:
-            key = await self._runtime.db.run(lambda c: keystore.revoke(c, which, int(time())))
+            key = await self._runtime.db.run(change)
         except keystore.KeyUnknown:
             raise NotFound(f"There is no key '{which[:64]}'; `ringfence keys list` shows them.") from None
         except keystore.KeyAmbiguous as several:
             ids = ", ".join(key.id for key in several.candidates)
             raise BadRequest(f"'{which[:64]}' means several keys: {ids}. Name one by its id.") from None
+        except ValueError as error:
+            raise BadRequest(str(error), param="budget") from None
         await self._runtime.read_keys()
         return ledger.with_usage(key, [])
 

@@ -42,7 +42,14 @@ from ringfence.runtime.database import database
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
 from ringfence.runtime.isolation import Fenced
-from ringfence.runtime.money import Electricity, kept_since_s, money_rules, never_left, row_of
+from ringfence.runtime.money import (
+    Electricity,
+    kept_since_s,
+    money_for_thoughts,
+    money_rules,
+    never_left,
+    row_of,
+)
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, started
@@ -61,14 +68,17 @@ from ringfence.telemetry.events import (
     Answered,
     BatchEnded,
     BatchLineEnded,
+    BudgetOverrun,
+    BudgetSoftReached,
     CallParked,
+    CostAboveHeld,
     CountGap,
     Events,
     ParkedEnded,
     Refused,
     Retried,
 )
-from ringfence.telemetry.logs import GapLog, RequestLog, configure
+from ringfence.telemetry.logs import GapLog, RequestLog, configure, money_log
 from ringfence.telemetry.metrics import Metrics
 
 log = logging.getLogger("ringfence.runtime")
@@ -133,6 +143,7 @@ class Runtime:
             ids=CallIds(),
         )
         self.pipeline.money.rows = self.ledger
+        self.pipeline.thinking.money = partial(money_for_thoughts, self.pipeline)
         self.pipeline.gpu_load = lambda: self.placing.gpu_load
         self.responses = KeptResponses(self.pipeline, ResponseRows(self.db, self.folder))
         spoken = dialects_by_name()
@@ -165,6 +176,9 @@ class Runtime:
                 BatchLineEnded: (self.metrics.batch_line_ended,),
                 BatchEnded: (self.metrics.batch_ended,),
                 CountGap: (self.metrics.gap, GapLog(monotonic).tell, self._distrust),
+                BudgetSoftReached: (lambda event: self.metrics.budget_alert("soft", event.scope), money_log),
+                BudgetOverrun: (lambda event: self.metrics.budget_alert("ahead", event.scope), money_log),
+                CostAboveHeld: (lambda _event: self.metrics.budget_alert("above_held", "provider"), money_log),
                 Refused: (lambda event: self.metrics.refused(event.status, event.code),),
                 Moved: (self._moved,),
                 InstanceReady: (self._follow,),

@@ -212,6 +212,7 @@ def _ready(runtime: Runtime, api_key: str | None, took_s: float) -> dict[str, An
         "state_dir": str(runtime.folder),
         "adopted": found,
         "providers": list(runtime.config.providers),
+        "house_cap": asdict(runtime.config.money.house.budget),
         "handed_to_egress": handed_to_egress(runtime.config),
         "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
         "left_out": [asdict(one) for one in runtime.instances.left_out],

@@ -24,7 +24,8 @@ def until_restart(fresh: Config, running: Config) -> Config:
     if fresh.server.keys == "off" and not is_loopback(host):
         raise ConfigError(f"server.keys: off is refused while the gateway still listens on {host}; restart it")
     server = fresh.server.model_copy(update={"host": host, "port": running.server.port})
-    kept = {"state_dir": running.state_dir, "database": running.database}
+    money = fresh.money.model_copy(update={"zone": running.money.zone})  # periods under way are counted by it
+    kept = {"state_dir": running.state_dir, "database": running.database, "money": money}
     return fresh.model_copy(update={"server": server, **kept})
 
 

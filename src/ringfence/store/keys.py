@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from ringfence.core.identity import Key
-from ringfence.core.money import NO_BUDGET, Budget
+from ringfence.core.money import NO_BUDGET, USD_MICROS, Budget
 from ringfence.store.failure import StoreFailed
 from ringfence.store.keyring import KeyRing
 from ringfence.store.private_file import create_private, read_private
@@ -28,6 +30,7 @@ __all__ = [
     "digest_of",
     "find_pepper",
     "get",
+    "rebudget",
     "revoke",
     "rows",
 ]
@@ -36,6 +39,8 @@ PREFIX = "sk-rf-"
 PEPPER = "pepper"
 PEPPER_BYTES = 32
 MOST_NAME_CHARACTERS = 100
+MOST_USD_MICROS = 10_000_000 * USD_MICROS
+BUDGETS = "a budget is $0 to $10,000,000, and its soft limit 1 to 100 percent of it"
 
 KEY_COLUMNS = [column for column in api_keys.columns if column.name != "digest"]
 BUDGET = {"budget_day": "day", "budget_week": "week", "budget_month": "month", "budget_call": "call",
@@ -110,6 +115,8 @@ def create(
         raise ValueError("a key is bound to a profile, to an agent, or to both")
     if expires_s is not None and expires_s <= created_s:
         raise ValueError("a key cannot expire before it is created")
+    if not is_sound(budget):
+        raise ValueError(BUDGETS)
     secret = PREFIX + secrets.token_urlsafe(32)
     key = Key(
         id=f"key_{secrets.token_hex(6)}",
@@ -161,6 +168,26 @@ def revoke(connection: Connection, which: str, now_s: int) -> Key:
     if revoked is None:
         raise KeyUnknown(which)
     return revoked
+
+
+def rebudget(connection: Connection, which: str, changes: Mapping[str, int | None]) -> Key:
+    """Other caps for the key with this id, or the only one with this name or hint: of `changes`, by their names in a
+    Budget, None takes a cap away, and what is not there stays. The key as it is afterwards.
+
+    Raises KeyUnknown, KeyAmbiguous and ValueError.
+    """
+    key = get(connection, which) or _named(connection, which)
+    budget = replace(key.budget, **changes)
+    if not is_sound(budget):
+        raise ValueError(BUDGETS)
+    values = {column: getattr(budget, name) for column, name in BUDGET.items()}
+    connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(values))
+    return replace(key, budget=budget)
+
+
+def is_sound(budget: Budget) -> bool:
+    caps = (budget.day, budget.week, budget.month, budget.call)
+    return all(cap is None or 0 <= cap <= MOST_USD_MICROS for cap in caps) and 1 <= budget.soft_percent <= 100
 
 
 def _named(connection: Connection, which: str) -> Key:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -259,6 +259,16 @@ def spent_since(connection: Connection, since_s: float) -> list[Spent]:
     return [Spent(row[0], row[1], row[2], int(row[3])) for row in connection.execute(wanted)]
 
 
+def spent_by_key(connection: Connection, starts: Mapping[str, float]) -> dict[str, dict[str, int]]:
+    """What each key has spent since the moments of `starts`, by their names; micro-dollars."""
+    found: dict[str, dict[str, int]] = {}
+    for name, since_s in starts.items():
+        for row in spent_since(connection, since_s):
+            mine = found.setdefault(row.key_id, {})
+            mine[name] = mine.get(name, 0) + row.usd_micros
+    return found
+
+
 def totals(connection: Connection, since_day: str) -> list[UsageRow]:
     """What was written for `since_day` (YYYY-MM-DD, UTC) and later days: by day, then key, then model."""
     columns = usage_table.c
@@ -266,8 +276,8 @@ def totals(connection: Connection, since_day: str) -> list[UsageRow]:
     return [UsageRow(**row._mapping) for row in connection.execute(wanted)]
 
 
-def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:
-    """A key as people see it: its fields, and what it has used in all."""
+def with_usage(key: Key, rows: Iterable[UsageRow], spent: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """A key as people see it: its fields, what it has used in all, and what it has `spent` in the periods under way."""
     mine = [row for row in rows if row.key_id == key.id]
     return {
         **asdict(key),
@@ -275,4 +285,5 @@ def with_usage(key: Key, rows: Iterable[UsageRow]) -> dict[str, Any]:
         "prompt_tokens": sum(row.prompt_tokens for row in mine),
         "completion_tokens": sum(row.completion_tokens for row in mine),
         "cost_usd_micros": sum(row.cost_usd_micros for row in mine),
+        "spent": {name: (spent or {}).get(name, 0) for name in ("day", "week", "month")},
     }

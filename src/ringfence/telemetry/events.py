@@ -167,6 +167,40 @@ class BatchEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSoftReached:
+    """The soft limit of a cap, for the first time in its period: what is free goes first from now on. `scope` is house,
+    profile, key or provider, `period` day, week or month; micro-dollars."""
+
+    scope: str
+    name: str
+    period: str
+    limit: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetOverrun:
+    """At the pace up to now, `projected` will have been spent when the period ends: more than 20 % above the cap."""
+
+    scope: str
+    name: str
+    period: str
+    limit: int
+    spent: int
+    projected: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostAboveHeld:
+    """A provider says that a call has cost more than it could have: its price is not what is configured."""
+
+    provider: str
+    target: str
+    held: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reloaded:
     changes: int
 

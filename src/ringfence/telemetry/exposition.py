@@ -78,6 +78,7 @@ class _Page:
         yield _counter("ringfence_parked_ended", "Parked calls, by how they ended.", "state", self.metrics.parked_ended)
         yield _counter("ringfence_batch_lines", "Lines of batches, by outcome.", "outcome", self.metrics.batch_lines)
         yield _counter("ringfence_batches_ended", "Batches, by how they ended.", "state", self.metrics.batches)
+        yield _alerts(self.metrics.budget_alerts)
         for name, text, labels_of, read in self.metrics.gauges:
             gauge = GaugeMetricFamily(name, text, labels=labels_of)
             for values, value in read():
@@ -89,6 +90,14 @@ def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> Met
     family = CounterMetricFamily(name, text, labels=(label,))
     for value, count in counts.items():
         family.add_metric((value,), count)
+    return family
+
+
+def _alerts(counts: Mapping[tuple[str, str], int]) -> Metric:
+    text = "What owners of budgets were to be told: soft, ahead, above_held."
+    family = CounterMetricFamily("ringfence_budget_alerts", text, labels=("alert", "scope"))
+    for where, count in counts.items():
+        family.add_metric(where, count)
     return family
 
 

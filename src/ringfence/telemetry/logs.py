@@ -10,9 +10,19 @@ from typing import IO
 
 import orjson
 
+from ringfence.core.money import dollars
 from ringfence.core.ports import Clock
 from ringfence.core.usage import Usage
-from ringfence.telemetry.events import FITS, Answered, CountGap, Fitting, Kind
+from ringfence.telemetry.events import (
+    FITS,
+    Answered,
+    BudgetOverrun,
+    BudgetSoftReached,
+    CostAboveHeld,
+    CountGap,
+    Fitting,
+    Kind,
+)
 
 GAPS_EVERY_S = 60.0
 log = logging.getLogger("ringfence.tokens")
@@ -145,3 +155,25 @@ class GapLog:
             "%s reports %d prompt tokens, %s what was counted: %d by the %s (call %s)",
             event.target, event.reported, event.side, event.counted, event.by, event.call_id,
         )  # fmt: skip
+
+
+def money_log(event: BudgetSoftReached | BudgetOverrun | CostAboveHeld) -> None:
+    """A listener of what owners of budgets are to know."""
+    spending = logging.getLogger("ringfence.money")
+    if isinstance(event, CostAboveHeld):
+        spending.warning(
+            "'%s' says that a call at %s has cost %s, and at most %s was held for it: its price is another",
+            event.provider, event.target, dollars(event.cost), dollars(event.held),
+        )  # fmt: skip
+        return
+    whose = "the house" if event.scope == "house" else f"the {event.scope} '{event.name}'"
+    spent, limit = dollars(event.spent), dollars(event.limit)
+    if isinstance(event, BudgetOverrun):
+        spending.warning(
+            "%s has spent %s of %s a %s, and at this pace it comes to %s",
+            whose, spent, limit, event.period, dollars(event.projected),
+        )  # fmt: skip
+    else:
+        spending.warning(
+            "%s has spent %s of %s a %s: what costs nothing goes first now", whose, spent, limit, event.period
+        )

@@ -67,6 +67,8 @@ class Metrics:
         """By outcome: lines of batches that ended so."""
         self.batches: dict[str, int] = {}
         """By state: batches that ended in it."""
+        self.budget_alerts: dict[tuple[str, str], int] = {}
+        """By alert (soft, ahead, above_held) and whose budget: how often somebody was to be told."""
         self.gauges: list[tuple[str, str, tuple[str, ...], Callable[[], Iterable[tuple[tuple[str, ...], float]]]]] = []
 
     def answered(self, event: Answered) -> None:
@@ -136,6 +138,10 @@ class Metrics:
 
     def batch_ended(self, event: BatchEnded) -> None:
         self.batches[event.state] = self.batches.get(event.state, 0) + 1
+
+    def budget_alert(self, alert: str, scope: str) -> None:
+        """The owner of a budget was to be told something."""
+        self.budget_alerts[alert, scope] = self.budget_alerts.get((alert, scope), 0) + 1
 
     def gauge(
         self, name: str, text: str, labels: tuple[str, ...], read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]

@@ -21,6 +21,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "pid": 4242,
         "ready": True,
         "uptime_s": 93_784.0,
+        "money": {"zone": "UTC", "above_held": [], "caps": [_cap(now_s)]},
         "models": _models(),
         "offered": ["auto", "local/long"],
         "instances": _instances(),
@@ -52,6 +53,14 @@ def sample_status(now_s: float) -> dict[str, Any]:
 def sample_process(name: str, wall: str, reason: str, mend: str = "", reach: str = "this machine") -> dict[str, Any]:
     """One row of `isolation`."""
     return {"process": name, "may_reach": reach, "wall": wall, "reason": reason, "mend": mend}
+
+
+def _cap(now_s: float) -> dict[str, Any]:
+    return {
+        "scope": "house", "name": "", "period": "month", "limit": 100_000_000, "spent": 84_250_000, "held": 120_000,
+        "soft_percent": 80, "start_s": now_s - 2_000_000, "end_s": now_s + 600_000, "projected": 109_525_000,
+        "is_soft": True, "is_ahead": False,
+    }  # fmt: skip
 
 
 def _models() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
@@ -66,6 +66,7 @@ class FakeView:
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         expires_s: int | None,
+        budget: Mapping[str, int | None],
     ) -> dict[str, Any]:
         if profile not in ("default", ""):
             raise BadRequest(f"There is no profile '{profile}'.", param="profile")
@@ -83,9 +84,19 @@ class FakeView:
             "requests": 0,
             "prompt_tokens": 0,
             "completion_tokens": 0,
+            "cost_usd_micros": 0,
+            "budget": {**dict.fromkeys(("day", "week", "month", "call")), "soft_percent": 80, **budget},
+            "spent": dict.fromkeys(("day", "week", "month"), 0),
         }
         self.known_keys[str(key["id"])] = key
         return {**key, "secret": "sk-rf-shown-once"}
+
+    async def rebudget_key(self, which: str, changes: Mapping[str, int | None]) -> dict[str, Any]:
+        key = self.known_keys.get(which)
+        if key is None:
+            raise NotFound(f"There is no key '{which}'.", code="key_not_found")
+        key["budget"] = {**key["budget"], **changes}
+        return dict(key)
 
     async def revoke_key(self, which: str) -> dict[str, Any]:
         key = self.known_keys.get(which)

@@ -15,7 +15,8 @@ KEY: dict[str, Any] = {
     "profile": "personal",
     "agent": "coder-of-the-night", "requests_per_minute": 60_000, "tokens_per_minute": 100_000_000, "revoked_s": None,
     "expires_s": 1_800_000_000, "created_s": 1_790_000_000, "prompt_tokens": 10**9, "completion_tokens": 10**9,
-    "requests": 10**7,
+    "requests": 10**7, "cost_usd_micros": 10**9, "spent": {"day": 0, "week": 0, "month": 10**6},
+    "budget": {"day": None, "week": None, "month": 10**9, "call": 10**5, "soft_percent": 80},
 }  # fmt: skip
 
 

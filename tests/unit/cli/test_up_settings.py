@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,11 @@ models: {{far: {{url: "http://127.0.0.1:9", api_key: "env:OPENAI_API_KEY"}}}}
     assert handed == {"ANTHROPIC_API_KEY": ["claude", "spare"], "file:/keys/groq": ["groq"]}
     unused = not_used(["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY"], config)
     assert unused == ["DEEPSEEK_API_KEY"]
-    told = {"providers": list(config.providers), "handed_to_egress": handed, "cloud_keys": unused}
+    told = {"providers": list(config.providers), "handed_to_egress": handed, "cloud_keys": unused,
+            "house_cap": asdict(config.money.house.budget)}  # fmt: skip
     assert clouds_in_words(told) == [
         ("Clouds", "claude, spare, groq through the egress process"),
+        ("Budget", "$100.00 a month in all"),
         ("Keys", "handed to egress: ANTHROPIC_API_KEY (claude, spare), file:/keys/groq (groq)"),
         ("", "found, not used: DEEPSEEK_API_KEY"),
     ]

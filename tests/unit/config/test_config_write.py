@@ -75,8 +75,8 @@ def test_merge_adds_what_is_missing_and_keeps_every_byte(tmp_path):
     before = load(file, {}).model_dump()
     assert merge(link) == [
         "state_dir", "discovery", "mesh", "timeouts", "admission", "parking", "batches", "responses",
-        "profiles", "agents", "tools", "rules", "chains", "thinking", "sensitivity", "isolation", "providers", "slots",
-        "devices", "tenants", "modes", "placement", "logging",
+        "profiles", "agents", "tools", "rules", "chains", "thinking", "sensitivity", "isolation", "providers", "money",
+        "slots", "devices", "tenants", "modes", "placement", "logging",
     ]  # fmt: skip
     assert file.read_text().startswith(MINE)
     assert "# How long an engine may take.\ntimeouts:\n" in file.read_text()

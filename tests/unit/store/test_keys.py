@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.core.identity import Key
+from ringfence.core.money import Budget
 from ringfence.store import keys
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
@@ -215,6 +216,21 @@ class TestRing:
             best_s = min(best_s, (time.perf_counter() - start) / 2000)
         assert ring.find(b"s50") is not None
         assert best_s < 25e-6
+
+
+def test_a_budget_is_made_and_changed(db: Database) -> None:
+    made = Budget(day=5_000_000, call=100_000, soft_percent=50)
+    key, _ = db.call(lambda c: keys.create(c, PEPPER, name="laptop", created_s=1000, budget=made))
+    assert db.call(keys.all_keys)[0].budget == made
+    changed = db.call(lambda c: keys.rebudget(c, "laptop", {"day": None, "month": 0}))
+    assert changed.budget == Budget(month=0, call=100_000, soft_percent=50)
+    assert ring_of(db).by_id(key.id) == db.call(lambda c: keys.get(c, key.id)) == changed
+    for wrong in ({"day": -1}, {"week": 10**13 + 1}, {"soft_percent": 0}):
+        with pytest.raises(ValueError, match="a budget is"):
+            db.call(lambda c, wrong=wrong: keys.rebudget(c, "laptop", wrong))
+    with pytest.raises(keys.KeyUnknown):
+        db.call(lambda c: keys.rebudget(c, "nobody", {"day": 1}))
+    assert db.call(lambda c: keys.get(c, key.id)) == changed
 
 
 def test_no_secret_on_disk_or_in_reprs(db: Database, state_dir: Path) -> None:

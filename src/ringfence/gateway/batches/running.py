@@ -384,7 +384,8 @@ class Running:
         """Whether it is not the line's fault, so that it is tried again."""
         is_gone = isinstance(failure, ModelNotFound) and line.model not in self._pipeline.settings.catalog.names
         is_at_fault = failure.code == "model_not_allowed" or not (is_gone or isinstance(failure, NOT_NOW))
-        if is_at_fault and (failure.status < 500 or live.gives_up(line.number)):
+        is_final = failure.status < 500 or failure.should_retry is False
+        if is_at_fault and (is_final or live.gives_up(line.number)):
             return False
         self._pauses.hold(live.batch.key_id, line.model, self._now(), failure.retry_after_s)
         return True
