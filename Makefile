@@ -11,7 +11,7 @@ WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dia
 # the same program.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up test test-postgres test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against clean
+.PHONY: up test test-postgres test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against prices clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
@@ -67,8 +67,13 @@ bench-streams: $(VENV)/.run
 bench-against: $(VENV)/.run
 	@$(BIN)/python bench/against.py $(ARGS)
 
+# make prices DAY=2026-11-10, the day on which the version in requirements-prices.lock came out
+prices: $(VENV)/.dev
+	@$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes --no-deps --upgrade --target .prices -r requirements-prices.lock
+	@PYTHONPATH=.prices $(BIN)/python -m ringfence.prices.make_table $(DAY)
+
 clean:
-	rm -rf $(VENV) .venv-presidio .venv-clients .venv-aider .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .prices .venv-presidio .venv-clients .venv-aider .venv-peers tests/clients/node/node_modules .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@echo "==> Python environment in $(VENV)"

@@ -21,6 +21,8 @@ NEEDED = (
     "store/migrations/env.py",
     "store/migrations/versions/0001_first.py",
     "models/__init__.py",
+    "prices/table.json",
+    "prices/genai-prices.LICENSE",
     "console/assets.py",
 )
 NOT_OURS = ("tests", "training", "bench", "docs", ".venv", "__pycache__")

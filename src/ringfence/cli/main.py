@@ -26,6 +26,7 @@ from ringfence.cli import (
     ledger,
     parked,
     placing,
+    prices,
     secrets,
     units,
 )
@@ -58,6 +59,7 @@ app.add_typer(batches.app, name="batches")
 app.add_typer(journal.app, name="journal")
 app.add_typer(importing.app, name="import")
 app.command()(connecting.connect)
+app.command()(prices.prices)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(units.service, name="service")
 app.add_typer(units.firewall, name="firewall")

@@ -55,11 +55,14 @@ class TierSettings(Section):
     output: Usd = needed("hot", "US dollars per million tokens of the answer.")
     cached: Usd | None = setting(None, "hot", "US dollars per million tokens read from a cache; null: as input.")
     cache_write: Usd | None = setting(None, "hot", "US dollars per million tokens written to a cache; null: as input.")
+    cache_write_1h: Usd | None = setting(
+        None, "hot", "US dollars per million tokens that a cache is to keep for an hour; null: as cache_write."
+    )
 
     @property
     def rates(self) -> Rates:
         """As the path uses them."""
-        return _rates(self.input, self.output, self.cached, self.cache_write)
+        return _rates(self)
 
 
 class PriceSettings(Section):
@@ -69,9 +72,13 @@ class PriceSettings(Section):
     output: Usd = setting(0.0, "hot", "US dollars per million tokens of the answer.")
     cached: Usd | None = setting(None, "hot", "US dollars per million tokens read from a cache; null: as input.")
     cache_write: Usd | None = setting(None, "hot", "US dollars per million tokens written to a cache; null: as input.")
+    cache_write_1h: Usd | None = setting(
+        None, "hot", "US dollars per million tokens that a cache is to keep for an hour; null: as cache_write."
+    )
     batch_percent: Whole = setting(
         100, "hot", "What a call through the provider's batches costs, in percent of that.", ge=0, le=100
     )
+    per_call: Usd = setting(0.0, "hot", "US dollars for each call, beside its tokens.")
     tiers: tuple[TierSettings, ...] = setting((), "hot", "Rates for long prompts, the shortest first.")
 
     @model_validator(mode="after")
@@ -85,8 +92,9 @@ class PriceSettings(Section):
     def price(self) -> Price:
         """As the path uses it."""
         return Price(
-            _rates(self.input, self.output, self.cached, self.cache_write),
+            _rates(self),
             tuple((tier.above, tier.rates) for tier in self.tiers), self.batch_percent, "the configuration",
+            round(self.per_call * USD_MICROS),
         )  # fmt: skip
 
 
@@ -115,5 +123,8 @@ class MoneySettings(Section):
         return ZoneInfo(self.zone)
 
 
-def _rates(input: float, output: float, cached: float | None, cache_write: float | None) -> Rates:
-    return Rates.of(round(input * USD_MICROS), round(output * USD_MICROS), micros(cached), micros(cache_write))
+def _rates(told: TierSettings | PriceSettings) -> Rates:
+    return Rates.of(
+        round(told.input * USD_MICROS), round(told.output * USD_MICROS), micros(told.cached), micros(told.cache_write),
+        micros(told.cache_write_1h),
+    )  # fmt: skip

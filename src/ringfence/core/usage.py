@@ -10,8 +10,8 @@ _tuple: Any = tuple
 class Usage(NamedTuple):
     """Tokens as the engine reported them; `estimated` when it did not and they were counted from bytes.
 
-    `cached_tokens` and `cache_write_tokens` are among those of the prompt, `reasoning_tokens` among those of the
-    completion.
+    `cached_tokens` and `cache_write_tokens` are among those of the prompt, `cache_write_1h_tokens` among those written,
+    `reasoning_tokens` among those of the completion.
     """
 
     prompt_tokens: int = 0
@@ -20,6 +20,7 @@ class Usage(NamedTuple):
     estimated: bool = False
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -38,10 +39,15 @@ class Usage(NamedTuple):
         details = field("prompt_tokens_details")
         if type(prompt) is not int or type(completion) is not int:
             return None
-        cached = _told(details, "cached_tokens") if details else 0
-        written = (_told(details, "cache_creation_tokens") or _told(details, "cache_write_tokens")) if details else 0
+        cached = written = long = 0
+        if details:
+            cached = _told(details, "cached_tokens")
+            written = _told(details, "cache_creation_tokens") or _told(details, "cache_write_tokens")
+            long = _told(details, "cache_creation_1h_tokens") if written else 0
         thought = _told(more, "reasoning_tokens") if (more := field("completion_tokens_details")) else 0
-        return _tuple.__new__(cls, (prompt, completion, cached, False, thought, written))  # no function in between
+        if type(total := field("total_tokens")) is int and total > prompt + completion:
+            completion = total - prompt  # xAI and Gemini count thoughts beside the answer, and charge for them alike
+        return _tuple.__new__(cls, (prompt, completion, cached, False, thought, written, long))  # no function between
 
 
 def _told(details: Any, name: str) -> int:

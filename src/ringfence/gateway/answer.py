@@ -15,6 +15,7 @@ class _Details(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     cache_creation_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_creation_1h_tokens: int | None = None
 
 
 class _Made(msgspec.Struct, gc=False):
@@ -24,6 +25,7 @@ class _Made(msgspec.Struct, gc=False):
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int
     completion_tokens: int = 0
+    total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Made | None = None
 
@@ -46,11 +48,15 @@ def read(data: bytes) -> tuple[str, Usage] | None:
         return None
     usage = found.usage
     details, made = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = written = 0
+    cached = written = long = 0
     if details is not None:
         cached, written = details.cached_tokens or 0, details.cache_creation_tokens or details.cache_write_tokens or 0
+        long = details.cache_creation_1h_tokens or 0 if written else 0
     thought = made.reasoning_tokens or 0 if made is not None else 0
-    return found.model, Usage(usage.prompt_tokens, usage.completion_tokens, cached, False, thought, written)
+    completion, total = usage.completion_tokens, usage.total_tokens
+    if total is not None and total > usage.prompt_tokens + completion:
+        completion = total - usage.prompt_tokens  # see Usage.read
+    return found.model, Usage(usage.prompt_tokens, completion, cached, False, thought, written, long)
 
 
 def renamed(data: bytes, old: bytes, new: bytes) -> bytes | None:

@@ -124,19 +124,23 @@ class Purse:
 
     # -- one call -------------------------------------------------------------------------------------------------
 
-    async def hold(self, call: Call, target: Target, input_tokens: int, output_tokens: int) -> Charge:
+    async def hold(
+        self, call: Call, target: Target, input_tokens: int, output_tokens: int, for_an_hour: bool = True
+    ) -> Charge:
         """Money for a call of at most so many tokens, held on the disk. Raises TargetFailed (over_budget, unpriced,
-        no_ledger)."""
+        no_ledger). `for_an_hour`: a cache may be asked to keep tokens so long."""
         assert call.decision is not None
         profile = call.decision.profile
         price = self.rules.prices.get((target.provider, target.engine_model))
+        if price is not None:
+            price = price.on(self._clock(), has_media=bool(call.media))
         if price is None and profile not in self.rules.unpriced and self.is_capped(call.key, profile, target.provider):
             raise TargetFailed(target.name, "unpriced", PriceUnknown(
                 f"Nobody knows what '{target.model}' costs at '{target.provider}', and this call is under a budget. "
                 f"Say so at models.{target.model}.price, or let the profile '{profile}' use models without a price "
                 "(unpriced: allow)."
             ))  # fmt: skip
-        most = price.most(input_tokens, output_tokens) if price is not None else 0
+        most = price.most(input_tokens, output_tokens, for_an_hour=for_an_hour) if price is not None else 0
         charge = self.take(call.key, profile, target, most, price)
         try:
             if self.rows is None:
@@ -190,7 +194,8 @@ class Purse:
         """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
         most; as it is of an estimate."""
         price = charge.price
-        cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage)
+        span = (charge.at_s, self._clock())
+        cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage, span=span)
         if cost is not None and usage is not None and usage.estimated:
             cost = min(cost, charge.usd_micros)
         _let_go(charge)

@@ -52,7 +52,7 @@ from ringfence.gateway.step import Run
 from ringfence.gateway.thinking.thinking import AnyReply, Thinking
 from ringfence.gateway.trying import BYTES_A_TOKEN, chain_of, once_more
 from ringfence.gateway.window import hard_cap, output_asked
-from ringfence.gateway.worst import worst
+from ringfence.gateway.worst import Most, worst
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import PARK_RETRY_S
@@ -241,7 +241,7 @@ class Pipeline(Deciding):
                 allowed = min(allowed, self.tightest_now(call, settings))
         return issue(call.id, allowed, endpoint)
 
-    def most(self, call: Call, target: Target, body: dict[str, Any]) -> tuple[int, int]:
+    def most(self, call: Call, target: Target, body: dict[str, Any]) -> Most:
         """Tokens that a rented call can use, in and out."""
         return worst(call, target, body, self.relay.clouds[target.provider].max_tokens)
 

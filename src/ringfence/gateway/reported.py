@@ -66,7 +66,7 @@ class Reported:
         ratios = self.ratios
         every = 1 + len(waiting) // MANY
         while waiting:
-            call_id, target, size_bytes, known, (tokens, _, _, is_estimated, _, _) = waiting.popleft()
+            call_id, target, size_bytes, known, (tokens, _, _, is_estimated, _, _, _) = waiting.popleft()
             if is_estimated or tokens <= 0:  # what the gateway estimated itself is no report
                 continue
             side = gap(known, tokens, ratios.least(target, size_bytes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,7 +24,19 @@ BOUNDED = (Medium.IMAGE, Medium.AUDIO)
 """Sound has more bytes than tokens, however it is packed."""
 
 
-def worst(call: Call, target: Target, body: dict[str, Any], most_output: int) -> tuple[int, int]:
+FOR_AN_HOUR = b'"1h"'
+"""How a marker of a cache asks for an hour: inside of texts, quotation marks are escaped."""
+
+
+class Most(NamedTuple):
+    """Tokens; and whether a cache may be asked to keep some for an hour."""
+
+    input_tokens: int
+    output_tokens: int
+    for_an_hour: bool
+
+
+def worst(call: Call, target: Target, body: dict[str, Any], most_output: int) -> Most:
     """At most so many tokens of input and of output. A token is at least a byte, and a model reads no more than its
     window. Raises TargetFailed (unpriced) where neither bounds it: with a video or a file, and no window."""
     output = 0
@@ -32,7 +44,9 @@ def worst(call: Call, target: Target, body: dict[str, Any], most_output: int) ->
         output = min(most_output, tokens_asked(body, is_bound_needed=False) or most_output)
     window = target.window
     listed = sum(len(body[field]) for field in ("messages", "tools") if isinstance(body.get(field), list))
-    tokens = len(orjson.dumps(body)) + OF_EACH * listed + (OF_TOOLS if body.get("tools") else 0)
+    data = orjson.dumps(body)
+    kept = FOR_AN_HOUR in data
+    tokens = len(data) + OF_EACH * listed + (OF_TOOLS if body.get("tools") else 0)
     if call.media:
         kinds = [MEDIUM_OF.get(str(part.get("type"))) for part in without_media(body)[1]]
         if window is None and not all(kind in BOUNDED for kind in kinds):
@@ -42,5 +56,5 @@ def worst(call: Call, target: Target, body: dict[str, Any], most_output: int) ->
             ))  # fmt: skip
         tokens = window or tokens + (target.image_tokens or OF_IMAGE) * kinds.count(Medium.IMAGE)
     if window is None or call.dialect.ability in SEVERAL or "prompt" in body:  # several texts, each with a window
-        return tokens, output
-    return min(tokens, window), output
+        return Most(tokens, output, kept)
+    return Most(min(tokens, window), output, kept)

@@ -37,6 +37,9 @@ def usage_of(reported: dict[str, Any]) -> dict[str, Any]:
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": read, "cache_creation_tokens": written},
     }
+    created = reported.get("cache_creation")
+    if isinstance(created, dict) and (long := _count(created, "ephemeral_1h_input_tokens")):
+        usage["prompt_tokens_details"]["cache_creation_1h_tokens"] = long
     details = reported.get("output_tokens_details")
     if isinstance(details, dict):
         usage["completion_tokens_details"] = {"reasoning_tokens": _count(details, "thinking_tokens")}

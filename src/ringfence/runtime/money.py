@@ -14,6 +14,7 @@ from ringfence.egress import journal_left
 from ringfence.gateway.call import Call
 from ringfence.gateway.money import MoneyRules
 from ringfence.gateway.pipeline import Pipeline
+from ringfence.runtime.prices import prices_of
 from ringfence.telemetry.events import Answered
 
 DAY_S = 86_400
@@ -29,11 +30,7 @@ def money_rules(config: Config) -> MoneyRules:
         config.money.house.budget,
         {name: one.budget.budget for name, one in config.profiles.items() if one.budget is not None},
         {name: one.budget.budget for name, one in config.providers.items() if one.budget is not None},
-        {
-            (model.provider, model.provider_model or name): model.price.price
-            for name, model in config.models.items()
-            if model.provider is not None and model.price is not None
-        },
+        {at: price for at, price in prices_of(config).items() if price is not None},
         frozenset(name for name, one in config.profiles.items() if one.unpriced == "allow"),
     )
 
@@ -72,7 +69,7 @@ class Electricity:
 def row_of(event: Answered, energy_j: float | None = None) -> CallRow:
     """What is written down of one call."""
     call_id, ended_s, kind, first_byte_s, total_s, usage, _, paid = event
-    prompt, completion, cached, is_estimated, thought, written = usage or NOTHING
+    prompt, completion, cached, is_estimated, thought, written, _ = usage or NOTHING
     return CallRow(
         call_id, paid.at_s if paid is not None else ended_s, kind.key.id, kind.profile, kind.agent, kind.dialect,
         kind.model, kind.target, kind.provider, kind.status, kind.outcome, kind.stream, prompt, cached, written,

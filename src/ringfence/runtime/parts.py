@@ -53,6 +53,7 @@ from ringfence.runtime.money import (
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.placing import Placing
 from ringfence.runtime.presidio import Presidio, started
+from ringfence.runtime.prices import record_prices
 from ringfence.runtime.reloading import Outcome, Reloading
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.runtime.sessions import Sessions
@@ -205,6 +206,7 @@ class Runtime:
         self.without_tokenizer = await tokenizers.put_into(self.pipeline.meters, config)
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
+        await record_prices(self.db, config)
         await self.pipeline.money.restore(partial(never_left, self.folder / "journal"))
         await self.parking.restore()
         self.port = await self.server.listen(config.server.host, config.server.port)

@@ -18,6 +18,7 @@ from ringfence.runtime import settings, tokenizers
 from ringfence.runtime.instances import NotServable
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.presidio import Presidio, started
+from ringfence.runtime.prices import record_prices
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.telemetry.events import Reloaded
 from ringfence.telemetry.logs import configure
@@ -73,6 +74,7 @@ class Reloading:
             changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented))))
             live.config = fresh
             live.apply(fresh)
+            await record_prices(live.db, fresh)
             live.instances.look_again()
             self._reopen_log(fresh)
             await live.place(fresh)

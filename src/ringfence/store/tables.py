@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -215,4 +215,16 @@ responses = Table(
     Column("created_s", Float, nullable=False),
     Column("expires_s", Float, nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("provider", String(100), nullable=False),
+    Column("model", String(300), nullable=False),
+    Column("since_s", Float, nullable=False),
+    Column("source", String(200), nullable=False),
+    Column("rates", Text),
+    Index("ix_prices_provider_model", "provider", "model"),
 )

@@ -80,7 +80,7 @@ class Metrics:
         series.first[bisect_left(SECONDS, first_byte_s)] += 1
         series.first_sum_s += first_byte_s
         if usage is not None:
-            prompt_tokens, completion_tokens, cached_tokens, _, _, _ = usage
+            prompt_tokens, completion_tokens, cached_tokens, _, _, _, _ = usage
             series.prompt_tokens += prompt_tokens
             series.completion_tokens += completion_tokens
             series.cached_tokens += cached_tokens

@@ -21,7 +21,12 @@ JSON = st.recursive(
 COUNTS = st.fixed_dictionaries(
     {"prompt_tokens": st.integers(-9, 10**6), "completion_tokens": st.integers(0, 10**6)},
     optional={
-        "prompt_tokens_details": st.dictionaries(st.sampled_from(["cached_tokens", "audio_tokens"]), st.integers(0, 9))
+        "total_tokens": st.integers(0, 2 * 10**6),
+        "prompt_tokens_details": st.dictionaries(
+            st.sampled_from(["cached_tokens", "audio_tokens", "cache_creation_tokens", "cache_creation_1h_tokens"]),
+            st.integers(0, 9),
+        ),
+        "completion_tokens_details": st.dictionaries(st.just("reasoning_tokens"), st.integers(0, 9)),
     },
 )
 
@@ -77,3 +82,22 @@ def test_a_name_that_stands_there_twice_is_not_guessed() -> None:
         renamed(b'{"text":"\\"model\\":\\"a\\"","model":"a"}', old, new)
         == b'{"text":"\\"model\\":\\"a\\"","model":"b"}'
     )
+
+
+@pytest.mark.parametrize(
+    ("usage", "output"),
+    [
+        # xAI: 32 of the prompt, 9 of the answer, 94 that it thought, 135 in all
+        ({"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 135,
+          "completion_tokens_details": {"reasoning_tokens": 94}}, 103),
+        # Gemini tells of thoughts in the total alone
+        ({"prompt_tokens": 279, "completion_tokens": 6, "total_tokens": 374}, 95),
+        # OpenAI counts them in the answer
+        ({"prompt_tokens": 32, "completion_tokens": 103, "total_tokens": 135,
+          "completion_tokens_details": {"reasoning_tokens": 94}}, 103),
+    ],
+)  # fmt: skip
+def test_what_a_model_thought_is_output_wherever_it_is_counted(usage: dict[str, Any], output: int) -> None:
+    found = read(orjson.dumps({"model": "m", "usage": usage}))
+    assert found is not None and found[1].completion_tokens == output
+    assert found[1] == Usage.read(usage)

@@ -141,12 +141,15 @@ class TestWhole:
         assert message.stop_details is not None and message.stop_details.explanation == "I will not."
 
     def test_what_a_cache_had_is_counted_beside(self) -> None:
-        details = {"cached_tokens": 3, "cache_creation_tokens": 2}
+        details = {"cached_tokens": 3, "cache_creation_tokens": 2, "cache_creation_1h_tokens": 1}
         thought = {"reasoning_tokens": 1}
         usage = whole(
             {"content": "x"}, usage=USAGE | {"prompt_tokens_details": details, "completion_tokens_details": thought}
         ).usage
         assert (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (4, 3, 2)
+        assert usage.cache_creation is not None
+        kept = usage.cache_creation.ephemeral_5m_input_tokens, usage.cache_creation.ephemeral_1h_input_tokens
+        assert kept == (1, 1)
         assert usage.output_tokens_details is not None and usage.output_tokens_details.thinking_tokens == 1
 
 

@@ -144,6 +144,16 @@ class TestStream:
         assert usage is not None
         assert (usage.completion_tokens, usage.cached_tokens) == (5, 7)
 
+    def test_what_a_cache_keeps_for_an_hour_is_told_apart(self) -> None:
+        created = {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 70}
+        told = {"input_tokens": 5, "output_tokens": 3, "cache_creation_input_tokens": 100, "cache_creation": created}
+        begun = event("message_start", message={"id": "m", "model": "m", "usage": told})
+        for usage in (
+            Usage.read(translate(begun + END).usage),
+            Usage.read(ADAPTER.answer(anthropic_answer(BODY, Saying()) | {"usage": told})["usage"]),
+        ):
+            assert usage == Usage(105, 3, 0, False, 0, 100, 70)
+
     def test_a_call_without_arguments_is_called_with_an_empty_object(self) -> None:
         made = translate(b"".join(anthropic_events(BODY, Saying(words=(), calls=(ToolCall("now"),)))))
         assert [call["arguments"] for call in made.calls] == ["{}"]

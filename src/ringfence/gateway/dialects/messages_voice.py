@@ -214,6 +214,10 @@ def usage_of(reported: Any) -> Body:
         "cache_read_input_tokens": read,
         "output_tokens": usage.get("completion_tokens") or 0,
     }
+    if long := details.get("cache_creation_1h_tokens") or 0:
+        told["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(0, written - long), "ephemeral_1h_input_tokens": long,
+        }  # fmt: skip
     if thought := _object(usage.get("completion_tokens_details")).get("reasoning_tokens"):
         told["output_tokens_details"] = {"thinking_tokens": thought}
     return told
