@@ -29,6 +29,9 @@ LIMITED_AGAIN_S = 20.0
 KEY = re.compile(r"\b(?:sk|gsk|csk|pk|key|xai)[-_][-_A-Za-z0-9*.]{6,}|\bAIza[-_A-Za-z0-9*.]{6,}")
 """What keys of the usual clouds look like, whole or masked."""
 
+DAILY = re.compile(r"per[ _-]?day|daily", re.IGNORECASE)
+"""In the words of a limit of the day, such as GenerateRequestsPerDayPerProject and tokens per day (TPD)."""
+
 MODEL_CODES = frozenset(("model_not_found", "model_not_available", "model_decommissioned"))
 MOST_DIGITS = 12
 """Of a count of tokens, with commas; more of them are none."""
@@ -136,7 +139,7 @@ def _refusal(status: int, told: Told, retry_after_s: float | None) -> Failure | 
     if status == 429 or told.code == "rate_limit_exceeded":
         return RateLimited(
             "The provider's rate limit for the gateway's account is reached.",
-            code="provider_rate_limited",
+            code="provider_quota_used_up" if DAILY.search(told.message) else "provider_rate_limited",
             retry_after_s=LIMITED_AGAIN_S if retry_after_s is None else retry_after_s,
         )
     if status == 413:
