@@ -361,3 +361,26 @@ async def test_text_goes_no_further_than_when_the_batch_was_made(engine: FakeEng
         [refused] = await desk.content(batch["error_file_id"])
         assert refused["response"]["status_code"] == 403
     assert engine.calls == []
+
+
+async def test_a_batch_is_not_begun_before_its_time(desk: Desk, engine: FakeEngine) -> None:
+    at_s = desk.wall() + 3600
+    late = await desk.ask("POST", "/v1/batches", {
+        "input_file_id": (await desk.upload(jsonl([line(1)]))).json["id"], "endpoint": CHAT,
+        "completion_window": "1h", "not_before": at_s + 1,
+    })  # fmt: skip
+    assert (late.status, late.error["param"]) == (400, "not_before")
+    batch_id = await desk.begin([line(1)], not_before=at_s)
+    other = await desk.begin([line(2)], metadata={"not_before": str(int(at_s))})
+    at_once = await desk.ended(await desk.begin([line(3)]))
+    assert at_once["status"] == "completed" and "not_before" not in at_once
+    assert (await desk.look(batch_id))["not_before"] == int(at_s) and len(engine.calls) == 1
+    await desk.running.close()
+    desk.running._is_closed = False
+    await desk.running.restore()
+    desk.clock_s += 3590
+    await asyncio.sleep(0.2)
+    assert len(engine.calls) == 1
+    desk.clock_s += 11
+    assert {(await desk.ended(one))["status"] for one in (batch_id, other)} == {"completed"}
+    assert len(engine.calls) == 3

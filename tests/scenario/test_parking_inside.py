@@ -11,6 +11,7 @@ from composed import CHAT, STREAM, Client, request, target
 from parked_inside import PRIVATE, Waiting
 
 from ringfence.core.boundary import Boundary
+from ringfence.core.route import Ending
 from ringfence.gateway.parked_wishes import ParkingSettings
 from ringfence.telemetry.events import CallParked, ParkedEnded
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
@@ -182,3 +183,38 @@ async def test_what_is_in_the_background_does_not_begin_on_a_device_that_is_hot(
     assert (await waits.look(later)).status == 202
     admission.slow({})
     assert (await waits.answered(later)).status == 200
+
+
+async def test_what_is_put_off_is_not_begun_before(waits: Waiting, engine: FakeEngine) -> None:
+    waits.gateway.pipeline.wall = lambda: waits.wall_s
+    waits.back(engine.endpoint)
+    put_off = b"x-ringfence-not-before: %d\r\n" % (waits.wall_s + 600)
+    ticket = await waits.park(head=put_off)
+    now = await waits.ask(body=CHAT)
+    assert now.status == 200 and len(engine.calls) == 1
+    looked = await waits.look(ticket)
+    assert (looked.status, looked.json["not_before"]) == (202, int(waits.wall_s + 600))
+    assert waits.parking.outlook.left_s(ticket) == 600 + ParkingSettings().deadline_s
+    await waits.parking.tick()
+    await waits.parking.close()
+    waits.wall_s += 200
+    waits.now_s = 7.0
+    await waits.begin().restore()
+    for now_s, calls in ((7.0, 1), (406.9, 1)):
+        waits.now_s = now_s
+        await waits.parking.tick()
+        assert len(engine.calls) == calls and (await waits.look(ticket)).status == 202
+    waits.now_s = 407.1
+    assert (await waits.answered(ticket)).status == 200 and len(engine.calls) == 2
+
+
+async def test_what_cannot_be_put_off_is_refused(waits: Waiting, engine: FakeEngine) -> None:
+    waits.gateway.pipeline.wall = lambda: waits.wall_s
+    waits.back(engine.endpoint)
+    later = b"x-ringfence-not-before: %d\r\n" % (waits.wall_s + 600)
+    past = b"x-ringfence-not-before: %d\r\n" % (waits.wall_s - 1)
+    assert (await waits.ask(body=CHAT, head=b"x-ringfence-not-before: soon\r\n")).error["code"] == "invalid_value"
+    assert (await waits.ask(body=CHAT, head=past)).status == 200
+    waits.profile(replace(PRIVATE, ending=Ending.ERROR))
+    refused = await waits.ask(body=CHAT, head=later)
+    assert (refused.status, refused.error["code"]) == (400, "not_parkable") and len(engine.calls) == 1

@@ -42,6 +42,8 @@ def batch_page(row: dict[str, Any]) -> RenderableType:
         f"Age       {span(row['age_s'])}",
         f"Left      {_left(row)}",
     ]
+    if row["not_before_s"] is not None:
+        lines.append(f"Begins in {span(row['not_before_s'])} at the earliest")
     for each in row["errors"]:
         lines.append(f"Line {each['line']}: {each['message']}" if each["line"] else each["message"])
     return Text("\n".join(lines))

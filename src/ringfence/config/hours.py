@@ -16,6 +16,8 @@ from ringfence.config.problems import nearest
 
 FORM = "expected hours and a time zone, such as 02:00-08:00 Pacific/Auckland"
 _HOURS = re.compile(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)(?:\s+(\S+))?", re.ASCII)
+MOMENT_FORM = "expected a time and a time zone, such as 00:00 America/Los_Angeles"
+_MOMENT = re.compile(r"(\d\d):(\d\d)(?:\s+(\S+))?", re.ASCII)
 _DAY = timedelta(days=1)
 _MOST_DAYS = 4
 """To the next beginning: a day may have none, where a whole one was skipped or both times are in the hour skipped."""
@@ -43,6 +45,11 @@ class Daily:
             elif now_utc_s < ends_s:
                 until_s = ends_s
         raise AssertionError("every day begins and ends")
+
+    def begins_after(self, now_utc_s: float) -> float:
+        """When they begin next."""
+        is_in, changes_s = self.at(now_utc_s)
+        return self.at(changes_s)[1] if is_in else changes_s
 
     def _from(self, day: date) -> Iterator[tuple[float, float]]:
         for _ in range(3 + _MOST_DAYS):
@@ -81,6 +88,18 @@ def daily(text: str) -> Daily:
     if found[5] is None:
         raise ValueError(f"which clocks? {FORM}")
     return Daily(begins, ends, zone_of(found[5]))
+
+
+def daily_moment(text: str) -> Daily:
+    """Parses HH:MM ZONE: the minute that begins then. Raises ValueError with what is wrong."""
+    found = _MOMENT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(MOMENT_FORM)
+    begins = _time(found[1], found[2])
+    if found[3] is None:
+        raise ValueError(f"by which clocks? {MOMENT_FORM}")
+    ends = (datetime.combine(date.min, begins) + timedelta(minutes=1)).time()
+    return Daily(begins, ends, zone_of(found[3]))
 
 
 def _time(hour: str, minute: str) -> time:

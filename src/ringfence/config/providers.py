@@ -9,7 +9,7 @@ from pydantic import model_validator
 from ringfence.config.money import BudgetSettings
 from ringfence.config.secret import SecretRef
 from ringfence.config.section import Section, needed, setting
-from ringfence.config.values import CloudUrl, Flag, Whole, refused
+from ringfence.config.values import CloudUrl, Flag, MomentText, Whole, refused
 
 
 class ProviderSettings(Section):
@@ -28,6 +28,12 @@ class ProviderSettings(Section):
         "Dialect anthropic: mark what is to be kept of prompts, where callers do not; others keep unasked.",
     )
 
+    resets: MomentText | None = setting(
+        None,
+        "hot",
+        "When its quota of the day begins anew, such as 00:00 America/Los_Angeles: once that is used up, what nobody "
+        "waits for waits until then; null: it is asked again and again.",
+    )
     budget: BudgetSettings | None = setting(None, "hot", "What may be spent there; null: no cap of its own.")
 
     @model_validator(mode="after")

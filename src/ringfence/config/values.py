@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from ringfence.config.hours import daily
+from ringfence.config.hours import daily, daily_moment
 from ringfence.core.boundary import PRIVATE, Boundary, Network, boundary_of
 
 _UNITS = {"": 1, "B": 1} | {
@@ -131,6 +131,14 @@ def _not_empty(given: tuple[str, ...]) -> tuple[str, ...]:
     return given
 
 
+def _moment(given: str) -> str:
+    try:
+        moment = daily_moment(given)
+    except ValueError as error:
+        raise refused(str(error)) from None
+    return f"{moment.begins:%H:%M} {moment.zone.key}"
+
+
 def _hours(given: str) -> str:
     try:
         return str(daily(given))
@@ -246,6 +254,7 @@ DeviceNames = Annotated[tuple[DeviceName, ...], AfterValidator(_not_empty)]
 Program = Annotated[tuple[Text, ...], AfterValidator(_not_empty)]
 """A program and its arguments."""
 HoursText = Annotated[Text, AfterValidator(_hours), Field(examples=["02:00-08:00 Pacific/Auckland"])]
+MomentText = Annotated[Text, AfterValidator(_moment), Field(examples=["00:00 America/Los_Angeles"])]
 Source = Annotated[Text, AfterValidator(_source)]
 CloudUrl = Annotated[Text, AfterValidator(_cloud_url), Field(examples=["https://api.openai.com/v1"])]
 FarEndpoint = Annotated[Text, AfterValidator(_far_endpoint), Field(examples=["192.0.2.7:443"])]

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from ringfence.core.errors import BadRequest, Failure
 from ringfence.core.route import Urgency
+from ringfence.gateway.not_before import NOT_BEFORE
 from ringfence.gateway.urgency import PRIORITY, read_priority
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -24,8 +25,8 @@ class Head:
     """Everything before the body. A client that keeps its connection says the same each time: then it is read once."""
 
     __slots__ = (
-        "agent", "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "labels", "method", "path",
-        "profile", "query", "request_id", "secret", "urgency",
+        "agent", "expects", "failure", "grant", "headers", "is_http11", "keep_alive", "labels", "method", "not_before",
+        "path", "profile", "query", "request_id", "secret", "urgency",
     )  # fmt: skip
 
     def __init__(self, method: bytes, headers: list[tuple[bytes, bytes]], *, is_http11: bool, keep_alive: bool) -> None:
@@ -40,6 +41,8 @@ class Head:
         self.agent = self.profile = self.labels = ""
         self.urgency: Urgency | None = Urgency.USER
         """None where what it says of it cannot be understood."""
+        self.not_before = b""
+        """Before when it is not to be begun, as it says it."""
         self.expects = False
         self.failure: Failure | None = None
         self.grant: Any = None
@@ -119,6 +122,7 @@ def read_head(method: bytes, version: str, target: bytes, rows: list[tuple[bytes
     head.profile = found.get(b"x-ringfence-profile", b"").decode("latin-1")
     head.labels = ",".join(value.decode("latin-1") for name, value in headers if name == b"x-ringfence-label")
     head.urgency = read_priority(found.get(PRIORITY))
+    head.not_before = found.get(NOT_BEFORE, b"")
     head.expects = found.get(b"expect", b"").lower() == b"100-continue" or b"upgrade" in found
     return head
 

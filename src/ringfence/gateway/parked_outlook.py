@@ -33,6 +33,7 @@ class Outlook:
         return {
             "id": row.id, "object": "parked", "status": status, "position": position or None, "estimate_s": estimate_s,
             "deadline": int(row.deadline_s),
+            **({"not_before": int(row.not_before_s)} if row.not_before_s else {}),
         }  # fmt: skip
 
     def of(self, parked_id: str) -> tuple[int, float | None]:

@@ -37,14 +37,14 @@ from ringfence.gateway.parked_answer import Noted, Recorder, Told
 from ringfence.gateway.parked_endings import Endings
 from ringfence.gateway.parked_outlook import Outlook
 from ringfence.gateway.parked_pending import Pending, call_of, too_late
-from ringfence.gateway.parked_wishes import ParkingSettings, read_wishes
+from ringfence.gateway.parked_wishes import ParkingSettings, Wishes, read_wishes
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.request import Request
 from ringfence.gateway.route import Foreign
 from ringfence.gateway.step import Run, Waiter
 from ringfence.gateway.thinking.thinking import AnyReply
 from ringfence.routing.rules import PARK_RETRY_S
-from ringfence.routing.waiting import Place, Waiting, left_s
+from ringfence.routing.waiting import Place, Waiting, left_s, put_off_s
 from ringfence.store.failure import StoreFailed
 from ringfence.store.parked import CANCELLED, DONE, EXPIRED, FAILED, UNREADABLE, Ending, Parked, ParkedRows
 from ringfence.store.sealing import Unreadable
@@ -99,7 +99,7 @@ class Parking:
 
     async def wait(self, request: Request, call: Call) -> tuple[AnyReply, bytes] | None:
         """Its answer, when its turn has come; None when its caller took a ticket. Raises Failure."""
-        wishes = read_wishes(request.head, self.settings)
+        wishes = read_wishes(request.head, self.settings, self._wall())
         self.waiting.most = self.settings.most
         most_bytes = MOST_BYTES if wishes.wants_ticket else self.settings.most_body_bytes
         if (
@@ -114,7 +114,7 @@ class Parking:
         self._coming += 1
         self._held_bytes[wishes.wants_ticket] += call.body_bytes
         try:
-            row = await self._write_down(call, wishes.deadline_s, wishes.wants_ticket)
+            row = await self._write_down(call, wishes)
         finally:
             self._coming -= 1
             self._held_bytes[wishes.wants_ticket] -= call.body_bytes
@@ -126,7 +126,7 @@ class Parking:
         self._give_ticket(row, request, call.id)
         return None
 
-    async def _write_down(self, call: Call, deadline_s: float, wants_ticket: bool) -> Parked:
+    async def _write_down(self, call: Call, wishes: Wishes) -> Parked:
         settings = self._pipeline.settings
         profile = settings.profile_of(call)
         boundary = profile.boundary
@@ -135,12 +135,12 @@ class Parking:
         now_s = self._wall()
         row = Parked(
             f"parked-{secrets.token_hex(10)}", call.key.id, profile.name, int(boundary), int(call.urgency), call.model,
-            call.spoken, call.agent, call.named, call.stream, call.body_bytes, wants_ticket, now_s,
-            now_s + deadline_s,
+            call.spoken, call.agent, call.named, call.stream, call.body_bytes, wishes.wants_ticket, now_s,
+            now_s + wishes.deadline_s, not_before_s=wishes.not_before_s,
         )  # fmt: skip
         call.at_most = min(call.at_most, boundary)
         asked = call.body if call.asked is None else call.asked
-        text = orjson.dumps({"body": asked, "labels": call.labels}) if wants_ticket else None
+        text = orjson.dumps({"body": asked, "labels": call.labels}) if wishes.wants_ticket else None
         try:
             row = await self.rows.add(row, text)
         except StoreFailed as failed:
@@ -152,13 +152,15 @@ class Parking:
         except asyncio.CancelledError:  # what was begun is written, and this after it
             self.endings.add(Ending(row, CANCELLED, self._wall()))
             raise
-        self._pipeline.emit(CallParked(call.urgency.name.lower(), wants_ticket))
+        self._pipeline.emit(CallParked(call.urgency.name.lower(), wishes.wants_ticket))
         return row
 
     def _take_in(self, row: Parked, call: Call, left_s: float) -> Pending:
         now_s = self._now()
         want = (call.model, row.dialect, row.key_id, call.agent, call.named, row.boundary)
         place = Place(row.id, row.number, Urgency(row.urgency), want, now_s, now_s + left_s)
+        if row.not_before_s:
+            place.not_before_s = now_s + put_off_s(row.parked_s, row.not_before_s, self._wall())
         kept = self.kept[row.id] = Pending(row, call, now_s)
         self._held_bytes[row.ticketed] += row.body_bytes
         self.waiting.add(place)
@@ -232,6 +234,8 @@ class Parking:
 
     def _is_there(self, target: Target, call: Call) -> bool:
         if not self._pipeline.health.is_usable(target):
+            return False
+        if call.urgency is Urgency.BACKGROUND and self._pipeline.quotas.rests(target):
             return False
         if self._pipeline.placement.is_here(target):
             return True

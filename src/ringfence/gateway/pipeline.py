@@ -12,6 +12,7 @@ from typing import Any
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import (
+    BadRequest,
     ContextLengthExceeded,
     EngineFailed,
     Failure,
@@ -36,9 +37,11 @@ from ringfence.gateway.ids import CallIds
 from ringfence.gateway.limits import RateLimits
 from ringfence.gateway.meters import Meters, media_bytes
 from ringfence.gateway.money import Charge, Purse
+from ringfence.gateway.not_before import NOT_BEFORE, moment_of
 from ringfence.gateway.passing import Passing
 from ringfence.gateway.places import GivingWay, Places
 from ringfence.gateway.ports import Parks, Placing
+from ringfence.gateway.quotas import Quotas
 from ringfence.gateway.read_call import BIG_BODY_BYTES, made_ready, read_call
 from ringfence.gateway.recording import Reply
 from ringfence.gateway.relay import Relay
@@ -104,6 +107,8 @@ class Pipeline(Deciding):
         self.reported = Reported(emit)
         self.money = Purse(time)
         self.money.alarms.tell, self.budget_left = emit, self.money.left
+        self.wall: Callable[[], float] = time
+        self.quotas = Quotas(time)
         self.meters = Meters(monotonic)
         self.parking: Parks | None = None
         self.comes_first: Callable[[Call], None] | None = None
@@ -141,6 +146,7 @@ class Pipeline(Deciding):
         failure, broke, absent = NOTHING_YET
         try:
             chain = chain_of(call, decision, self.admission, self.placement, self.money)
+            chain = self.quotas.open_to(call.urgency, chain)
             for target in walk(chain, decision.allowed, self.health, settings.retries):
                 if failure is not None and (target.name in absent or not await once_more(call, target, self.health)):
                     continue
@@ -165,7 +171,7 @@ class Pipeline(Deciding):
                         at = (held.lease or lease).endpoint
                         reply, fitted = await self.asked_again(call, share, at, settings, fitted, refused)
                 except TargetFailed as failed:  # nothing has been sent: the next may try
-                    failure = failed.failure
+                    failure = self.quotas.told(target, failed.failure)
                     broke = failure if failed.reason not in AWAY and failure.status not in FULL else broke
                     absent += (target.name,) if failed.reason in NOT_AGAIN else ()
                     self.gave_up(call, target, failed)
@@ -271,6 +277,21 @@ class Pipeline(Deciding):
                 refused = again
         raise refused
 
+    async def put_off(self, request: Request, call: Call) -> None:
+        """Raises NothingNow for one that is to be parked until then, and BadRequest where it cannot be."""
+        name = NOT_BEFORE.decode()
+        if moment_of(request.head.not_before.decode("latin-1"), name) <= self.wall():
+            return
+        if call.model != self.settings.thinks and call.dialect.passed is None:
+            decision = call.decision = self.decided(call) or await self.decided_in_turns(call)
+            if self.parking is not None and decision.chain.ending is Ending.PARK:
+                raise NothingNow("It is put off.", retry_after_s=PARK_RETRY_S)
+        raise BadRequest(
+            f"'{name}' is for what can be parked: under a profile with 'ending: park', and not for thoughts, sounds or "
+            "pictures. A batch can be put off under any profile.",
+            param=name, code="not_parkable",
+        )  # fmt: skip
+
     async def parked(self, request: Request, call: Call, nothing: NothingNow) -> tuple[AnyReply, bytes] | None:
         """It waits for a target within its boundary, where calls can be parked; else its caller is to come again."""
         if call.dialect.passed is not None:
@@ -320,6 +341,8 @@ class Pipeline(Deciding):
             if isinstance(dialect, Foreign) and await dialect.takes(request, call):
                 return
             try:
+                if request.head.not_before:
+                    await self.put_off(request, call)
                 reply, head = await self.begin(call)
             except NothingNow as nothing:
                 answered = await self.parked(request, call, nothing)

@@ -20,6 +20,7 @@ from ringfence.core.errors import BadRequest, EngineFailed, Failure, NothingNow,
 from ringfence.core.identity import Key
 from ringfence.core.route import Urgency
 from ringfence.gateway.call import Call
+from ringfence.gateway.not_before import NOT_BEFORE
 from ringfence.gateway.parked_answer import Paper
 from ringfence.gateway.pipeline import Pipeline, fault
 from ringfence.gateway.refusal import JSON_HEAD
@@ -173,6 +174,11 @@ class Background:
                 f"'{BACKGROUND}' is not accepted: what is made in the background is kept until it is asked for, and "
                 "nothing is kept with 'store: false' or under a profile that keeps no responses "
                 "(profiles.NAME.stores).", param=BACKGROUND, code="unsupported_parameter",
+            )  # fmt: skip
+        if request.head.not_before:
+            raise BadRequest(
+                f"'{NOT_BEFORE.decode()}' is not accepted together with '{BACKGROUND}'; 'Prefer: respond-async' is.",
+                param=BACKGROUND, code="not_parkable",
             )  # fmt: skip
         self._admit(call)
         going = self.going[voice.id] = Going(call, voice)

@@ -29,6 +29,9 @@ LIMITED_AGAIN_S = 20.0
 KEY = re.compile(r"\b(?:sk|gsk|csk|pk|key|xai)[-_][-_A-Za-z0-9*.]{6,}|\bAIza[-_A-Za-z0-9*.]{6,}")
 """What keys of the usual clouds look like, whole or masked."""
 
+DAILY = re.compile(r"per[ _-]?day|daily", re.IGNORECASE)
+"""In the words of a limit of the day, such as GenerateRequestsPerDayPerProject and tokens per day (TPD)."""
+
 MODEL_CODES = frozenset(("model_not_found", "model_not_available", "model_decommissioned"))
 MOST_DIGITS = 12
 """Of a count of tokens, with commas; more of them are none."""
@@ -134,17 +137,25 @@ def _refusal(status: int, told: Told, retry_after_s: float | None) -> Failure | 
     if status == 408:
         return EngineTimedOut("The provider waited too long for the request.", retry_after_s=retry_after_s)
     if status == 429 or told.code == "rate_limit_exceeded":
-        return RateLimited(
-            "The provider's rate limit for the gateway's account is reached.",
-            code="provider_rate_limited",
-            retry_after_s=LIMITED_AGAIN_S if retry_after_s is None else retry_after_s,
-        )
+        return _limited(told, LIMITED_AGAIN_S if retry_after_s is None else retry_after_s)
     if status == 413:
         return TooLarge("The request is larger than the provider takes.")
     if 400 <= status < 498:
         message = told.message or f"The provider refused the request with status {status}."
         return EngineRefused(400 if status == 422 else status, message, code=told.code or told.type, param=told.param)
     return None
+
+
+def _limited(told: Told, again_s: float) -> Failure:
+    if DAILY.search(told.message):
+        return RateLimited(
+            "The provider's limit of the day for the gateway's account is reached.", code="provider_quota_used_up",
+            retry_after_s=again_s,
+        )  # fmt: skip
+    return RateLimited(
+        "The provider's rate limit for the gateway's account is reached.", code="provider_rate_limited",
+        retry_after_s=again_s,
+    )  # fmt: skip
 
 
 def _breakdown(status: int, retry_after_s: float | None) -> Failure:

@@ -190,5 +190,10 @@ def left_s(parked_s: float, deadline_s: float, now_s: float) -> float:
     return max(0.0, min(deadline_s - now_s, deadline_s - parked_s))
 
 
+def put_off_s(parked_s: float, not_before_s: float, now_s: float) -> float:
+    """In how many seconds one may begin that is put off; no more than it ever could have been, as `left_s`."""
+    return max(0.0, min(not_before_s - now_s, not_before_s - parked_s))
+
+
 def _mean(values: deque[float]) -> float:
     return sum(values) / len(values)

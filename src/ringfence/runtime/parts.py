@@ -296,6 +296,7 @@ class Runtime:
             settings.ruleset(config), sensitivity(config), self.reader, self.fenced.standing,
             config.timeouts.retry_within_s, settings.thinking(config),
         )  # fmt: skip
+        self.pipeline.quotas.resets = settings.resets(config)
         self.admission.follow(target for model in catalog.models.values() for target in model.targets)
 
     async def _try_wall(self) -> None:

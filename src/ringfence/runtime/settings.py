@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ringfence.config.hours import Daily, daily_moment
 from ringfence.config.models import ModelSettings
 from ringfence.config.problems import ConfigError
 from ringfence.config.routing import THINKS, RuleSettings, default_rules
@@ -71,6 +72,11 @@ def _rule(rule: RuleSettings, chains: dict[str, NamedChain]) -> Rule:
 def background(config: Config) -> BackgroundSettings:
     """What is in memory takes no more of it than what is parked there."""
     return BackgroundSettings(config.responses.background, config.server.body_memory_bytes // 2)
+
+
+def resets(config: Config) -> dict[str, Daily]:
+    """When the quotas of providers begin anew, where that is said."""
+    return {name: daily_moment(one.resets) for name, one in config.providers.items() if one.resets is not None}
 
 
 def timeouts(config: Config) -> Timeouts:

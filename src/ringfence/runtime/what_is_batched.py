@@ -57,5 +57,6 @@ def _row(batch: Batch, names: dict[str, str]) -> dict[str, Any]:
         "endpoint": batch.endpoint, "model": batch.model, "total": batch.total, "completed": batch.completed,
         "failed": batch.failed,
         "age_s": round(max(0.0, (ended_s or now_s) - batch.created_s), 1),
+        "not_before_s": round(batch.not_before_s - now_s, 1) if batch.not_before_s > now_s else None,
         "left_s": None if batch.has_ended else round(max(0.0, batch.expires_s - now_s), 1),
     }  # fmt: skip

@@ -64,6 +64,8 @@ class Batch:
     number: int = 0
     metadata: Mapping[str, str] | None = field(default=None, repr=False)
     reaches: str = ""
+    not_before_s: float = 0.0
+    """No line is begun earlier."""
 
     @property
     def about(self) -> bytes:
@@ -79,7 +81,7 @@ class Batch:
 
     @property
     def terms(self) -> bytes:
-        return orjson.dumps((self.metadata, self.reaches))
+        return orjson.dumps((self.metadata, self.reaches, self.not_before_s))
 
 
 class Used(NamedTuple):
@@ -100,7 +102,7 @@ class Written(NamedTuple):
     used: Used = Used()
 
 
-SEALED = ("metadata", "reaches")
+SEALED = ("metadata", "reaches", "not_before_s")
 NAMES = [name for name in Batch.__dataclass_fields__ if name not in SEALED]
 COLUMNS = [batches.c[name] for name in (*NAMES, "terms")]
 
@@ -280,8 +282,8 @@ class BatchRows:
         for name in ("times", "errors"):
             values[name] = orjson.loads(values[name])
         batch = Batch(**values)
-        metadata, reaches = orjson.loads(self.files.sealing().open(bytes(terms), batch.about))
-        return replace(batch, metadata=metadata, reaches=reaches)
+        metadata, reaches, *more = orjson.loads(self.files.sealing().open(bytes(terms), batch.about))
+        return replace(batch, metadata=metadata, reaches=reaches, not_before_s=more[0] if more else 0.0)
 
     def _row(self, found: Row[Any]) -> Batch:
         """To be shown; one that does not open is shown as far as can be, and nothing comes of it."""

@@ -50,6 +50,8 @@ class Parked:
     state: str = WAITING
     ended_s: float | None = None
     status: int | None = None
+    not_before_s: float = 0.0
+    """It is not begun earlier; 0 for at once."""
 
     def about(self, what: str) -> bytes:
         """What a seal is bound to, all that decides where the text goes: a row in which that was changed, or that was

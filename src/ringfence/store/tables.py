@@ -110,6 +110,7 @@ parked = Table(
     Column("seal_key", String(16), nullable=False),
     Column("body", LargeBinary),
     Column("result", LargeBinary),
+    Column("not_before_s", Float, nullable=False, server_default="0"),
 )
 
 footprints = Table(

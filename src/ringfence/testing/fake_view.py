@@ -272,7 +272,7 @@ def _batched(number: int, status: str, completed: int, failed: int, left_s: floa
         "id": f"batch_{number:024x}", "status": status, "key": "nightly", "profile": "private",
         "endpoint": "/v1/chat/completions", "model": "local/fast", "total": 5000, "completed": completed,
         "failed": failed, "age_s": 3725.0,
-        "left_s": left_s,
+        "left_s": left_s, "not_before_s": None,
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ringfence.config.hours import daily
+from ringfence.config.hours import daily, daily_moment
 
 ZONES = (
     "Pacific/Auckland", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC",
@@ -140,3 +140,19 @@ def test_a_machine_without_time_zones_has_those_of_the_package() -> None:
         timeout=30, check=False,
     )  # fmt: skip
     assert "(False, 50400.0)" in done.stdout, done.stderr
+
+
+def test_when_a_day_begins_next() -> None:
+    moment = daily_moment("00:00 America/Los_Angeles")
+    midnight = utc_s("2026-03-08 00:00", "America/Los_Angeles")
+    assert moment.begins_after(midnight - 1) == midnight
+    assert moment.begins_after(midnight) == moment.begins_after(midnight + 3600) == midnight + 23 * 3600  # put forward
+    assert moment.begins_after(midnight + 23 * 3600) == midnight + 47 * 3600
+    late = daily_moment("23:59 UTC")
+    assert late.begins_after(0.0) == 86_340.0 and late.begins_after(86_340.0) == 2 * 86_400 - 60
+
+
+@pytest.mark.parametrize("wrong", ["", "00:00", "midnight UTC", "25:00 UTC", "00:00 Mars/Olympus", "00:00-01:00 UTC"])
+def test_moments_that_are_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|clocks|time"):
+        daily_moment(wrong)

@@ -13,7 +13,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BadRequest, NotFound, Overloaded
 from ringfence.gateway.batches.desk import RowsDesk, answer
 from ringfence.gateway.batches.running import Running
-from ringfence.gateway.batches.settings import metadata_of, output_keep_of, window_of
+from ringfence.gateway.batches.settings import metadata_of, not_before_of, output_keep_of, window_of
 from ringfence.gateway.batches.told import listed, shown_batch
 from ringfence.gateway.desk import limit_of, query_of
 from ringfence.gateway.dialects.dialect import Dialect
@@ -54,7 +54,8 @@ class Batches(RowsDesk):
         return LOOK if rest else (*LOOK, b"POST")
 
     def described(self) -> Mapping[str, Any]:
-        texts = {name: {"type": "string", "minLength": 1} for name in REQUIRED}
+        texts: dict[str, Any] = {name: {"type": "string", "minLength": 1} for name in REQUIRED}
+        texts["not_before"] = {"anyOf": [{"type": "number"}, {"type": "string"}]}
         body = {"type": "object", "properties": texts, "required": list(REQUIRED)}
         one = [in_path("batch_id")]
         listed = operation("The batches of this key.", answers(STORED))
@@ -101,6 +102,7 @@ class Batches(RowsDesk):
         window, window_s = body.get("completion_window"), window_of(body.get("completion_window"))
         metadata = metadata_of(body.get("metadata"))
         running, now_s = self._running, self._wall()
+        not_before_s = not_before_of(body, metadata, now_s, window_s)
         keep_s = output_keep_of(body, running.settings.keep_s)
         key, head, file_id = request.identity, request.head, body.get("input_file_id")
         if not isinstance(file_id, str):
@@ -117,7 +119,7 @@ class Batches(RowsDesk):
         batch = Batch(
             f"batch_{secrets.token_hex(12)}", key.id, profile.name, int(min(profile.boundary, Boundary(file.boundary))),
             head.agent, head.profile, head.labels, endpoint, file.id, str(window), keep_s, now_s,
-            now_s + window_s, metadata=metadata,
+            now_s + window_s, metadata=metadata, not_before_s=not_before_s,
         )  # fmt: skip
         batch = await running.rows.add(batch)
         running.take_in(batch)

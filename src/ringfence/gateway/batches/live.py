@@ -41,7 +41,7 @@ class Live:
 
     def is_late(self, now_s: float) -> bool:
         """More than half of its time is gone: it keeps still for others no more."""
-        return now_s > (self.batch.created_s + self.batch.expires_s) / 2
+        return now_s > (max(self.batch.created_s, self.batch.not_before_s) + self.batch.expires_s) / 2
 
     def has_broken(self, number: int) -> bool:
         """A target failed on this line: others come first."""

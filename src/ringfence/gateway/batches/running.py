@@ -198,7 +198,7 @@ class Running:
         if self._is_closed or len(self._going) >= self.settings.at_once:
             return False
         wall_s, hours = self._wall(), self.settings.hours
-        if hours is not None and not hours.at(wall_s)[0]:
+        if wall_s < live.batch.not_before_s or (hours is not None and not hours.at(wall_s)[0]):
             return False
         return live.is_late(wall_s) or not self._is_busy()
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ringfence.config.hours import Daily
 from ringfence.core.errors import BadRequest
+from ringfence.gateway.not_before import moment_of
 
 LEAST_KEEP_S, MOST_KEEP_S = 3600.0, 30 * 86_400.0
 MOST_WINDOW_S = 14 * 86_400.0
@@ -72,6 +73,21 @@ def metadata_of(given: Any) -> dict[str, str] | None:
 
 def _is_pair(name: Any, value: Any) -> bool:
     return isinstance(name, str) and isinstance(value, str) and len(name) <= MOST_NAME and len(value) <= MOST_VALUE
+
+
+def not_before_of(body: Mapping[str, Any], metadata: Mapping[str, str] | None, now_s: float, window_s: float) -> float:
+    """Before when no line is begun, said beside the other fields or among the metadata; 0 for at once."""
+    given = body.get("not_before")
+    if given is None:
+        given = (metadata or {}).get("not_before")
+    if given is None:
+        return 0.0
+    not_before_s = moment_of(given)
+    if not_before_s >= now_s + window_s:
+        raise BadRequest(
+            "'not_before' lies behind the end of 'completion_window'.", param="not_before", code="invalid_value"
+        )
+    return not_before_s
 
 
 def output_keep_of(body: Mapping[str, Any], usual_s: float) -> float:

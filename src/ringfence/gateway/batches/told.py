@@ -33,6 +33,7 @@ def shown_batch(batch: Batch) -> dict[str, Any]:
         "created_at": int(batch.created_s), "expires_at": int(batch.expires_s), **times,
         "request_counts": {"total": batch.total, "completed": batch.completed, "failed": batch.failed},
         "metadata": batch.metadata, "model": batch.model or None, "usage": _usage(batch),
+        **({"not_before": int(batch.not_before_s)} if batch.not_before_s else {}),
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ringfence.core.errors import BadRequest
-from ringfence.gateway.batches.settings import keep_of, metadata_of, output_keep_of, window_of
+from ringfence.gateway.batches.settings import keep_of, metadata_of, not_before_of, output_keep_of, window_of
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,16 @@ def test_metadata_that_is_refused(given: Any) -> None:
     with pytest.raises(BadRequest) as caught:
         metadata_of(given)
     assert caught.value.param == "metadata"
+
+
+def test_before_when_a_batch_is_not_begun() -> None:
+    assert not_before_of({}, None, 1000.0, 60.0) == not_before_of({}, {"job": "nightly"}, 1000.0, 60.0) == 0.0
+    assert not_before_of({"not_before": 1030}, {"not_before": "1040"}, 1000.0, 60.0) == 1030.0
+    assert not_before_of({}, {"not_before": "1970-01-01T00:17:20Z"}, 1000.0, 60.0) == 1040.0
+
+
+@pytest.mark.parametrize("given", [1060, "1970-01-01T00:17:40Z", "tomorrow", []])
+def test_moments_that_are_refused(given: Any) -> None:
+    with pytest.raises(BadRequest) as caught:
+        not_before_of({"not_before": given}, None, 1000.0, 60.0)
+    assert caught.value.param == "not_before"
