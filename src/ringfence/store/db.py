@@ -58,10 +58,10 @@ class Database:
     """State on disk. Nothing is opened before the first call; close it with `close()`.
 
     `run` and `call` raise StoreFailed when the database cannot be used; IntegrityError and whatever the function
-    raises pass through. Either way nothing of the transaction remains.
+    raises pass through. Either way nothing of the transaction remains. With `only_reads`, nobody waits for it.
     """
 
-    def __init__(self, url_or_path: str | Path) -> None:
+    def __init__(self, url_or_path: str | Path, *, only_reads: bool = False) -> None:
         text = str(url_or_path)
         is_url = "://" in text
         self._url = make_url(text) if is_url else URL.create("sqlite", database=str(Path(text).absolute()))
@@ -69,6 +69,7 @@ class Database:
         in_file = self._is_sqlite and self._url.database not in (None, "", ":memory:")
         self.path: Path | None = Path(str(self._url.database)) if in_file else None
         """The file, None for a database that is not one."""
+        self._begin = _begin_to_read_sqlite if only_reads else _begin_sqlite
         self._engine: Engine | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringfence-store")
 
@@ -132,7 +133,7 @@ class Database:
         engine = create_engine(self._url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True)
         if self._is_sqlite:
             event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
+            event.listen(engine, "begin", self._begin)
         return engine
 
     @contextlib.contextmanager
@@ -211,6 +212,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_to_read_sqlite(connection: Connection) -> None:
+    """Nobody who writes waits for it, however long it reads."""
+    connection.exec_driver_sql("BEGIN")
 
 
 def _make_private_database(path: Path) -> None:
