@@ -12,11 +12,9 @@ from rich.text import Text
 
 from ringfence.cli.show import table
 from ringfence.cli.words import plural
-from ringfence.core.money import dollars
 from ringfence.costs.assumptions import Assumptions
-from ringfence.costs.pictures import tokens_in_words
-from ringfence.costs.report import percent
 from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
+from ringfence.costs.words import percent, rounded, tokens_in_words
 
 
 def cost_page(found: dict[str, Any]) -> RenderableType:
@@ -24,11 +22,11 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
     month, held = found["month"], found["held"]
     lines = [_line("Today", found["today"]), _line("This month", month)]
     if held["holds"]:
-        lines.append(f"Held        {dollars(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
+        lines.append(f"Held        {rounded(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
     lines.append(
-        f"Saved       {dollars(month['saved_usd_micros'])} this month "
+        f"Saved       {rounded(month['saved_usd_micros'])} this month "
         f"({percent(month['saved_usd_micros'], month['elsewhere_usd_micros'])}) against "
-        f"{dollars(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
+        f"{rounded(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
     )
     lines.append(f"            [dim]{found['against']['price']}; electricity and hardware not counted[/]")
     if month["unpriced_calls"]:
@@ -48,7 +46,7 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
 
 def whatif_page(found: WhatIf, assumptions: Assumptions) -> RenderableType:
     """Scenarios side by side, what follows, and where it turns."""
-    names = [one.scenario for one in found.bills]
+    names = found.names
     rows = table("Scenario", "Rented", "Power", "Hire", "Hardware", "Cost", "Saved", "Later", "Saved", "Local")
     _to_the_right(rows)
     for one, cells in zip(found.bills, bill_rows(found), strict=True):
@@ -70,7 +68,7 @@ def _line(words: str, sums: dict[str, Any]) -> str:
     worked = sums["local_tokens"] + sums["cloud_tokens"]
     kept = f", {tokens_in_words(sums['kept_tokens'])} more from kept answers" if sums["kept_tokens"] else ""
     return (
-        f"{words:<11} [bold]{dollars(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
+        f"{words:<11} [bold]{rounded(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
         f"{tokens_in_words(worked)} tokens, {percent(sums['local_tokens'], worked)} of them local{kept}"
     )
 
@@ -87,8 +85,8 @@ def _caps(caps: list[dict[str, Any]] | None) -> list[RenderableType]:
         colour = "red" if used >= limit else "yellow" if used * 100 >= limit * one["soft_percent"] else "green"
         whose = " ".join(word for word in (one["scope"], one["label"]) if word)
         shown.add_row(
-            escape(whose), f"{dollars(limit)} a {one['period']}", dollars(one["spent_usd_micros"]),
-            dollars(one["held_usd_micros"]), f"[{colour}]{dollars(max(0, limit - used))}[/]",
+            escape(whose), f"{rounded(limit)} a {one['period']}", rounded(one["spent_usd_micros"]),
+            rounded(one["held_usd_micros"]), f"[{colour}]{rounded(max(0, limit - used))}[/]",
         )  # fmt: skip
     _to_the_right(shown)
     return [shown] if shown.row_count else [Text("Nothing is capped.", style="dim")]
@@ -100,7 +98,7 @@ def _parts(found: dict[str, Any]) -> RenderableType:
     shown = table(found["by"].capitalize(), "Calls", "Local tokens", "Cloud tokens", "Kept", "Paid")
     _to_the_right(shown)
     for row in found["parts"]:
-        paid = dollars(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
+        paid = rounded(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
         shown.add_row(
             escape(row["label"] or "(none)"), f"{row['calls']:,}", f"{row['local_tokens']:,}",
             f"{row['cloud_tokens']:,}", f"{row['kept_tokens']:,}", paid,

@@ -13,10 +13,11 @@ from ringfence.cli.spending import Books, assumed, assumptions_text, end, write
 from ringfence.cli.spent import first_call_s, slices_since
 from ringfence.core.spending import QUARTER_S
 from ringfence.costs.assumptions import Assumptions
-from ringfence.costs.bill import replayed, stated
-from ringfence.costs.inflection import millions
+from ringfence.costs.bill import as_it_was, replayed, stated
+from ringfence.costs.findings import AS_IT_WAS
 from ringfence.costs.report import whatif_html
 from ringfence.costs.whatif import WhatIf, what_if
+from ringfence.costs.words import millions
 
 DAY_S = 86_400
 REPLAYED_S = 30 * DAY_S
@@ -71,7 +72,8 @@ def _replayed(books: Books, found: Assumptions, since: str | None, scenarios: li
         f"The ledger of {days:.1f} days again: {traffic.tokens:,} tokens, {millions(laid.tokens_per_day)} a day; "
         f"${paid / 1e6:,.2f} was paid for them"
     )
-    return what_if(laid, traffic, words, scenarios)
+    site = next((one.site for one in laid.scenarios.values() if one.site is not None), None)
+    return what_if(laid, traffic, words, scenarios, as_it_was(AS_IT_WAS, laid, kept, days, site))
 
 
 def _laid_over(found: Assumptions, tokens_per_day: str | None, output_share: float | None) -> Assumptions:

@@ -124,6 +124,25 @@ def bill(
     )  # fmt: skip
 
 
+def as_it_was(name: str, assumptions: Assumptions, slices: Iterable[Slice], days: float, site: str | None) -> Bill:
+    """What was paid, and what own engines had to do on one unit of `site`: where the ledger has their energy, that
+    counts. None: they are taken to have cost nothing."""
+    worked = [one for one in slices if not one.is_kept]
+    own = [one for one in worked if not one.provider]
+    where = assumptions.sites[site] if site is not None else None
+    units = 1 if where is not None and own else 0
+    busy_s = sum(where.busy_s(one.input_tokens, one.output_tokens) for one in own) if where is not None else 0.0
+    electricity, kwh = _electricity(where, units, days, busy_s, assumptions)
+    if measured := sum(one.energy_j for one in own):
+        kwh = measured / J_PER_KWH
+        electricity = round(kwh * assumptions.kwh_usd_micros)
+    return Bill(
+        name, units, sum(one.cost_usd_micros for one in worked), electricity, _hire(where, units, days, busy_s),
+        _amortisation(where, units, days / assumptions.days), sum(one.tokens for one in own),
+        sum(one.tokens for one in worked if one.provider), 0, busy_s, kwh,
+    )  # fmt: skip
+
+
 def cheapest_units(name: str, assumptions: Assumptions, traffic: Traffic, most: int, site: str | None = None) -> Bill:
     """With the number of units, up to `most`, that makes the whole bill least; the fewer, where several do."""
     best = bill(name, assumptions, traffic, 1, site)

@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 720, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 44, 34
 MOST_LABELS = 8
 TICKS = 4
+"""At most."""
 LIGHT = ("#0b6e5d", "#b45f06", "#255489", "#7b3fa0", "#a9241c", "#5f6b1f")
 DARK = ("#5ccfb2", "#efbe6a", "#97c0f5", "#cfa8f0", "#ff9f96", "#c3cf7a")
 STYLE = (
@@ -91,7 +92,8 @@ class _Frame:
     def __init__(self, most: float) -> None:
         self.width, self.height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
         self.step = round_up(most / TICKS)
-        self.top = self.step * TICKS
+        self.ticks = max(1, ceil(most / self.step * 0.999999))
+        self.top = self.step * self.ticks
 
     def y(self, amount: float) -> float:
         return TOP + self.height * (1 - amount / self.top)
@@ -99,7 +101,7 @@ class _Frame:
     def grid(self, words: Words) -> list[str]:
         """Lines across, with their amounts."""
         found: list[str] = []
-        for tick in range(TICKS + 1):
+        for tick in range(self.ticks + 1):
             y = self.y(tick * self.step)
             found.append(f'<line class="rf-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             says = escape(words(tick * self.step))

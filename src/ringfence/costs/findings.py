@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ringfence.core.money import USD_MICROS, dollars
+from ringfence.core.money import USD_MICROS
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.bill import Bill
+from ringfence.costs.words import months_in_words, rounded
+
+AS_IT_WAS = "as it was"
+"""The bill of what was done, among those of what might have been."""
 
 
 class Saving(NamedTuple):
@@ -43,17 +47,17 @@ def _cheapest(bills: Sequence[Bill]) -> list[str]:
         return []
     least = min(bills, key=lambda one: one.whole)
     later = min(bills, key=lambda one: one.running)
-    told = [f"{least.scenario} costs least: {_rounded(least.whole)}."]
+    told = [f"{least.scenario} costs least: {rounded(least.whole)}."]
     if later.scenario != least.scenario:
         told.append(
-            f"Once the hardware is paid for, {later.scenario} costs least: {_rounded(later.running)} against "
-            f"{_rounded(least.running)} of {least.scenario}."
+            f"Once the hardware is paid for, {later.scenario} costs least: {rounded(later.running)} against "
+            f"{rounded(least.running)} of {least.scenario}."
         )
     for one in bills:
         if one.amortisation_usd_micros and one.running > least.whole:
             told.append(
                 f"{one.scenario} never costs less than {least.scenario} with this traffic, not even once the hardware "
-                f"is paid for ({_rounded(one.running)})."
+                f"is paid for ({rounded(one.running)})."
             )
     return told
 
@@ -83,16 +87,11 @@ def _target(bills: Sequence[Bill], baseline: Bill, assumptions: Assumptions) -> 
 def _paid_back(bills: Sequence[Bill], assumptions: Assumptions, months: float) -> list[str]:
     told: list[str] = []
     for one in bills:
-        if not one.amortisation_usd_micros:
+        if not one.amortisation_usd_micros or one.scenario == AS_IT_WAS:
             continue
-        for other in (other for other in bills if assumptions.scenarios[other.scenario].site is None):
+        for other in (other for other in bills if not other.units):
             after = payback_months(one, other, assumptions, months)
             won = f"What {one.scenario} saves against {other.scenario}"
-            when = f"has paid for its hardware after {after:,.1f} months" if after is not None else ""
+            when = f"has paid for its hardware after {months_in_words(after)}" if after is not None else ""
             told.append(f"{won} {when or 'never pays for its hardware'}.")
     return told
-
-
-def _rounded(micros: int) -> str:
-    """Whole dollars, where there are many."""
-    return f"${micros / USD_MICROS:,.0f}" if micros >= 10 * USD_MICROS else dollars(micros)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.bill import Bill, bill, cheapest_units, stated
+from ringfence.costs.words import millions
 
 STEPS = 160
 MOST_UNITS = 8
@@ -158,8 +159,3 @@ def _when(stretches: tuple[Stretch, ...]) -> str:
         for since, until in stretches
     ]  # fmt: skip
     return f"{', and '.join(told)} tokens a day"
-
-
-def millions(tokens: int) -> str:
-    """Such as 2M or 4.16M."""
-    return f"{tokens / 1e6:.2f}".rstrip("0").rstrip(".") + "M"

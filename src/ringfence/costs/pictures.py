@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ringfence.core.money import USD_MICROS, dollars
+from ringfence.core.money import USD_MICROS
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.bill import cheapest_units, stated
 from ringfence.costs.charts import Series, bars, lines
 from ringfence.costs.days import Day, total
-from ringfence.costs.inflection import MOST_UNITS, millions
+from ringfence.costs.inflection import MOST_UNITS
+from ringfence.costs.words import millions, rounded, tokens_in_words
 
 MOST_PROVIDERS = 5
 POINTS = 60
@@ -23,8 +24,8 @@ def spent_picture(days: Sequence[Day]) -> str:
     series = [Series(name, [one.providers.get(name, 0) for one in days]) for name in shown]
     if others:
         series.append(Series("others", [sum(one.providers.get(name, 0) for name in others) for one in days]))
-    by_provider = ", ".join(f"{name} {dollars(sums.providers[name])}" for name in names) or "nothing"
-    told = f"{_stretch(days)}: {dollars(sums.cost_usd_micros)} in all; {by_provider}."
+    by_provider = ", ".join(f"{name} {rounded(sums.providers[name])}" for name in names) or "nothing"
+    told = f"{_stretch(days)}: {rounded(sums.cost_usd_micros)} in all; {by_provider}."
     return bars("Spent by day and provider", told, _labels(days), series, _usd)
 
 
@@ -34,8 +35,8 @@ def saved_picture(days: Sequence[Day], against: str) -> str:
     paid = Series("paid", [one.cost_usd_micros for one in days])
     saved = Series(f"saved against {against}", [max(0, one.saved_usd_micros) for one in days])
     told = (
-        f"{_stretch(days)}: {dollars(sums.cost_usd_micros)} paid, {dollars(sums.elsewhere_usd_micros)} at {against}, "
-        f"{dollars(sums.saved_usd_micros)} saved."
+        f"{_stretch(days)}: {rounded(sums.cost_usd_micros)} paid, {rounded(sums.elsewhere_usd_micros)} at {against}, "
+        f"{rounded(sums.saved_usd_micros)} saved."
     )
     return bars(f"Saved against {against}", told, _labels(days), [paid, saved], _usd)
 
@@ -66,14 +67,6 @@ def volumes_picture(assumptions: Assumptions, scenarios: Sequence[str]) -> str:
     ends = "; ".join(f"{one.name} {_usd(one.amounts[-1])}" for one in series)
     told = f"A month with {millions(volumes[-1])} tokens a day costs: {ends}."
     return lines("Cost of a month by tokens a day", told, volumes, series, _usd, lambda at: millions(round(at)))
-
-
-def tokens_in_words(amount: float) -> str:
-    """Such as 850, 12K, 3.5M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if amount >= size:
-            return f"{amount / size:.2f}".rstrip("0").rstrip(".") + unit
-    return f"{amount:.0f}"
 
 
 def _usd(amount: float) -> str:

@@ -11,8 +11,9 @@ from ringfence.core.money import Price, dollars
 from ringfence.core.spending import Part
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.days import Day, total
-from ringfence.costs.pictures import saved_picture, spent_picture, tokens_in_words, tokens_picture, volumes_picture
+from ringfence.costs.pictures import saved_picture, spent_picture, tokens_picture, volumes_picture
 from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
+from ringfence.costs.words import percent, rounded, tokens_in_words
 
 
 def report_html(
@@ -30,7 +31,7 @@ def report_html(
     ]
     return _page(
         "report.html", days=days, sums=sums, parts=parts, pictures=pictures, against=against, zone=zone.key, made=made,
-        version=version, dollars=dollars, words=tokens_in_words, price_words=price_in_words(price),
+        version=version, dollars=rounded, words=tokens_in_words, price_words=price_in_words(price),
         saved_percent=percent(sums.saved_usd_micros, sums.elsewhere_usd_micros),
         local_percent=percent(sums.local_tokens, worked),
     )  # fmt: skip
@@ -38,7 +39,7 @@ def report_html(
 
 def whatif_html(found: WhatIf, assumptions: Assumptions, text: str, *, made: str, version: str) -> str:
     """Scenarios side by side; `text` is the file of the assumptions."""
-    names = [one.scenario for one in found.bills]
+    names = found.names
     rows = [
         dict(zip(
             ("scenario", "units", "rented", "electricity", "hire", "amortisation", "whole", "saved", "running",
@@ -57,11 +58,6 @@ def whatif_html(found: WhatIf, assumptions: Assumptions, text: str, *, made: str
 def price_in_words(price: Price) -> str:
     """Such as $3.00 in, $15.00 out per million tokens."""
     return f"{dollars(price.rates.input)} in, {dollars(price.rates.output)} out per million tokens"
-
-
-def percent(part: int, whole: int) -> str:
-    """Such as 85.0 %; a dash, of nothing."""
-    return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
 def _page(name: str, **values: object) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringfence.core.money import dollars
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.bill import Bill, Traffic, bill, cheapest_units, stated
-from ringfence.costs.findings import findings, saving
-from ringfence.costs.inflection import MOST_UNITS, Inflection, inflections, millions
+from ringfence.costs.findings import AS_IT_WAS, findings, saving
+from ringfence.costs.inflection import MOST_UNITS, Inflection, inflections
+from ringfence.costs.words import millions, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,19 @@ class WhatIf:
     findings: tuple[str, ...]
     inflections: tuple[Inflection, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """Of the scenarios."""
+        return [one.scenario for one in self.bills if one.scenario != AS_IT_WAS]
 
-def what_if(assumptions: Assumptions, traffic: Traffic, words: str, names: Sequence[str] = ()) -> WhatIf:
-    """Of the scenarios named, or of all; ledgers and stated months alike."""
+
+def what_if(
+    assumptions: Assumptions, traffic: Traffic, words: str, names: Sequence[str] = (), was: Bill | None = None
+) -> WhatIf:  # fmt: skip
+    """Of the scenarios named, or of all; ledgers and stated months alike. `was` is the bill of what was done."""
     wanted = tuple(names) or tuple(assumptions.scenarios)
-    bills = tuple(bill(name, assumptions, traffic) for name in wanted)
+    bills = (was,) if was is not None else ()
+    bills += tuple(bill(name, assumptions, traffic) for name in wanted)
     baseline = bill(assumptions.baseline, assumptions, traffic)
     told = findings(bills, baseline, assumptions, traffic.days / assumptions.days)
     per_day = round(traffic.tokens / traffic.days) if traffic.days else 0
@@ -42,10 +50,10 @@ def bill_rows(found: WhatIf) -> Iterator[tuple[str, ...]]:
         saved = saving(one, found.baseline)
         tokens = one.local_tokens + one.rented_tokens
         yield (
-            *(dollars(_cents(micros)) if micros else "-" for micros in (
+            *(rounded(micros) if micros else "-" for micros in (
                 one.rented_usd_micros, one.electricity_usd_micros, one.hire_usd_micros, one.amortisation_usd_micros,
             )),
-            dollars(_cents(one.whole)), f"{saved.whole:.1f} %", dollars(_cents(one.running)), f"{saved.running:.1f} %",
+            rounded(one.whole), f"{saved.whole:.1f} %", rounded(one.running), f"{saved.running:.1f} %",
             f"{100 * one.local_tokens / tokens:.0f} %" if tokens else "-",
         )  # fmt: skip
 
@@ -80,7 +88,7 @@ def as_json(found: WhatIf, assumptions: Assumptions) -> dict[str, Any]:
                         "scenario": one.scenario, "units": one.units, "whole_usd_micros": one.whole,
                         "running_usd_micros": one.running,
                     }
-                    for one in _at(assumptions, [one.scenario for one in found.bills], volume)
+                    for one in _at(assumptions, found.names, volume)
                 ],
             }
             for volume in assumptions.volumes
@@ -102,12 +110,7 @@ def _at(assumptions: Assumptions, names: Sequence[str], volume: int) -> list[Bil
 
 
 def _cell(one: Bill) -> str:
-    whole = dollars(_cents(one.whole))
+    whole = rounded(one.whole)
     if not one.units:
         return whole
-    return f"{whole} ({dollars(_cents(one.running))}) ×{one.units}"
-
-
-def _cents(micros: int) -> int:
-    """Rounded, where there is at least one of them."""
-    return round(micros / 10_000) * 10_000 if micros >= 10_000 else micros
+    return f"{whole} ({rounded(one.running)}) ×{one.units}"
