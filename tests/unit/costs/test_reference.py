@@ -103,14 +103,19 @@ def test_inflections_are_where_the_straight_lines_cross(reference: Assumptions) 
 
 @pytest.mark.parametrize(
     ("tokens_per_day", "units", "hybrid", "optimised"),
-    [(2_000_000, 1, 171.984, 148.008), (5_000_000, 1, 305.364, 245.424), (10_000_000, 2, 610.728, 490.848)],
+    [
+        (2_000_000, 1, 171.984, 148.008),
+        (5_000_000, 1, 305.364, 245.424),
+        (10_000_000, 2, 610.728, 490.848),
+        (20_000_000, 3, 1138.392, 898.632),
+    ],
 )
 def test_a_month_at_other_volumes(
     reference: Assumptions, tokens_per_day: int, units: int, hybrid: float, optimised: float
 ) -> None:
     month = months(reference, tokens_per_day)
-    assert (month["hybrid"].units, month["hybrid"].whole) == (units, hybrid * USD_MICROS)
-    assert (month["optimised"].units, month["optimised"].whole) == (units, optimised * USD_MICROS)
+    assert (month["hybrid"].units, month["hybrid"].whole) == (units, round(hybrid * USD_MICROS))
+    assert (month["optimised"].units, month["optimised"].whole) == (units, round(optimised * USD_MICROS))
 
 
 def test_it_is_told_in_json(found: WhatIf, reference: Assumptions) -> None:
