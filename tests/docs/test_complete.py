@@ -43,7 +43,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     """Every command with its options."""
 
     def below(command: Any, name: str) -> Iterator[tuple[str, list[str]]]:
-        if not hasattr(command, "commands"):
+        if not hasattr(command, "commands") or (command.invoke_without_command and name != "ringfence"):
             options = [option for one in command.params for option in one.opts if option.startswith("-")]
             yield name, options
         for word, inner in getattr(command, "commands", {}).items():

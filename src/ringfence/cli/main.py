@@ -19,6 +19,7 @@ from ringfence.cli import (
     cache,
     config,
     connecting,
+    cost,
     importing,
     journal,
     keys,
@@ -56,6 +57,7 @@ app.command()(lease.leases)
 app.add_typer(parked.app, name="parked")
 app.add_typer(cache.app, name="cache")
 app.add_typer(batches.app, name="batches")
+app.add_typer(cost.app, name="cost")
 app.add_typer(journal.app, name="journal")
 app.add_typer(importing.app, name="import")
 app.command()(connecting.connect)

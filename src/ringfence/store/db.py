@@ -64,7 +64,7 @@ class Database:
     """State on disk. Nothing is opened before the first call; close it with `close()`.
 
     `run` and `call` raise StoreFailed when the database cannot be used; IntegrityError and whatever the function
-    raises pass through. Either way nothing of the transaction remains.
+    raises pass through. Either way nothing of the transaction remains. With `only_reads`, nobody waits for it.
     """
 
     def __init__(

@@ -1,0 +1,115 @@
+"""Money for people: what is spent, held and saved, and what it would cost elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ringfence.cli.show import table
+from ringfence.cli.words import plural
+from ringfence.costs.assumptions import Assumptions
+from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
+from ringfence.costs.words import percent, rounded, tokens_in_words
+
+
+def cost_page(found: dict[str, Any]) -> RenderableType:
+    """All of it at a glance."""
+    month, held = found["month"], found["held"]
+    lines = [_line("Today", found["today"]), _line("This month", month)]
+    if held["holds"]:
+        lines.append(f"Held        {rounded(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
+    lines.append(
+        f"Saved       {rounded(month['saved_usd_micros'])} this month "
+        f"({percent(month['saved_usd_micros'], month['elsewhere_usd_micros'])}) against "
+        f"{rounded(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
+    )
+    lines.append(f"            [dim]{found['against']['price']}; electricity and hardware not counted[/]")
+    if month["unpriced_calls"]:
+        calls = plural(month["unpriced_calls"], "call")
+        lines.append(f"[yellow]Of {calls} this month nobody knows the price: they are not in these figures.[/]")
+    if found["days"]:
+        first, last = found["days"][0]["day"], found["days"][-1]["day"]
+        lines += [
+            f"Spent       [cyan]{found['sparkline']}[/]  [dim]{first} to {last}, a block a day[/]",
+            f"Tokens      [cyan]{found['tokens_sparkline']}[/]",
+        ]
+    parts: list[RenderableType] = [Text.from_markup("\n".join(lines)), *_caps(found["caps"])]
+    if "parts" in found:
+        parts.append(_parts(found))
+    return Group(*parts, Text(f"Days and months begin by the clocks of {found['zone']}.", style="dim"))
+
+
+def whatif_page(found: WhatIf, assumptions: Assumptions) -> RenderableType:
+    """Scenarios side by side, what follows, and where it turns."""
+    names = found.names
+    rows = table("Scenario", "Rented", "Power", "Hire", "Hardware", "Cost", "Saved", "Later", "Saved", "Local")
+    _to_the_right(rows)
+    for one, cells in zip(found.bills, bill_rows(found), strict=True):
+        rows.add_row(escape(one.scenario), *cells)
+    volumes = table("Tokens a day", *(escape(name) for name in names))
+    _to_the_right(volumes)
+    for volume, cells in volume_rows(assumptions, names):
+        volumes.add_row(volume, *cells)
+    later = "Hardware is what it loses in worth in that time; Later is the cost once it is paid for."
+    months = "A month at other volumes; in brackets once the hardware is paid for; × how many machines are cheapest:"
+    return Group(
+        Text(f"{found.words}.", style="bold"), rows, Text(later, style="dim"), _list(found.findings),
+        Text(months, style="bold"), volumes, _list([one.words for one in found.inflections]),
+        Text("All of this is as good as what is supposed: ringfence cost whatif --print-assumptions", style="dim"),
+    )  # fmt: skip
+
+
+def _line(words: str, sums: dict[str, Any]) -> str:
+    worked = sums["local_tokens"] + sums["cloud_tokens"]
+    kept = f", {tokens_in_words(sums['kept_tokens'])} more from kept answers" if sums["kept_tokens"] else ""
+    return (
+        f"{words:<11} [bold]{rounded(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
+        f"{tokens_in_words(worked)} tokens, {percent(sums['local_tokens'], worked)} of them local{kept}"
+    )
+
+
+def _caps(caps: list[dict[str, Any]] | None) -> list[RenderableType]:
+    if caps is None:
+        return [Text("No gateway runs here that tells of caps.", style="dim")]
+    shown = table("Whose", "Cap", "Spent", "Held", "Left")
+    for one in caps:
+        limit = one["limit_usd_micros"]
+        if limit is None:
+            continue
+        used = one["spent_usd_micros"] + one["held_usd_micros"]
+        colour = "red" if used >= limit else "yellow" if used * 100 >= limit * one["soft_percent"] else "green"
+        whose = " ".join(word for word in (one["scope"], one["label"]) if word)
+        shown.add_row(
+            escape(whose), f"{rounded(limit)} a {one['period']}", rounded(one["spent_usd_micros"]),
+            rounded(one["held_usd_micros"]), f"[{colour}]{rounded(max(0, limit - used))}[/]",
+        )  # fmt: skip
+    _to_the_right(shown)
+    return [shown] if shown.row_count else [Text("Nothing is capped.", style="dim")]
+
+
+def _parts(found: dict[str, Any]) -> RenderableType:
+    if not found["parts"]:
+        return Text("No calls there.", style="dim")
+    shown = table(found["by"].capitalize(), "Calls", "Local tokens", "Cloud tokens", "Kept", "Paid")
+    _to_the_right(shown)
+    for row in found["parts"]:
+        paid = rounded(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
+        shown.add_row(
+            escape(row["label"] or "(none)"), f"{row['calls']:,}", f"{row['local_tokens']:,}",
+            f"{row['cloud_tokens']:,}", f"{row['kept_tokens']:,}", paid,
+        )  # fmt: skip
+    return shown
+
+
+def _to_the_right(rows: Table) -> None:
+    for column in rows.columns[1:]:
+        column.justify = "right"
+
+
+def _list(lines: Any) -> RenderableType:
+    return Padding(Text("\n".join(f"- {line}" for line in lines)), (0, 0, 1, 0), expand=False)

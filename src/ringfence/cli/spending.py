@@ -1,0 +1,120 @@
+"""What the commands about money read: the ledger, straight from the database, so that they work while nothing runs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from zoneinfo import ZoneInfo
+
+import typer
+from sqlalchemy import Connection
+
+from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
+from ringfence.cli.keys import UNITS
+from ringfence.config.load import load
+from ringfence.config.places import find
+from ringfence.config.problems import ConfigError
+from ringfence.core.money import Period, Price
+from ringfence.costs.assumptions import Assumptions, read_assumptions
+from ringfence.store import keys as keystore
+from ringfence.store.db import Database
+from ringfence.store.failure import StoreFailed
+
+T = TypeVar("T")
+
+PERIODS = {"today": Period.DAY, "week": Period.WEEK, "month": Period.MONTH}
+
+
+class Books:
+    """The ledger of one state folder, and the configuration around it. Ends the program with words where it cannot be
+    read."""
+
+    def __init__(self, config: Path | None) -> None:
+        self.now_s = time.time()
+        try:
+            self.zone: ZoneInfo = load(find(config, Path.cwd()), check_secrets=False).money.zone_info
+            self.folder = folder_of(config)
+        except ConfigError as error:
+            end(str(error))
+
+    def read(self, fn: Callable[[Connection], T], nothing: T) -> T:
+        """`nothing`, where there is no database yet."""
+        path = self.folder / "ringfence.db"
+        if not path.exists():
+            return nothing
+        database = Database(path, only_reads=True)
+        try:
+            database.migrate()
+            return database.call(fn)
+        except StoreFailed as error:
+            end(str(error))
+        finally:
+            database.close()
+
+    def key_names(self) -> dict[str, str]:
+        """By their ids."""
+        return {key.id: key.name for key in self.read(keystore.all_keys, [])}
+
+    def caps(self) -> list[dict[str, Any]] | None:
+        """As the gateway knows them now; None where none runs, or none that tells."""
+        with suppress(NotRunning, Refused, StoreFailed):
+            return Gateway(self.folder).ask("GET", "/money")["standings"]
+        return None
+
+    def start_s(self, period: str) -> float:
+        """When today, this week or this month began."""
+        return PERIODS[period].start_s(self.now_s, self.zone)
+
+    def since_s(self, text: str) -> float:
+        """Of 2026-11-01, by the clocks of the zone, or of 45m, 24h, 7d, 8w."""
+        if match := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+            return self.now_s - int(match[1]) * UNITS[match[2]]
+        with suppress(ValueError):
+            return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=self.zone).timestamp()
+        raise typer.BadParameter("--since takes a day or a length of time: 2026-11-01, 45m, 24h, 7d, 8w.")
+
+    @property
+    def made(self) -> str:
+        return f"{datetime.fromtimestamp(self.now_s, UTC).astimezone(self.zone):%Y-%m-%d %H:%M} ({self.zone.key})"
+
+
+def assumptions_text(file: Path | None) -> tuple[bytes, str]:
+    """The content of the file, or of the one that comes with the program; and its name."""
+    if file is None:
+        return files("ringfence.costs").joinpath("reference.yaml").read_bytes(), "reference.yaml"
+    try:
+        return file.read_bytes(), str(file)
+    except OSError as error:
+        end(f"{file} cannot be read ({error.strerror}).")
+
+
+def assumed(file: Path | None) -> Assumptions:
+    """What it says."""
+    try:
+        return read_assumptions(*assumptions_text(file))
+    except ConfigError as error:
+        end(str(error))
+
+
+def baseline_price(assumptions: Assumptions) -> Price:
+    """What tokens cost that would all have gone where the baseline sends them."""
+    return assumptions.prices[assumptions.scenarios[assumptions.baseline].rest].price
+
+
+def write(file: Path, text: str) -> None:
+    """A report; one that stands there is written over."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        end(f"{file} cannot be written ({error.strerror}).")
+
+
+def end(message: str) -> NoReturn:
+    typer.secho(message, err=True, fg="red")
+    raise typer.Exit(1)

@@ -1,0 +1,169 @@
+"""`ringfence cost`: what it tells of a ledger, with and without a gateway, what-if, and the reports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ringfence.cli import show_cost
+from ringfence.cli.main import reduced
+from ringfence.cli.spending import Books
+from ringfence.cli.spent import spent
+from ringfence.core.ledger import CallRow, HoldRow
+from ringfence.store.db import Database
+from ringfence.store.ledger import Ledger
+
+COST = reduced(["cost"])
+CAP = {
+    "scope": "house", "name": "", "label": "", "period": "month", "limit_usd_micros": 100_000_000,
+    "spent_usd_micros": 60_000_000, "held_usd_micros": 25_000_000, "soft_percent": 80, "begins_s": 0, "ends_s": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def ledger(state: Path) -> Path:
+    """A minute ago: one local call, one rented one of $2, one of which nobody knows the price; a kept answer."""
+    database = Database(state / "ringfence.db")
+    database.migrate()
+    at_s = max(time.time() - 60, Books(None).start_s("today"))
+    plain = CallRow(
+        "call", at_s, "key_1", "default", "", "chat", "small", "t", "", 200, "ok", False, 200_000, 0, 0, 50_000, 0,
+        False, 0, None, 0.1, 1.0,
+    )  # fmt: skip
+
+    async def write() -> None:
+        books = Ledger(database)
+        books.record(plain)
+        books.record(plain._replace(id="call_2", model="big", provider="openai", cost_usd_micros=2_000_000))
+        books.record(plain._replace(id="call_3", model="new", provider="openai", cost_usd_micros=None, input_tokens=0))
+        books.record(plain._replace(id="call_4", outcome="cached"))
+        await books.hold(
+            HoldRow("hold_1", "call_5", at_s, "key_1", "default", "", "chat", "big", "t", "openai", 30_000)
+        )
+        await books.flush()
+
+    asyncio.run(write())
+    database.close()
+    return state
+
+
+def run(*words: str, code: int = 0) -> Any:
+    done = CliRunner().invoke(COST, ["cost", *words])
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_nothing_was_called_yet(state: Path) -> None:
+    found = json.loads(run("--json").stdout)
+    assert found["month"]["calls"] == 0
+    assert found["caps"] is None
+    assert list(state.iterdir()) == []  # who only looks leaves nothing behind
+    assert "No calls there." in run("--by", "model").stdout
+
+
+@pytest.mark.usefixtures("ledger")
+def test_it_tells_what_was_paid_who_answered_and_what_was_saved() -> None:
+    found = json.loads(run("--json", "--by", "model").stdout)
+    today = found["today"]
+    assert today == found["month"]
+    assert (today["calls"], today["cost_usd_micros"], today["unpriced_calls"]) == (4, 2_000_000, 1)
+    assert (today["local_tokens"], today["cloud_tokens"], today["kept_tokens"]) == (250_000, 300_000, 250_000)
+    # At $3 and $15: 200K and 50K twice, and 50K of output alone.
+    assert today["elsewhere_usd_micros"] == 2 * (600_000 + 750_000) + 750_000
+    assert today["saved_usd_micros"] == 3_450_000 - 2_000_000
+    assert found["held"] == {"holds": 1, "usd_micros": 30_000}
+    assert len(found["days"]) == len(found["sparkline"]) == 30
+    assert found["sparkline"][-1] == "█"
+    assert [part["name"] for part in found["parts"]] == ["big", "small", "new"]
+    page = run("--by", "provider").stdout
+    for words in ("$2.00", "$1.45 this month (42.0 %)", "$0.03 for 1 call under way", "own engines", "$2.00 + ?"):
+        assert words in page
+
+
+@pytest.mark.usefixtures("ledger")
+def test_it_tells_by_whom() -> None:
+    for by in ("key", "profile", "agent", "target", "day", "outcome"):
+        found = spent(None, "1d", by, "month", None)["parts"]
+        assert sum(part["calls"] for part in found) == 4, by
+        assert sum(part["cost_usd_micros"] for part in found) == 2_000_000, by
+
+
+def test_caps_are_shown_with_what_is_left() -> None:
+    sums = {
+        "calls": 0, "cost_usd_micros": 0, "unpriced_calls": 0, "local_tokens": 0, "cloud_tokens": 0, "kept_tokens": 0,
+        "elsewhere_usd_micros": 0, "saved_usd_micros": 0,
+    }  # fmt: skip
+    found = {
+        "zone": "UTC", "today": sums, "month": sums, "held": {"holds": 0, "usd_micros": 0}, "days": [],
+        "caps": [CAP, CAP | {"limit_usd_micros": None}], "against": {"scenario": "all-frontier", "price": ""},
+    }  # fmt: skip
+    out = StringIO()
+    Console(file=out, width=120).print(show_cost.cost_page(found))
+    (row,) = [line for line in out.getvalue().splitlines() if line.strip().startswith("house")]
+    assert row.split() == ["house", "$100.00", "a", "month", "$60.00", "$25.00", "$15.00"]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_ledger_is_replayed() -> None:
+    found = json.loads(run("whatif", "--json", "--scenario", "all-frontier", "--scenario", "all-cheap").stdout)
+    bills = {one["scenario"]: one for one in found["scenarios"]}
+    assert bills["as it was"]["rented_usd_micros"] == 2_000_000
+    assert bills["all-frontier"]["whole_usd_micros"] == 3_450_000
+    assert bills["all-cheap"]["whole_usd_micros"] == 400_000 * 60 // 100 + 150_000 * 220 // 100
+    assert found["inflections"] == []
+
+
+def test_without_a_ledger_it_asks_for_a_statement(state: Path) -> None:
+    assert "--tokens-per-day 2M" in run("whatif", code=1).output
+
+
+@pytest.mark.usefixtures("state")
+def test_stated_traffic_other_assumptions_and_a_report(tmp_path: Path) -> None:
+    text = run("whatif", "--print-assumptions").stdout
+    assert "# given" in text
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text.replace("capex_usd: 1800", "capex_usd: 2400"), encoding="utf-8")
+    html = tmp_path / "whatif.html"
+    page = run("whatif", "--tokens-per-day", "2M", "--assumptions", str(mine), "--html", str(html)).stdout
+    assert "$196.98" in page  # $25 more than $171.98
+    assert "all-cheap costs least: $84.00." in page
+    written = html.read_text(encoding="utf-8")
+    assert "$196.98" in written and "capex_usd: 2400" in written and written.count("<svg") == 1
+    halved = json.loads(run("whatif", "--tokens-per-day", "1m", "--output-share", "0", "--json").stdout)
+    assert halved["scenarios"][0]["whole_usd_micros"] == 30 * 3_000_000
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--tokens-per-day", "many"), 2, "takes a number"),
+        (("--tokens-per-day", "2M", "--since", "1d"), 2, "give one of it"),
+        (("--output-share", "0.5"), 2, "goes with"),
+        (("--tokens-per-day", "2M", "--scenario", "none"), 1, "There is no scenario 'none'; there are all-frontier"),
+        (("--since", "yesterday"), 2, "takes a day"),
+        (("--assumptions", "none.yaml"), 1, "none.yaml cannot be read"),
+    ],
+)
+def test_what_makes_no_sense_is_said(words: tuple[str, ...], code: int, told: str) -> None:
+    assert told in " ".join(run("whatif", *words, code=code).output.replace("│", " ").split())
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_report_is_one_file_with_three_pictures(tmp_path: Path) -> None:
+    html = tmp_path / "report.html"
+    run("report", "--html", str(html))
+    text = html.read_text(encoding="utf-8")
+    assert text.count("<svg") == 3
+    assert "$2.00" in text and "own engines" in text
+    assert "<script" not in text
+    assert "src=" not in text and "href=" not in text
+    assert "cannot be written" in run("report", "--html", str(tmp_path / "no" / "report.html"), code=1).output
