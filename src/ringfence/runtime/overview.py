@@ -42,6 +42,7 @@ from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_holds import WhatHolds
 from ringfence.runtime.what_is_batched import WhatIsBatched
 from ringfence.runtime.what_is_lent import WhatIsLent
+from ringfence.runtime.what_is_spent import WhatIsSpent
 from ringfence.runtime.what_left import WhatLeft
 from ringfence.runtime.what_moves import WhatMoves
 from ringfence.runtime.what_waits import WhatWaits
@@ -62,6 +63,7 @@ class Overview:
         self._explaining = Explaining(runtime)
         self._waits = WhatWaits(runtime.parking, runtime.db)
         self._batches = WhatIsBatched(runtime.batches, runtime.db)
+        self._spent = WhatIsSpent(runtime.pipeline.money, runtime.ledger, runtime.db, lambda: runtime.config)
         self._moves = WhatMoves(runtime.placing)
         self._lent = WhatIsLent(runtime.placing.tenants, opens=runtime.placing.desired.opens_for)
         self._holds = WhatHolds(runtime.placement, runtime.placing.memory, self._moves.reserved)
@@ -93,6 +95,7 @@ class Overview:
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
             "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
             "handed_to_egress": handed_to_egress(runtime.config),
+            "money": self._spent.house() if runtime.config.providers else [],
             "isolation": processes(runtime.fenced.standing, runtime.config, statuses, WAY_OUT),
         }  # fmt: skip
 
@@ -280,6 +283,12 @@ class Overview:
 
     async def cancel_batch(self, batch_id: str) -> dict[str, Any]:
         return await self._batches.cancel(batch_id)
+
+    async def money(self) -> dict[str, Any]:
+        return await self._spent.now()
+
+    async def spend(self, days: int) -> dict[str, Any]:
+        return await self._spent.days(days)
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:
         keys = await self._runtime.db.run(keystore.all_keys)

@@ -39,6 +39,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "recent": [_request(now_s, place) for place in range(40)],
         "cloud_keys": ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"],
         "handed_to_egress": {},
+        "money": [],
         "parking": {"waiting": 4, "most": 1000, "problem": ""},
         "isolation": [
             sample_process("gateway", "held", "an attempt to reach 192.0.2.7:443 failed: no answer in 2 s"),
