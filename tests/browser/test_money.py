@@ -43,6 +43,7 @@ def test_bars_show_what_is_spent_and_held_of_each_cap(money: Page) -> None:
     assert money.run(BAR, "Budget of the house, a month") == [63, 0]
     assert money.run(BAR, "Budget of profile bold, a day") == [85, 7]
     assert money.text("#caps").count("No cap") == 1 and money.text("#caps").count("Not capped") == 1
+    assert "Key 2 of 3 of groq is at its limit" in money.text("#aside")
     assert "$0.36" in money.text("#holds") and "claude-sonnet-4-5" in money.text("#holds")
     money.shot("money-light")
     money.look(1440, 1000, "dark")

@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ringfence.cli.clouds import keys_in_words
+from ringfence.cli.show_money import house_in_words, is_nearly_used_up
 
 COLOURS = {
     "ready": "green",
@@ -54,6 +55,8 @@ def status_page(found: dict[str, Any]) -> RenderableType:
     ]
     if found["parking"]["waiting"]:
         lines.append(f"[yellow]{parked_line(found['parking']['waiting'])}[/]: see `ringfence parked list`")
+    if money := house_in_words(found["money"]):
+        lines.append(f"Money     {'[yellow]' if is_nearly_used_up(found['money']) else ''}{money}")
     parts: list[RenderableType] = [
         Text.from_markup("\n".join(lines)),
         _instances(found["instances"]),

@@ -153,7 +153,8 @@ class View(Protocol):
         (None where nothing is capped), spent_usd_micros, held_usd_micros, soft_percent, begins_s and ends_s. `holds`,
         the oldest first: id, call, key (its name), profile, agent, model, provider, usd_micros and age_s. `zone` by
         whose clocks periods begin, `providers` that are configured, `can_write`: whether the ledger could be written
-        last, and `problem` where it cannot be read."""
+        last, and `problem` where it cannot be read. `keys_set_aside` of providers with several keys: provider, of (how
+        many it has), number (from 1), reason (limited, refused, unpaid) and until_s."""
         ...
 
     async def spend(self, days: int) -> dict[str, Any]:

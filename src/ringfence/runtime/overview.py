@@ -63,7 +63,11 @@ class Overview:
         self._explaining = Explaining(runtime)
         self._waits = WhatWaits(runtime.parking, runtime.db)
         self._batches = WhatIsBatched(runtime.batches, runtime.db)
-        self._spent = WhatIsSpent(runtime.pipeline.money, runtime.ledger, runtime.db, lambda: runtime.config)
+        self._spent = WhatIsSpent(
+            runtime.pipeline.money, runtime.ledger, runtime.db, lambda: runtime.config,
+            runtime.instances.keys_set_aside,
+        )  # fmt: skip
+
         self._moves = WhatMoves(runtime.placing)
         self._lent = WhatIsLent(runtime.placing.tenants, opens=runtime.placing.desired.opens_for)
         self._holds = WhatHolds(runtime.placement, runtime.placing.memory, self._moves.reserved)
@@ -285,9 +289,11 @@ class Overview:
         return await self._batches.cancel(batch_id)
 
     async def money(self) -> dict[str, Any]:
+        self._runtime.events.flush()
         return await self._spent.now()
 
     async def spend(self, days: int) -> dict[str, Any]:
+        self._runtime.events.flush()
         return await self._spent.days(days)
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:

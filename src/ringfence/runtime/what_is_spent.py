@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from ringfence.config.schema import Config
+from ringfence.core.identity import Key
 from ringfence.core.ledger import HoldRow
 from ringfence.core.money import HOUSE, Period
 from ringfence.gateway.money import Purse, Standing
@@ -24,13 +25,21 @@ SETTLED_DAYS = 2
 
 
 class WhatIsSpent:
-    """`config` gives the configuration in force."""
+    """`config` gives the configuration in force, `set_aside` the keys of providers that are set aside."""
 
-    def __init__(self, purse: Purse, ledger: Ledger, db: Database, config: Callable[[], Config]) -> None:
+    def __init__(
+        self,
+        purse: Purse,
+        ledger: Ledger,
+        db: Database,
+        config: Callable[[], Config],
+        set_aside: Callable[[], Awaitable[list[dict[str, Any]]]],
+    ) -> None:
         self._purse = purse
         self._ledger = ledger
         self._db = db
         self._config = config
+        self._set_aside = set_aside
         self._settled: dict[int, list[DaySpend]] = {}
 
     def house(self) -> list[dict[str, Any]]:
@@ -40,7 +49,8 @@ class WhatIsSpent:
     async def now(self) -> dict[str, Any]:
         """Every cap, and what is held. Where nothing can be read or written, that is said in its place."""
         problem, now_s = "", time()
-        keys, holds = list[Any](), list[HoldRow]()
+        keys, holds = list[Key](), list[HoldRow]()
+        await self._ledger.flush()
         try:
             keys = await self._db.run(keystore.all_keys)
             holds = await self._ledger.holds()
@@ -49,6 +59,7 @@ class WhatIsSpent:
         names = {key.id: key.name for key in keys}
         valid = {key.id: key for key in keys if key.is_valid(now_s)}
         held = sorted(holds, key=lambda hold: hold.at_s)
+        set_aside = await self._set_aside()
         return {
             "at_s": now_s,
             "zone": self._purse.rules.zone.key,
@@ -56,6 +67,7 @@ class WhatIsSpent:
             "can_write": not problem and not self._ledger.is_failing,
             "problem": problem,
             "standings": [_standing(one, names.get(one.scope.name, "")) for one in self._purse.standings(valid)],
+            "keys_set_aside": set_aside,
             "holds": [_hold(one, names, now_s) for one in held],
         }
 

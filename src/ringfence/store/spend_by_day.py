@@ -27,9 +27,10 @@ def spend_by_day(connection: Connection, days: Iterable[tuple[int, int]]) -> lis
     """Of days given by when they begin and end, in Unix seconds: a day of a time zone may be longer than another. In
     the order given, then by provider."""
     columns = calls_table.c
+    is_unpriced = case((columns.cost_usd_micros.is_(None), 1), else_=0)
     amounts = (
         func.count(), func.sum(columns.input_tokens), func.sum(columns.output_tokens),
-        func.coalesce(func.sum(columns.cost_usd_micros), 0), func.sum(case((columns.cost_usd_micros.is_(None), 1), else_=0)),
+        func.coalesce(func.sum(columns.cost_usd_micros), 0), func.sum(is_unpriced),
     )  # fmt: skip
     found: list[DaySpend] = []
     for begins_s, ends_s in days:

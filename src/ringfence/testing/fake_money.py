@@ -31,6 +31,9 @@ def sample_money(now_s: float) -> dict[str, Any]:
         "can_write": True,
         "problem": "",
         "standings": [_standing(*one, now_s) for one in told],
+        "keys_set_aside": [
+            {"provider": "groq", "of": 3, "number": 2, "reason": "limited", "until_s": now_s + 95},
+        ],
         "holds": [
             _hold(1, "laptop", "bold", "claude-sonnet-4-5", "anthropic", 0.36, 41.0),
             _hold(2, "open-webui", "personal", "llama-3.3-70b", "groq", 0.06, 2.4),

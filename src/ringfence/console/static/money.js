@@ -3,7 +3,7 @@
 import { sayParked } from "./banner.js";
 import { byId, draw, h, list, say } from "./dom.js";
 import { drawDays } from "./days.js";
-import { count, dollars, duration, plural } from "./format.js";
+import { count, dollars, duration, moment, plural } from "./format.js";
 import { poll } from "./poll.js";
 import { sayVerdict } from "./verdict.js";
 
@@ -39,6 +39,7 @@ function show([found, waiting, spent]) {
   sayVerdict(short(found));
   byId("start-panel").hidden = found.providers.length > 0;
   drawCaps(found);
+  drawAside(found.keys_set_aside);
   drawHolds(found.holds);
   drawSpend(days);
   if (!found.can_write) return ["bad", "No ledger"];
@@ -108,6 +109,15 @@ function fillCap(box, one, zone) {
   ].filter(Boolean).join(", ");
   say(facts, words);
   for (const [name, value] of [["label", `Budget of ${whose(one)}, a ${one.period}`], ["valuemax", most / 1e6], ["valuenow", Math.min(used(one), most) / 1e6], ["valuetext", `${dollars(one.spent_usd_micros)} of ${dollars(most)} spent, ${words}`]]) meter.setAttribute(`aria-${name}`, value);
+}
+
+// -- keys of providers
+
+const WHY = { limited: "is at its limit", refused: "is refused", unpaid: "has no credit" };
+
+function drawAside(keys) {
+  draw(byId("aside"), keys, () => keys.map((one) => h("li", {},
+    `Key ${one.number} of ${one.of} of ${one.provider} ${WHY[one.reason] ?? one.reason}, and set aside until ${moment(one.until_s)}.`)));
 }
 
 // -- what is held
