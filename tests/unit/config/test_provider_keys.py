@@ -28,8 +28,12 @@ def test_several_keys_are_each_referred_to() -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{}, {"api_keys": []}, {"api_key": TWO[0], "api_keys": TWO}, {"api_keys": TWO[:1] * 2}]
-)
-def test_none_both_or_one_twice_is_refused(keys: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="api_key"):
+    ("keys", "said"),
+    [
+        ({}, "is needed"), ({"api_keys": []}, "is needed"), ({"api_key": TWO[0], "api_keys": TWO}, "only one of"),
+        ({"api_keys": TWO[:1] * 2}, "one key twice"),
+    ],
+)  # fmt: skip
+def test_none_both_or_one_twice_is_refused(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
         config(**keys)
