@@ -81,8 +81,8 @@ class Away:
         """Ask; returns before the answer. `permit`: the whole header line; `told`: what it says otherwise."""
         line = self.pool.take(self.endpoint) or await self.pool.dial(self.endpoint)
         said: dict[str, Any] = {
-            "key": "key_1", "profile": "personal", "provider": "rented", "model": "fake-large", "max_tokens": 50,
-            "ability": Ability.CHAT,
+            "hold": "hold_1", "key": "key_1", "profile": "personal", "provider": "rented", "model": "fake-large",
+            "max_tokens": 50, "ability": Ability.CHAT,
         }  # fmt: skip
         head = call_head(self.endpoint, permit_line(CLOUD, **(said | told)) if permit is None else permit)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

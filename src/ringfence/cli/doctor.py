@@ -15,6 +15,7 @@ from typing import Any
 
 from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
 from ringfence.cli.clouds import cloud_keys_in, keys_in_words
+from ringfence.cli.show_money import house_in_words, is_nearly_used_up
 from ringfence.core.identity import Key
 from ringfence.engines.llamacpp_process import lacking_cpu_flags
 
@@ -114,6 +115,11 @@ def _running(config: Path | None, folder: Path) -> list[Finding]:
     except (NotRunning, Refused):
         return [_port(config)]
     found = [_instances(status, folder), _wall(status["isolation"][0])]
+    caps = status["money"]["caps"] if any(one["kind"] == "egress" for one in status["instances"]) else []
+    if money := house_in_words(caps):
+        is_low = is_nearly_used_up(caps)
+        mend = "The page Money of the console shows what it went to." if is_low else ""
+        found.append(_finding("note" if is_low else "ok", f"Money: {money}", mend))
     found += [_gap(row) for row in status.get("count_gaps", ()) if row["by"] != "ratio"]
     if status["parking"]["problem"]:
         found.append(_finding("wrong", f"What is parked: {status['parking']['problem']}", "See docs/parking.md."))

@@ -16,8 +16,8 @@ from ringfence.cli.settings import names_providers
 from ringfence.egress.child import EgressNotStarted, EgressProcess
 
 if TYPE_CHECKING:
-    from ringfence.config.providers import ProviderSettings
     from ringfence.config.schema import Config
+    from ringfence.config.secret import SecretRef
 
 
 PLACES = ("socket", "journal", "log_file")
@@ -127,9 +127,9 @@ class Outside:
 
 
 def _other_keys(old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[str]:
-    before = {provider["name"]: provider["key"] for provider in (old or {}).get("providers", ())}
-    after = {provider["name"]: provider["key"] for provider in (new or {}).get("providers", ())}
-    return [name for name, key in after.items() if before.get(name, key) != key]
+    before = {provider["name"]: provider["keys"] for provider in (old or {}).get("providers", ())}
+    after = {provider["name"]: provider["keys"] for provider in (new or {}).get("providers", ())}
+    return [name for name, keys in after.items() if before.get(name, keys) != keys]
 
 
 def run_alone(path: Path | None, overrides: Mapping[str, str], tell: Callable[[dict[str, Any]], None]) -> int:
@@ -189,17 +189,17 @@ def egress_settings(config: Config) -> dict[str, Any]:
         "providers": [
             {
                 "name": name, "dialect": provider.dialect, "url": provider.url,
-                "key": provider.api_key.resolve(os.environ), "calls_per_day": provider.calls_per_day,
-                "max_tokens": provider.max_tokens, **_file_of_key(provider),
+                "keys": [{"key": key.resolve(os.environ), **_file_of_key(key)} for key in provider.keys],
+                "calls_per_day": provider.calls_per_day, "max_tokens": provider.max_tokens,
             }
             for name, provider in config.providers.items()
         ],
     }  # fmt: skip
 
 
-def _file_of_key(provider: ProviderSettings) -> dict[str, str]:
+def _file_of_key(key: SecretRef) -> dict[str, str]:
     """The egress process may read it again when the key is refused. A credential of systemd stays as it was."""
-    kind, _, name = provider.api_key.reference.partition(":")
+    kind, _, name = key.reference.partition(":")
     return {"key_file": name} if kind == "file" else {}
 
 

@@ -64,7 +64,7 @@ def variables(path: Path | None, overrides: Mapping[str, str]) -> tuple[frozense
     engines = {model.api_key.reference for model in config.models.values() if model.api_key is not None}
     if config.database.password is not None:
         engines.add(config.database.password.reference)
-    providers = {provider.api_key.reference for provider in config.providers.values()}
+    providers = {key.reference for provider in config.providers.values() for key in provider.keys}
     kept_out = frozenset(ref.removeprefix("env:") for ref in providers if ref.startswith("env:"))
     return frozenset(ref.removeprefix("env:") for ref in engines if ref.startswith("env:")) - kept_out, kept_out
 

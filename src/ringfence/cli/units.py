@@ -129,7 +129,7 @@ def _house(path: Path | None, callers: list[str]) -> House:
     except OSError:
         resolvers = ()
     inside = [model.api_key for model in config.models.values() if model.api_key is not None]
-    outside = [provider.api_key for provider in config.providers.values()]
+    outside = [key for provider in config.providers.values() for key in provider.keys]
     return House(
         _program(), str(found.resolve()) if found is not None else "", config.mesh, tuple(callers), _here(config),
         resolvers, _credentials(inside), _credentials(outside), bool(config.providers),

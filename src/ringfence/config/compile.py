@@ -45,7 +45,7 @@ def _lie_elsewhere(config: Config) -> Iterator[Breach]:
         for place, address in enumerate(settings.addresses):
             if lies(address, config.mesh_networks) is Boundary.CLOUD:
                 yield ("models", name, *(("url",) if settings.url else ("urls", place))), too_far(address.host)
-        users = [one for one, provider in config.providers.items() if provider.api_key == settings.api_key]
+        users = [one for one, provider in config.providers.items() if settings.api_key in provider.keys]
         if settings.api_key is not None and users:
             told = f"is also the key of provider '{users[0]}', which never reaches the gateway; give each its own"
             yield ("models", name, "api_key"), told

@@ -17,8 +17,13 @@ class ProviderSettings(Section):
 
     dialect: Literal["openai", "anthropic"] = setting("openai", "drain", "What it speaks.")
     url: CloudUrl = needed("drain", "Its address, such as https://api.openai.com/v1.")
-    api_key: SecretRef = needed(
-        "drain", "Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME."
+    api_key: SecretRef | None = setting(
+        None, "drain", "Its key, read by the egress process alone: env:NAME, file:/path or credential:NAME."
+    )
+    api_keys: tuple[SecretRef, ...] = setting(
+        (),
+        "drain",
+        "Several keys in place of one, used in turn: one that is limited is set aside until it may be used.",
     )
     calls_per_day: Whole = needed("drain", "Calls that may leave in one day (UTC).", ge=1, le=10_000_000)
     max_tokens: Whole = needed("drain", "Output tokens that one call may ask for.", ge=1)
@@ -35,6 +40,21 @@ class ProviderSettings(Section):
         "waits for waits until then; null: it is asked again and again.",
     )
     budget: BudgetSettings | None = setting(None, "hot", "What may be spent there; null: no cap of its own.")
+
+    @property
+    def keys(self) -> tuple[SecretRef, ...]:
+        """All of them, in their order."""
+        return self.api_keys if self.api_key is None else (self.api_key,)
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> ProviderSettings:
+        if self.api_key is None and not self.api_keys:
+            raise refused("is needed: a provider has a key, or several as api_keys", at="api_key")
+        if self.api_key is not None and self.api_keys:
+            raise refused("only one of api_key and api_keys can be set", at="api_keys")
+        if len(set(self.api_keys)) < len(self.api_keys):
+            raise refused("names one key twice", at="api_keys")
+        return self
 
     @model_validator(mode="after")
     def _has_marks(self) -> ProviderSettings:

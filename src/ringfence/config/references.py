@@ -22,8 +22,9 @@ class Reference(NamedTuple):
 def references(config: Config) -> list[Reference]:
     """Those of the providers, then those of the models, then that of the database."""
     found = [
-        Reference(("providers", name, "api_key"), provider.api_key, "egress")
+        Reference(("providers", name, *(("api_key",) if provider.api_key else ("api_keys", place))), key, "egress")
         for name, provider in config.providers.items()
+        for place, key in enumerate(provider.keys)
     ]
     found += [
         Reference(("models", name, "api_key"), model.api_key, "gateway")

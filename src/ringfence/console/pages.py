@@ -1,4 +1,4 @@
-"""The console's pages, on the application of the control API: the way in, the six pages, and their files.
+"""The console's pages, on the application of the control API: the way in, the seven pages, and their files.
 
 Nothing is loaded from anywhere else, no script or style stands in a page, and what is shown is put in as text.
 """
@@ -67,6 +67,7 @@ class Pages:
         router.add_api_route(f"{CONSOLE}/memory", self.memory, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/waiting", self.waiting, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/batches", self.batches, methods=["GET"], response_class=Response)
+        router.add_api_route(f"{CONSOLE}/money", self.money, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/explain", self.explain, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/egress", self.egress, methods=["GET"], response_class=Response)
         router.add_api_route(f"{CONSOLE}/sign-in", self.sign_in, methods=["POST"], response_class=Response)
@@ -99,6 +100,9 @@ class Pages:
 
     async def batches(self, request: Request) -> Response:
         return self._page_of("batches.html", request)
+
+    async def money(self, request: Request) -> Response:
+        return self._page_of("money.html", request)
 
     async def explain(self, request: Request) -> Response:
         return self._page_of("explain.html", request)

@@ -21,6 +21,7 @@ from ringfence.control import (
     leases,
     models,
     modes,
+    money,
     parked,
     plan,
     profiles,
@@ -35,7 +36,7 @@ from ringfence.control.view import View
 PREFIX = "/control/v1"
 RESOURCES = (
     status, models, instances, devices, plan, modes, leases, requests, parked, batches, cache, keys, profiles, explain,
-    egress, config, console, events,
+    egress, money, config, console, events,
 )  # fmt: skip
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": f"{words}; the body says why."}

@@ -153,6 +153,21 @@ class View(Protocol):
         """That batch, as it is after it was cancelled; one that had ended already stays as it ended."""
         ...
 
+    async def money(self) -> dict[str, Any]:
+        """`standings`: every cap, and everything else that something was spent of in the period: scope (house,
+        provider, profile, key), name (a key's id), label (a key's name), period (day, week, month), limit_usd_micros
+        (None where nothing is capped), spent_usd_micros, held_usd_micros, soft_percent, begins_s and ends_s. `holds`,
+        the oldest first: id, call, key (its name), profile, agent, model, provider, usd_micros and age_s. `zone` by
+        whose clocks periods begin, `providers` that are configured, `can_write`: whether the ledger could be written
+        last, and `problem` where it cannot be read. `keys_set_aside` of providers with several keys: provider, of (how
+        many it has), number (from 1), reason (limited, refused, unpaid) and until_s."""
+        ...
+
+    async def spend(self, days: int) -> dict[str, Any]:
+        """`days`, the earliest first, this one last: day (YYYY-MM-DD, in `zone`), begins_s and `rows`: provider (empty
+        for own engines), calls, input_tokens, output_tokens, usd_micros, unpriced_calls."""
+        ...
+
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again: `ok`, `changes`, `problems`."""
         ...

@@ -20,6 +20,7 @@ from ringfence.egress.permit import issue
 from ringfence.egress.pool import HeadedLine
 from ringfence.egress.server import Asked
 from ringfence.egress.settings import Timeouts
+from ringfence.egress.turns import Headers, reason_of, wait_s
 from ringfence.store.failure import StoreFailed
 
 RETRY_S = 5.0
@@ -63,13 +64,26 @@ class Calls:
     def serve(self, asked: Asked) -> None:
         """Start answering."""
         if asked.path == b"/v1/health":
-            asked.answer(200, {"status": "ok", "providers": sorted(self.clouds), "running": len(self.running)})
+            asked.answer(200, self._health())
         elif asked.path != b"/v1/calls" or asked.method != b"POST":
             asked.refuse(Refused(404, "not_found", "There is POST /v1/calls here, and GET /v1/health."))
         else:
             task = asyncio.create_task(self._run(asked))
             self.running.add(task)
             task.add_done_callback(self.running.discard)
+
+    def _health(self) -> dict[str, object]:
+        """How it is, and of providers with several keys which of them are set aside."""
+        now_s = self._now_s()
+        keys = [
+            {"provider": name, "of": len(cloud.provider.keys), **one}
+            for name, cloud in sorted(self.clouds.items())
+            if len(cloud.provider.keys) > 1
+            for one in cloud.turns.told(now_s)
+        ]
+        return {
+            "status": "ok", "providers": sorted(self.clouds), "running": len(self.running), "keys_set_aside": keys
+        }  # fmt: skip
 
     def change(self, clouds: Mapping[str, Cloud]) -> None:
         """For the calls that come from now on; those under way go on as they began."""
@@ -95,35 +109,61 @@ class Calls:
         cloud = self.clouds.get(claim.provider)
         if cloud is None:
             raise Refused(403, "unknown_provider", "No provider of this name is switched on. Nothing was sent.")
-        if claim.ability not in cloud.heads:
+        if claim.ability not in cloud.abilities:
             raise Refused(400, "unknown_ability", f"This provider has no {claim.ability}. Nothing was sent.")
         body, is_stream = checked_body(claim, cloud.provider.cap, asked.body)
         asked.body = b""
         order = Order(claim, body, sha256(body).hexdigest(), is_stream)
-        outcome = await self._tried(asked, cloud, order, is_fresh=False)
+        number = cloud.turns.take(self._now_s())
+        outcome = await self._tried(asked, cloud, order, number, is_fresh=False)
         if outcome == "stale":  # a line that had waited was dead: once more, on a new one
-            outcome = await self._tried(asked, cloud, order, is_fresh=True)
+            outcome = await self._tried(asked, cloud, order, number, is_fresh=True)
             if outcome in ("connect", "resolve"):  # the first may have been heard all the same
                 outcome = "stale"
-        if outcome == "key_refused":  # the file of the key holds another one by now: once more, with that
+        if outcome in ("key_refused", "key_limited"):  # nothing was charged: once more, with another key
+            cloud = self.clouds.get(claim.provider, cloud)
+            if outcome == "key_limited":
+                number = cloud.turns.take(self._now_s())
             outcome = await self._tried(
-                asked, self.clouds.get(claim.provider, cloud), order, is_fresh=True, is_last=True
+                asked, cloud, order, min(number, len(cloud.heads) - 1), is_fresh=True, is_last=True
             )
         if outcome in REASONS:
             status, message = REASONS[outcome]
             asked.refuse(Refused(status, outcome, message, RETRY_S))
 
-    def _has_other_key(self, cloud: Cloud) -> bool:
+    def _judged(self, cloud: Cloud, number: int, is_last: bool, status: int, headers: Headers) -> str | None:
+        """Of the head of an answer: whether the call is to be made once more, and why. A key that is limited or refused
+        is set aside here, for whoever comes next."""
+        if status == 401 and not is_last and self._has_new_key(cloud, number):
+            return "key_refused"
+        now_s = self._now_s()
+        if status < 400:
+            cloud.turns.served(number, now_s)
+        elif status in (401, 429) and (reason := reason_of(status)) is not None:
+            self._set_aside(cloud, number, reason, wait_s(headers, now_s))
+            if status in (401, 429) and not is_last and cloud.turns.has_other(number, now_s):
+                return "key_limited"
+        return None
+
+    def _set_aside(self, cloud: Cloud, number: int, reason: str, for_s: float | None) -> None:
+        for_s = cloud.turns.set_aside(number, reason, for_s, self._now_s())
+        if len(cloud.provider.keys) > 1:
+            log.info("key %d of '%s' is %s, and set aside for %.0f s", number + 1, cloud.provider.name, reason, for_s)
+
+    def _has_new_key(self, cloud: Cloud, number: int) -> bool:
         """After a refusal. Whoever is refused first puts the other key to work for all."""
         name = cloud.provider.name
         if (now := self.clouds.get(name)) is not cloud:
-            return now is not None and now.provider.key != cloud.provider.key
-        renewed = cloud.with_new_key()
+            keys = now.provider.keys if now is not None else ()
+            return number < len(keys) and keys[number].secret != cloud.provider.keys[number].secret
+        renewed = cloud.with_new_key(number)
         if renewed is not None:
             self.change({**self.clouds, name: renewed})
         return renewed is not None
 
-    async def _tried(self, asked: Asked, cloud: Cloud, order: Order, *, is_fresh: bool, is_last: bool = False) -> str:
+    async def _tried(
+        self, asked: Asked, cloud: Cloud, order: Order, number: int, *, is_fresh: bool, is_last: bool = False
+    ) -> str:
         """The outcome. Every try is counted and written down before it is made."""
         try:
             addresses = await cloud.addresses(is_fresh=is_fresh)
@@ -138,8 +178,12 @@ class Calls:
             check_day(self._journal.today(order.claim.provider), cloud.provider.cap, self._now_s())
             line = await self._written(order, address)
             began = monotonic()
-            outcome, exchange = await self._sent(asked, cloud, order, address, is_fresh=is_fresh, is_last=is_last)
+            outcome, exchange = await self._sent(
+                asked, cloud, order, address, number, is_fresh=is_fresh, is_last=is_last
+            )
             self._ended(line, order.claim, outcome, exchange, monotonic() - began)
+            if exchange is not None and (reason := reason_of(exchange.status, exchange.start)) == "unpaid":
+                self._set_aside(cloud, number, reason, None)
             if outcome != "connect":
                 break
         return outcome
@@ -159,7 +203,7 @@ class Calls:
             raise Refused(503, "journal_failed", message, RETRY_S) from None
 
     async def _sent(
-        self, asked: Asked, cloud: Cloud, order: Order, address: str, *, is_fresh: bool, is_last: bool
+        self, asked: Asked, cloud: Cloud, order: Order, address: str, number: int, *, is_fresh: bool, is_last: bool
     ) -> tuple[str, Exchange | None]:
         """The outcome, and the exchange when there was a line to have one on."""
         if asked.is_gone:
@@ -177,11 +221,11 @@ class Calls:
             return "connect", None
         claim, body = order.claim, order.body
         timeouts = self._timeouts
-        exchange = Exchange(asked, line, None if is_last else partial(self._has_other_key, cloud))
+        exchange = Exchange(asked, line, partial(self._judged, cloud, number, is_last))
         line.ask(
             exchange,
             issue(claim.call, claim.allowed, line.endpoint),
-            b"%b%d\r\n\r\n" % (cloud.heads[claim.ability], len(body)),
+            b"%b%d\r\n\r\n" % (cloud.heads[number][claim.ability], len(body)),
             body,
             timeouts.first_byte_s if order.is_stream else timeouts.answer_s,
             timeouts.between_bytes_s,

@@ -18,7 +18,8 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint
 from ringfence.egress.pool import HeadedLine, Pool
 from ringfence.egress.resolve import LookUp, resolve_cloud, system_look_up
-from ringfence.egress.settings import Provider, loopback_of
+from ringfence.egress.settings import ApiKey, Provider, loopback_of
+from ringfence.egress.turns import Turns
 
 IDLE_S = 30.0
 """Load balancers close an idle connection after 60 s or more; one that is closed while we write costs a call."""
@@ -53,9 +54,11 @@ class Cloud:
     ) -> None:
         self.provider = provider
         self.pool = Pool(connect_s)
-        self.heads: Mapping[Ability, bytes] = {
-            ability: _head(provider, adapter, ability) for ability in adapter.abilities
-        }
+        self.turns = Turns(len(provider.keys))
+        self.heads: tuple[Mapping[Ability, bytes], ...] = tuple(
+            {ability: _head(provider, adapter, ability, key) for ability in adapter.abilities} for key in provider.keys
+        )
+        """By the number of the key that they name."""
         self._adapter = adapter
         self._trusted = tls
         self._tls = tls if provider.is_tls else None
@@ -63,23 +66,30 @@ class Cloud:
         self._look_up = look_up
         self._last = ""  # the address that was dialled last
 
-    def with_new_key(self) -> Cloud | None:
-        """The same provider with the key that its file holds now; None when that is no other one."""
-        provider = self.provider
-        if provider.key_file is None:
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return self._adapter.abilities
+
+    def with_new_key(self, number: int) -> Cloud | None:
+        """The same provider with the key of this number that its file holds now; None when that is no other one."""
+        provider, former = self.provider, self.provider.keys[number]
+        if former.file is None:
             return None
         try:
-            key = checked(read(provider.key_file, is_private=True), f"file {provider.key_file}")
+            key = checked(read(former.file, is_private=True), f"file {former.file}")
         except Unusable as error:
             log.warning("the key of '%s' is refused, and no other one can be read: %s", provider.name, error)
             return None
-        if key == provider.key:
+        if key == former.secret:
             return None
         log.info("the key of '%s' is refused, and its file holds another one: that is used from now on", provider.name)
-        return Cloud(
-            replace(provider, key=key), self._adapter, self._trusted, self.pool.connect_s,
+        keys = (*provider.keys[:number], ApiKey(key, former.file), *provider.keys[number + 1 :])
+        renewed = Cloud(
+            replace(provider, keys=keys), self._adapter, self._trusted, self.pool.connect_s,
             is_loopback_allowed=self._is_loopback_allowed, look_up=self._look_up,
         )  # fmt: skip
+        renewed.turns = self.turns.renewed(number)
+        return renewed
 
     async def addresses(self, *, is_fresh: bool) -> tuple[str, ...]:
         """Where to send: the address of a line that waits for work, else what the name leads to now, each judged.
@@ -129,12 +139,12 @@ class Cloud:
         return False
 
 
-def _head(provider: Provider, adapter: Adapter, ability: Ability) -> bytes:
+def _head(provider: Provider, adapter: Adapter, ability: Ability, key: ApiKey) -> bytes:
     """All of a request up to the number of its content-length. Compressed answers could not be passed on as events."""
     path = adapter.path(ability, provider.url)
     return b"".join((
         f"POST {path} HTTP/1.1\r\nhost: {provider.authority}\r\n".encode("ascii"),
-        adapter.headers(provider.key),
+        adapter.headers(key.secret),
         b"content-type: application/json\r\naccept: application/json, text/event-stream\r\n",
         b"accept-encoding: identity\r\nuser-agent: ringfence\r\ncontent-length: ",
     ))  # fmt: skip

@@ -8,10 +8,12 @@ from hashlib import sha256
 
 from ringfence.egress.pool import HeadedLine
 from ringfence.egress.server import Asked
+from ringfence.egress.turns import Headers
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_HEADERS = 32
 MAX_VALUE_BYTES = 256
+MOST_START_BYTES = 2048
 PASSED_ON = frozenset((b"content-type", b"retry-after", b"retry-after-ms", b"x-should-retry"))
 PASSED_ON_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 SHOWN = frozenset(range(0x20, 0x7F))
@@ -19,18 +21,22 @@ SHOWN = frozenset(range(0x20, 0x7F))
 
 class Exchange:
     """The receiver of one line. `outcome` is set once, last: answered, client_gone, redirected, too_long, or what
-    became of the line (stale, lost, first_byte_timeout, stalled, malformed); and key_refused when `has_other_key`,
-    asked after a 401, says that it is worth another try, of whose answer nothing was passed on."""
+    became of the line (stale, lost, first_byte_timeout, stalled, malformed); or what `judge` makes of its head, where
+    that is worth another try: then nothing of the answer was passed on."""
 
-    def __init__(self, asked: Asked, line: HeadedLine, has_other_key: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, asked: Asked, line: HeadedLine, judge: Callable[[int, Headers], str | None] = lambda _s, _h: None
+    ) -> None:
         self._asked = asked
         self._line = line
-        self._has_other_key = has_other_key
+        self._judge = judge
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.is_begun = False
         self.status = 0
         self.bytes_in = 0
         self.digest = sha256()
+        self.start = b""
+        """Of an error, to tell by what is wrong. Never logged."""
         asked.on_gone = self._leave
         asked.on_pause = line.pause
         asked.on_resume = line.resume
@@ -45,6 +51,8 @@ class Exchange:
             self.give_up("too_long")
             return
         self.digest.update(data)
+        if self.status >= 400 and len(self.start) < MOST_START_BYTES:
+            self.start += data[:MOST_START_BYTES]
         self._asked.write(data)
 
     def on_end(self) -> None:
@@ -72,8 +80,8 @@ class Exchange:
             self.give_up("redirected")
         elif not 200 <= status < 600 or line.header(b"content-encoding") not in (None, b"identity"):
             self.give_up("malformed")
-        elif status == 401 and self._has_other_key is not None and self._has_other_key():
-            self.give_up("key_refused")
+        elif (outcome := self._judge(status, line.headers)) is not None:
+            self.give_up(outcome)
         else:
             self.is_begun = True
             self._asked.begin(status, [row for row in line.headers if _is_passed_on(*row)][:MAX_HEADERS])

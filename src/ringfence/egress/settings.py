@@ -35,6 +35,14 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key. `file` is where it stands, if in one: another one may stand there by now."""
+
+    secret: str = field(repr=False)
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """A rented cloud, with what its URL says."""
 
@@ -44,10 +52,8 @@ class Provider:
     port: int
     is_tls: bool
     url: str
-    key: str = field(repr=False)
+    keys: tuple[ApiKey, ...]
     cap: Cap
-    key_file: Path | None = None
-    """Where the key stands, if in a file: another one may stand there by now."""
 
     @property
     def authority(self) -> str:
@@ -110,17 +116,36 @@ def read_settings(line: str) -> Settings:
 def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     if not isinstance(row, dict):
         raise SettingsInvalid("a provider is not an object")
-    _only(row, {"name", "dialect", "url", "key", "key_file", "calls_per_day", "max_tokens"}, "a provider")
+    _only(row, {"name", "dialect", "url", "key", "key_file", "keys", "calls_per_day", "max_tokens"}, "a provider")
     name = _text(row, "name")
     if not _NAME.fullmatch(name):
         raise SettingsInvalid("the name of a provider holds other characters than letters, digits and ._-")
-    key = _text(row, "key")
-    if not _SENDABLE.fullmatch(key):
-        raise SettingsInvalid(f"the key of '{name}' holds characters that cannot be sent in a header")
+    keys = _keys(row, name)
     url = _text(row, "url")
     host, port, is_tls = _split(url, name, allow_insecure=allow_insecure)
     cap = Cap(_count(row, "calls_per_day"), _count(row, "max_tokens"))
-    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, key, cap, _path(row, "key_file"))
+    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, keys, cap)
+
+
+def _keys(row: Mapping[str, Any], name: str) -> tuple[ApiKey, ...]:
+    """One, as `key`, or several."""
+    if "keys" in row:
+        listed: Any = row["keys"]
+        if not isinstance(listed, list) or not listed or "key" in row or "key_file" in row:
+            raise SettingsInvalid(f"'{name}' has either 'key', or 'keys' with at least one")
+        given: list[Any] = listed
+    else:
+        given = [{part: row[part] for part in ("key", "key_file") if part in row}]
+    keys: list[ApiKey] = []
+    for one in given:
+        if not isinstance(one, dict):
+            raise SettingsInvalid(f"a key of '{name}' is not an object")
+        _only(one, {"key", "key_file"}, "a key")
+        key = ApiKey(_text(one, "key"), _path(one, "key_file"))
+        if not _SENDABLE.fullmatch(key.secret):
+            raise SettingsInvalid(f"the key of '{name}' holds characters that cannot be sent in a header")
+        keys.append(key)
+    return tuple(keys)
 
 
 def _split(url: str, name: str, *, allow_insecure: bool) -> tuple[str, int, bool]:

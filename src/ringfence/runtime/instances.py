@@ -22,7 +22,7 @@ from ringfence.core.catalog import Ability, Endpoint, Model, Target
 from ringfence.core.errors import BoundaryRefused
 from ringfence.core.ports import Ask, Emit, Engine, Fetch, Fetched, Sleeps
 from ringfence.core.registry import adapters
-from ringfence.egress.client import egress_endpoint
+from ringfence.egress.client import HEALTH_PATH, egress_endpoint
 from ringfence.egress.pool import Pool
 from ringfence.egress.resolve import NameNotResolved, resolve
 from ringfence.placement.adopted import Adopted
@@ -198,6 +198,14 @@ class Instances:
         if not self.placement.has(WAY_OUT) or await self.placement.is_ready(WAY_OUT, FIRST_LOOK_S):
             return ""
         return next(status.reason for status in self.placement.status() if status.name == WAY_OUT)
+
+    async def keys_set_aside(self) -> list[dict[str, Any]]:
+        """Of providers with several keys those that are limited or refused, as the egress process tells: by number."""
+        if not self.placement.has(WAY_OUT):
+            return []
+        body: Any = (await self.fetch_at(egress_endpoint(egress_socket(self._state_dir)))(HEALTH_PATH)).body
+        told: Any = body.get("keys_set_aside") if isinstance(body, dict) else None  # type: ignore[misc]
+        return list(told) if isinstance(told, list) else []  # type: ignore[misc]
 
     async def _start(self, name: str, model: str, settings: ModelSettings, config: Config) -> Configured:
         instance = name

@@ -36,6 +36,7 @@ from ringfence.gateway.urgency import NAMED, urgency_of
 from ringfence.placement.instance import InstanceStatus
 from ringfence.routing.standing import agent_of
 from ringfence.runtime.explaining import Explaining
+from ringfence.runtime.how_caps_stand import how_caps_stand
 from ringfence.runtime.instances import WAY_OUT
 from ringfence.runtime.isolation import processes
 from ringfence.runtime.parts import Runtime, dialects_by_name
@@ -43,7 +44,7 @@ from ringfence.runtime.reach import reaches
 from ringfence.runtime.what_holds import WhatHolds
 from ringfence.runtime.what_is_batched import WhatIsBatched
 from ringfence.runtime.what_is_lent import WhatIsLent
-from ringfence.runtime.what_is_spent import what_is_spent
+from ringfence.runtime.what_is_spent import WhatIsSpent
 from ringfence.runtime.what_left import WhatLeft
 from ringfence.runtime.what_moves import WhatMoves
 from ringfence.runtime.what_waits import WhatWaits
@@ -65,6 +66,11 @@ class Overview:
         self._explaining = Explaining(runtime)
         self._waits = WhatWaits(runtime.parking, runtime.db)
         self._batches = WhatIsBatched(runtime.batches, runtime.db)
+        self._spent = WhatIsSpent(
+            runtime.pipeline.money, runtime.ledger, runtime.db, lambda: runtime.config,
+            runtime.instances.keys_set_aside,
+        )  # fmt: skip
+
         self._moves = WhatMoves(runtime.placing)
         self._lent = WhatIsLent(runtime.placing.tenants, opens=runtime.placing.desired.opens_for)
         self._holds = WhatHolds(runtime.placement, runtime.placing.memory, self._moves.reserved)
@@ -93,7 +99,7 @@ class Overview:
             "devices": self._holds.shown(statuses),
             "requests": self._requests(),
             "parking": self._waits.count(),
-            "money": what_is_spent(
+            "money": how_caps_stand(
                 runtime.pipeline.money, runtime.config.money.zone_info, {key.id: key for key in runtime.keyring.valid()}
             ),
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
@@ -299,6 +305,14 @@ class Overview:
 
     async def cancel_batch(self, batch_id: str) -> dict[str, Any]:
         return await self._batches.cancel(batch_id)
+
+    async def money(self) -> dict[str, Any]:
+        self._runtime.events.flush()
+        return await self._spent.now()
+
+    async def spend(self, days: int) -> dict[str, Any]:
+        self._runtime.events.flush()
+        return await self._spent.days(days)
 
     async def egress(self, since_s: float | None) -> dict[str, Any]:
         keys = await self._runtime.db.run(keystore.all_keys)

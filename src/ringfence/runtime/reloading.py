@@ -54,7 +54,7 @@ class Reloading:
         async with self._one:
             try:
                 fresh = await asyncio.to_thread(self._read_again)
-                renewed = _renewed("models", live.instances.renewed(fresh))
+                renewed = _renewed("models", live.instances.renewed(fresh), fresh)
                 changes = (*difference(live.config, fresh), *renewed)
                 fresh = settings.until_restart(fresh, live.config)
                 # A key may be another one now.
@@ -71,7 +71,7 @@ class Reloading:
             finally:
                 live.pool.mesh = live.config.mesh_networks
             problems, rented = await self._open_clouds(told)
-            changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented))))
+            changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented, fresh))))
             live.config = fresh
             live.apply(fresh)
             await record_prices(live.db, fresh)
@@ -138,6 +138,9 @@ class Reloading:
         return config
 
 
-def _renewed(section: str, names: Iterable[str]) -> tuple[Change, ...]:
+def _renewed(section: str, names: Iterable[str], config: Config) -> tuple[Change, ...]:
     """Keys that stand behind the same reference as before, and are other ones."""
-    return tuple(Change(dotted((section, name, "api_key")), "drain") for name in names)
+    several = {name for name, one in config.providers.items() if one.api_keys} if section == "providers" else set[str]()
+    return tuple(
+        Change(dotted((section, name, "api_keys" if name in several else "api_key")), "drain") for name in names
+    )

@@ -87,6 +87,11 @@ class Ledger:
         """Rows that are not written yet."""
         return len(self._rows) + (len(self._failed.rows) if self._failed is not None else 0)
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it could not be written when that was last tried."""
+        return self._is_failing
+
     # -- what is handed in ----------------------------------------------------------------------------------------
 
     def record(self, row: CallRow) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from ringfence.core.errors import BadRequest, ModelNotFound, NotFound
 from ringfence.testing.fake_explained import sample_window
 from ringfence.testing.fake_leases import FakeLeases
+from ringfence.testing.fake_money import sample_money, sample_spend
 from ringfence.testing.fake_parking import FakeParking
 from ringfence.testing.fake_placement import FakePlacement
 from ringfence.testing.fake_status import sample_holders, sample_status
@@ -32,6 +33,8 @@ class FakeView:
     def __init__(self) -> None:
         self.sample: dict[str, Any] = sample_status(time.time())
         self.what_left: dict[str, Any] = sample_what_left(time.time())
+        self.purse: dict[str, Any] = sample_money(time.time())
+        self.spent: dict[str, Any] = sample_spend(time.time())
         self.parking = FakeParking()
         self.batched = [
             _batched(3, "in_progress", 1200, 3, 82_675.0), _batched(2, "failed", 0, 0, None),
@@ -198,6 +201,12 @@ class FakeView:
 
     async def cancel_parked(self, parked_id: str) -> dict[str, Any]:
         return _parked(await self.parking.cancel(parked_id), parked_id)
+
+    async def money(self) -> dict[str, Any]:
+        return deepcopy(self.purse)
+
+    async def spend(self, days: int) -> dict[str, Any]:
+        return deepcopy(self.spent) | {"days": deepcopy(self.spent["days"][-days:])}
 
     async def batches(self) -> dict[str, Any]:
         return {"batches": self.batched, "running": sum(row["status"] == "in_progress" for row in self.batched)}

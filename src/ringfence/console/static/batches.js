@@ -2,6 +2,7 @@
 
 import { sayParked } from "./banner.js";
 import { byId, draw, h, list, pill, say } from "./dom.js";
+import { ending } from "./ending.js";
 import { count, duration, plural, words } from "./format.js";
 import { poll } from "./poll.js";
 import { sayVerdict } from "./verdict.js";
@@ -31,7 +32,7 @@ function show([found, waiting]) {
   latest.clear();
   for (const one of found.batches) latest.set(one.id, one);
   list(byId("batches"), found.batches, (one) => one.id, make, fill);
-  checkEnding(found.batches);
+  end.check(found.batches);
   return ["good", "Up to date"];
 }
 
@@ -46,7 +47,7 @@ const COLUMNS = [
 
 const make = (one) => h("tr", {},
   ...COLUMNS.map(([label, kind, tell]) => h(kind, { "data-label": label, title: tell?.(one) }, tell?.(one))),
-  h("td", {}, h("button.small", { type: "button", "aria-label": `Cancel ${name(one)}, ${one.id}`, onclick: () => ask(latest.get(one.id)) }, "Cancel")));
+  h("td", {}, h("button.small", { type: "button", "aria-label": `Cancel ${name(one)}, ${one.id}`, onclick: () => end.ask(latest.get(one.id)) }, "Cancel")));
 
 function fill(row, one) {
   const [state, progress, completed, failed, total, left, model] = row.children;
@@ -84,60 +85,10 @@ function bar([completed, failed, total]) {
 
 // -- cancelling one
 
-const dialog = byId("ending");
-let ending = null;
-
-function ask(one) {
-  ending = one;
-  say(byId("ending-which"), `${name(one)}, profile ${one.profile}: ${count(done(one))} of ${plural(one.total, "line")} done. ${one.id}`);
-  warn("");
-  dialog.showModal(); // the focus goes to its first button, which keeps the batch
-}
-
-function warn(text, isOver = false) {
-  say(byId("ending-problem"), text);
-  say(byId("ending-no"), text && isOver ? "Close" : "Keep it");
-  byId("ending-yes").disabled = isOver;
-}
-
-/** What is to be cancelled may end while somebody thinks about it. */
-function checkEnding(batches) {
-  if (!dialog.open) return;
-  const found = batches.find((one) => one.id === ending.id);
-  if (!found || isOver(found)) over(found);
-}
-
-function over(row) {
-  warn(row ? `It has ended meanwhile: ${words(row.status).toLowerCase()}.` : "It is not there any more.", true);
-  byId("ending-no").focus();
-}
-
-async function cancel() {
-  const one = ending;
-  warn("", true);
-  const answer = await fetch(`/control/v1/batches/${encodeURIComponent(one.id)}`, { method: "DELETE", headers: { "x-ringfence-console": "1" } }).catch(() => null);
-  const row = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (one !== ending || !dialog.open) return again();
-  if (answer?.status === 404) over(null);
-  else if (row === null) warn("The gateway did not answer. Try again.");
-  else if (!["cancelling", "cancelled"].includes(row.status)) over(row);
-  else {
-    const next = neighbour(one.id);
-    dialog.close();
-    next.focus();
-    say(byId("said"), `Cancelled: ${name(one)}.`);
-  }
-  return again();
-}
-
-/** Where the keyboard goes on when a row has lost its button. */
-function neighbour(id) {
-  const buttons = [...document.querySelectorAll("#batches button:not([hidden])")];
-  const place = buttons.findIndex((one) => one.closest("tr").dataset.key === id);
-  return buttons[place + 1] ?? buttons[place - 1] ?? byId("batches-page");
-}
-
-byId("ending-no").addEventListener("click", () => dialog.close());
-byId("ending-yes").addEventListener("click", cancel);
+const end = ending({
+  rows: "batches", page: "batches-page", path: "/control/v1/batches", name, again: () => again(),
+  which: (one) => `${name(one)}, profile ${one.profile}: ${count(done(one))} of ${plural(one.total, "line")} done. ${one.id}`,
+  state: (one) => one.status, isOpen: (one) => !isOver(one), isEnding: (one) => ["cancelling", "cancelled"].includes(one.status),
+});
 
 const again = poll(() => ["/control/v1/batches", "/control/v1/parked"], show);

@@ -63,3 +63,8 @@ export const words = (name) => {
   const text = String(name ?? "").replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
+
+const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+/** Millionths of a dollar: $12.34; below a dollar with as many places as it takes. */
+export const dollars = (micros) => (Math.abs(micros) >= 1e6 || micros % 1e4 === 0 ? `$${cents.format(micros / 1e6)}` : `$${(micros / 1e6).toFixed(6).replace(/0+$/, "")}`);

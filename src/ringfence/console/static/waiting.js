@@ -2,6 +2,7 @@
 
 import { sayParked } from "./banner.js";
 import { byId, draw, h, list, pill, say } from "./dom.js";
+import { ending } from "./ending.js";
 import { countdown, duration, plural, words } from "./format.js";
 import { poll } from "./poll.js";
 import { sayVerdict } from "./verdict.js";
@@ -32,7 +33,7 @@ function show(found) {
   clocks.clear();
   for (const one of found.parked) clocks.set(one.id, { sinceS: nowS() - one.age_s, untilS: one.deadline_s === null ? null : nowS() + one.deadline_s });
   list(byId("parked"), found.parked, (one) => one.id, make, fill);
-  checkEnding(found.parked);
+  end.check(found.parked);
   if (!isSealed) return ["bad", "Not readable"];
   return queued >= found.most ? ["warn", "Queue full"] : ["good", "Up to date"];
 }
@@ -48,7 +49,7 @@ const COLUMNS = [
 
 const make = (one) => h("tr", {},
   ...COLUMNS.map(([label, kind, tell]) => h(kind, { "data-label": label, title: tell?.(one) }, tell?.(one))),
-  h("td", {}, h("button.small", { type: "button", "aria-label": `Cancel ${name(one)}`, onclick: () => ask(one) }, "Cancel")));
+  h("td", {}, h("button.small", { type: "button", "aria-label": `Cancel ${name(one)}`, onclick: () => end.ask(one) }, "Cancel")));
 
 function fill(row, one) {
   const [place, state, , , estimate] = row.children;
@@ -72,60 +73,11 @@ function tick(row) {
 
 // -- cancelling one
 
-const dialog = byId("ending");
-let ending = null;
-
-function ask(one) {
-  ending = one;
-  say(byId("ending-which"), `${name(one)}, profile ${one.profile}${one.ticketed ? ", with a ticket" : ""}.`);
-  warn("");
-  dialog.showModal(); // the focus goes to its first button, which keeps the request
-}
-
-function warn(text, isOver = false) {
-  say(byId("ending-problem"), text);
-  say(byId("ending-no"), text && isOver ? "Close" : "Keep it");
-  byId("ending-yes").disabled = isOver;
-}
-
-/** What is to be cancelled may be served, or reach its deadline, while somebody thinks about it. */
-function checkEnding(parked) {
-  if (!dialog.open) return;
-  const state = parked.find((one) => one.id === ending.id)?.state;
-  if (!OPEN.includes(state)) over(state);
-}
-
-function over(state) {
-  warn(state ? `It has ended meanwhile: ${words(state).toLowerCase()}.` : "It is not there any more.", true);
-  byId("ending-no").focus();
-}
-
-async function cancel() {
-  const one = ending;
-  warn("", true);
-  const answer = await fetch(`/control/v1/parked/${encodeURIComponent(one.id)}`, { method: "DELETE", headers: { "x-ringfence-console": "1" } }).catch(() => null);
-  const row = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (one !== ending || !dialog.open) return again();
-  if (answer?.status === 404 || (row && row.state !== "cancelled")) over(row?.state);
-  else if (row === null) warn("The gateway did not answer. Try again.");
-  else {
-    const next = neighbour(one.id);
-    dialog.close();
-    next.focus();
-    say(byId("said"), `Cancelled: ${name(one)}.`);
-  }
-  return again();
-}
-
-/** Where the keyboard goes on when a row has lost its button. */
-function neighbour(id) {
-  const buttons = [...document.querySelectorAll("#parked button:not([hidden])")];
-  const place = buttons.findIndex((one) => one.closest("tr").dataset.key === id);
-  return buttons[place + 1] ?? buttons[place - 1] ?? byId("waiting");
-}
-
-byId("ending-no").addEventListener("click", () => dialog.close());
-byId("ending-yes").addEventListener("click", cancel);
+const end = ending({
+  rows: "parked", page: "waiting", path: "/control/v1/parked", name, again: () => again(),
+  which: (one) => `${name(one)}, profile ${one.profile}${one.ticketed ? ", with a ticket" : ""}.`,
+  state: (one) => one.state, isOpen: (one) => OPEN.includes(one.state), isEnding: (one) => one.state === "cancelled",
+});
 
 const again = poll(() => "/control/v1/parked", show);
 setInterval(() => {

@@ -1,0 +1,98 @@
+"""The page of money in a real browser: caps as bars, what is held, and the days that were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from test_console import CONTRAST
+
+if TYPE_CHECKING:
+    from conftest import Page
+
+pytestmark = pytest.mark.browser
+
+BAR = """
+    const meter = document.querySelector(`[role=meter][aria-label="${arguments[0]}"]`);
+    const width = (css) => meter.querySelector(css).getBoundingClientRect().width / meter.clientWidth;
+    return [Math.round(100 * width('.spent')), Math.round(100 * width('.held'))];
+"""
+READ = "return document.querySelector(`#${arguments[0]} .read`).textContent"
+
+
+@pytest.fixture
+def money(page: Page) -> Iterator[Page]:
+    page.driver.get(f"{page.served.url}/console/money")
+    page.until("return document.getElementById('verdict').innerText.includes('$')")
+    yield page
+
+
+def change(money: Page, **parts: Any) -> None:
+    money.served.do(lambda: money.served.view.purse.update(parts))
+
+
+def settled(money: Page) -> None:
+    money.until("return document.getAnimations().every((one) => !(one instanceof CSSTransition))")
+
+
+def test_bars_show_what_is_spent_and_held_of_each_cap(money: Page) -> None:
+    settled(money)
+    assert "$63.40 of $100.00 spent this month." in money.text("#verdict")
+    assert "Nearly used up" in money.text("#verdict") and "key laptop" in money.text("#verdict")
+    assert money.run(BAR, "Budget of the house, a month") == [63, 0]
+    assert money.run(BAR, "Budget of profile bold, a day") == [85, 7]
+    assert money.text("#caps").count("No cap") == 1 and money.text("#caps").count("Not capped") == 1
+    assert "Key 2 of 3 of groq is at its limit" in money.text("#aside")
+    assert "$0.36" in money.text("#holds") and "claude-sonnet-4-5" in money.text("#holds")
+    money.shot("money-light")
+    money.look(1440, 1000, "dark")
+    money.shot("money-dark")
+
+
+def test_what_is_paid_for_is_seen_without_loading_again(money: Page) -> None:
+    house = next(one for one in money.served.view.purse["standings"] if one["period"] == "month")
+    change(money, standings=[house | {"spent_usd_micros": 100_000_000, "held_usd_micros": 0}], holds=[])
+    money.until_text("#verdict", "$100.00 of $100.00 spent this month.")
+    settled(money)
+    assert money.run(BAR, "Budget of the house, a month") == [100, 0]
+    assert "used up" in money.text("#caps") and money.text("#state") == "Used up"
+    assert not money.find("#holds-panel").is_displayed()
+
+
+def test_a_day_is_read_by_pointer_and_by_keys(money: Page) -> None:
+    days = money.served.view.spent["days"]
+    assert len(money.driver.find_elements("css selector", "#spend rect")) == sum(len(day["rows"]) - 1 for day in days)
+    chart = money.find("#spend [role=slider]")
+    chart.send_keys("\ue011")  # Home
+    assert "anthropic $1.15" in money.run(READ, "spend") and "groq $0.21" in money.run(READ, "spend")
+    chart.send_keys("\ue012")  # no further than the first
+    assert chart.get_attribute("aria-valuenow") == "1"
+    chart.send_keys("\ue014")
+    assert chart.get_attribute("aria-valuenow") == "2"
+    assert chart.get_attribute("aria-valuetext") == money.run(READ, "spend")
+    assert "% of" in money.text("#tokens-note") and "own engines" in money.text("#tokens")
+
+
+def test_without_a_provider_it_says_what_to_do(money: Page) -> None:
+    change(money, standings=[], holds=[], providers=[])
+    money.until_text("#verdict", "Nothing costs money.")
+    assert "api_key" in money.text("#start")
+    money.look(400, 800, "light")
+    assert money.overflow() == 0
+    money.shot("money-empty-narrow")
+
+
+def test_a_ledger_that_cannot_be_written_is_said_first(money: Page) -> None:
+    change(money, can_write=False, problem="ringfence.db cannot grow: the disk is full; free some space on that disk")
+    money.until_text("#verdict", "The ledger cannot be written")
+    assert "the disk is full" in money.text("#verdict") and money.text("#state") == "No ledger"
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_it_fits_a_phone_and_can_be_read(money: Page, colours: str) -> None:
+    money.look(400, 800, colours)
+    settled(money)
+    assert money.overflow() == 0
+    money.shot(f"money-narrow-{colours}")
+    assert money.run(CONTRAST) == []
