@@ -26,6 +26,7 @@ from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.answers import Answers
 from ringfence.gateway.call import Call
+from ringfence.gateway.cascade.cascade import Cascade
 from ringfence.gateway.deciding import Deciding, Settings
 from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
@@ -105,13 +106,19 @@ class Pipeline(Deciding):
         """Told of each call that is not in the background, while batches are worked on."""
         self.places = Places(self)
         self.thinking = Thinking(self)
+        self.cascade = Cascade(self)
         self.answers = Answers(self)
         relay.crowded = admission.crowded
         self._kinds: dict[Told, Kind] = {}
 
     def begin(self, call: Call) -> Coroutine[Any, Any, tuple[AnyReply, bytes]]:
-        """`complete`, with thoughts in between for a call that may think."""
-        return self.thinking.complete(call) if call.model == self.settings.thinks else self.complete(call)
+        """`complete`, with thoughts in between for a call that may think, and from model to model for one whose chain
+        escalates."""
+        if call.model == self.settings.thinks:
+            return self.thinking.complete(call)
+        if self.settings.escalations and (escalation := self.cascade.escalation(call)) is not None:
+            return self.cascade.complete(call, escalation)
+        return self.complete(call)
 
     # -- the path -----------------------------------------------------------------------------------------------
 

@@ -273,7 +273,7 @@ class Runtime:
         self.pipeline.settings = Settings(
             catalog, settings.house(config), config.timeouts.retries, config.placement.wait_s,
             settings.ruleset(config), sensitivity(config), self.reader, self.fenced.standing,
-            config.timeouts.retry_within_s, settings.thinking(config),
+            config.timeouts.retry_within_s, settings.thinking(config), settings.escalations(config),
         )  # fmt: skip
         self.admission.follow(target for model in catalog.models.values() for target in model.targets)
 
