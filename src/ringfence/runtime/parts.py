@@ -61,6 +61,7 @@ from ringfence.telemetry.events import (
     BatchLineEnded,
     CallParked,
     CountGap,
+    Escalated,
     Events,
     ParkedEnded,
     Refused,
@@ -157,6 +158,7 @@ class Runtime:
             by_type={
                 Answered: (self.metrics.answered, self._charge, self.request_log.answered),
                 Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
+                Escalated: (self.metrics.escalated,),
                 CallParked: (self.metrics.call_parked,),
                 ParkedEnded: (self.metrics.call_unparked,),
                 BatchLineEnded: (self.metrics.batch_line_ended,),
