@@ -78,7 +78,9 @@ class HeardCloud(FakeCloud):
 
 
 @contextlib.contextmanager
-def clouds(certificate: Certificate, kinds: Mapping[str, str]) -> Iterator[dict[str, HeardCloud]]:
+def clouds(
+    certificate: Certificate, kinds: Mapping[str, str], made_by: type[HeardCloud] = HeardCloud
+) -> Iterator[dict[str, HeardCloud]]:
     """One of each kind, by name, on a loop and a thread of their own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -87,7 +89,7 @@ def clouds(certificate: Certificate, kinds: Mapping[str, str]) -> Iterator[dict[
     def wait(doing: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(doing, loop).result(30)
 
-    made = {name: HeardCloud(kind, api_key=SECRET, certificate=certificate) for name, kind in kinds.items()}
+    made = {name: made_by(kind, api_key=SECRET, certificate=certificate) for name, kind in kinds.items()}
     for cloud in made.values():
         wait(cloud.__aenter__())
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,13 +88,27 @@ class Gateway:
             raise Refused(json.loads(raw)["error"]["message"], answer.status)
         return raw
 
+    def complete(self, body: Any, key: str, call_id: str) -> tuple[Any, http.client.HTTPMessage]:
+        """One chat, asked under an id of its own: its JSON, and the headers. Raises NotRunning and Refused."""
+        answer = self._send("POST", "/v1/chat/completions", body, key, more={"x-request-id": call_id})
+        told = json.loads(answer.read())
+        if answer.status >= 400:
+            raise Refused(told["error"]["message"], answer.status)
+        return told, answer.headers
+
     def _send(
-        self, method: str, path: str, body: Any, secret: str, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        secret: str,
+        kind: str = "application/json",
+        more: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """`body` that is bytes is sent as it is."""
         parts = urlsplit(self.base_url)
         connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=TIMEOUT_S)
-        headers = {"authorization": f"Bearer {secret}", "content-type": kind}
+        headers = {"authorization": f"Bearer {secret}", "content-type": kind, **(more or {})}
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body)
         try:
             connection.request(method, path, raw, headers)

@@ -17,6 +17,7 @@ from ringfence import __version__
 from ringfence.cli import (
     batches,
     cache,
+    cascade,
     config,
     connecting,
     cost,
@@ -62,6 +63,7 @@ app.add_typer(journal.app, name="journal")
 app.add_typer(importing.app, name="import")
 app.command()(connecting.connect)
 app.command()(prices.prices)
+app.command()(cascade.cascade)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(units.service, name="service")
 app.add_typer(units.firewall, name="firewall")

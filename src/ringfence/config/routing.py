@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, Strict, model_validator
 
 from ringfence.config.conditions import Condition, NotACondition, parse
 from ringfence.config.document import read_document
@@ -63,6 +64,34 @@ class RuleSettings(Section):
         return tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (str(given),)
 
 
+class EscalateSettings(Section):
+    """Each model of a chain is asked only where the answer of the one before fails a check; the last is not checked."""
+
+    on: tuple[Literal["length", "refusal", "schema", "confidence"], ...] = setting(
+        ("length", "refusal", "schema"),
+        "hot",
+        "Checks: length (cut off, or empty), refusal, schema (JSON and tool calls as the request asks for them), "
+        "confidence (the probability of its tokens).",
+    )
+    confidence: Annotated[float, Strict(), Field(gt=0, le=1)] = setting(
+        0.7, "hot", "The least mean probability of a token, where the engine tells it."
+    )
+    refusals: tuple[Text, ...] = setting(
+        (), "hot", "Regular expressions with which answers refuse, beside the usual English ones."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> EscalateSettings:
+        if not self.on:
+            raise refused("at least one check is needed; without any, leave out escalate", at="on")
+        for place, expression in enumerate(self.refusals):
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise refused(f"no regular expression: {error}", at=("refusals", place)) from None
+        return self
+
+
 class ChainSettings(Section):
     """Models in order, under a name."""
 
@@ -70,11 +99,16 @@ class ChainSettings(Section):
     ending: Literal["error", "queue"] = setting(
         "error", "hot", "What happens when none can serve: an error, or a wait.", alias="else"
     )
+    escalate: EscalateSettings | None = setting(
+        None, "hot", "Ask the models in order, the next only where an answer fails a check; null: the first that can."
+    )
 
     @model_validator(mode="after")
     def _has_models(self) -> ChainSettings:
         if not self.models:
             raise refused("a chain needs a model at least", at="models")
+        if self.escalate is not None and len(self.models) < 2:
+            raise refused("to escalate, a chain needs two models at least", at="models")
         return self
 
 

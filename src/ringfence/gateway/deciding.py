@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import time
+from typing import TYPE_CHECKING
 
 from ringfence.config.routing import THINKS
 from ringfence.core.boundary import Boundary
@@ -25,6 +26,9 @@ from ringfence.routing.rules import decide, decide_by
 from ringfence.routing.ruleset import AUTO, NO_RULES, Ruleset, resolve
 from ringfence.routing.standing import standing, tools_reach, walled
 from ringfence.signals.sensitivity import Sensitivity
+
+if TYPE_CHECKING:
+    from ringfence.gateway.cascade.cascade import Escalation
 
 LONG_TEXT_BYTES = 16 * 1024
 """Longer ones are read in steps, with turns for others in between: a step takes about as long as this much."""
@@ -55,6 +59,8 @@ class Settings:
     isolation: Isolation = NO_WALL
     retry_within_s: float = 120.0
     thinking: Bounds | None = None
+    escalations: Mapping[str, Escalation] = field(default_factory=dict[str, "Escalation"])
+    """By the name of the chain."""
     decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""

@@ -22,12 +22,13 @@ from ringfence.core.errors import (
 )
 from ringfence.core.identity import Key
 from ringfence.core.ports import Emit
-from ringfence.core.route import Decision, Ending, Overlong, Urgency
+from ringfence.core.route import Chain, Decision, Ending, Overlong, Urgency
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit, issue
 from ringfence.gateway.admission import Admission
 from ringfence.gateway.answers import Answers
 from ringfence.gateway.call import Call
+from ringfence.gateway.cascade.cascade import Cascade
 from ringfence.gateway.deciding import Deciding, Settings
 from ringfence.gateway.depth import is_deep, too_deep
 from ringfence.gateway.dialects.dialect import Dialect
@@ -115,13 +116,19 @@ class Pipeline(Deciding):
         """Told of each call that is not in the background, while batches are worked on."""
         self.places = Places(self)
         self.thinking = Thinking(self)
+        self.cascade = Cascade(self)
         self.answers = Answers(self)
         relay.crowded = admission.crowded
         self._kinds: dict[Told, Kind] = {}
 
     def begin(self, call: Call) -> Coroutine[Any, Any, tuple[AnyReply, bytes]]:
-        """`complete`, with thoughts in between for a call that may think."""
-        return self.thinking.complete(call) if call.model == self.settings.thinks else self.complete(call)
+        """`complete`, with thoughts in between for a call that may think, and from model to model for one whose chain
+        escalates."""
+        if call.model == self.settings.thinks:
+            return self.thinking.complete(call)
+        if self.settings.escalations and (escalation := self.cascade.escalation(call)) is not None:
+            return self.cascade.complete(call, escalation)
+        return self.complete(call)
 
     # -- the path -----------------------------------------------------------------------------------------------
 
@@ -145,8 +152,7 @@ class Pipeline(Deciding):
         )
         failure, broke, absent = NOTHING_YET
         try:
-            chain = chain_of(call, decision, self.admission, self.placement, self.money)
-            chain = self.quotas.open_to(call.urgency, chain)
+            chain = self.quotas.open_to(call.urgency, self.chain_of(call, decision))
             for target in walk(chain, decision.allowed, self.health, settings.retries):
                 if failure is not None and (target.name in absent or not await once_more(call, target, self.health)):
                     continue
@@ -185,6 +191,10 @@ class Pipeline(Deciding):
             held.release(None, ended)
             raise
         raise self.nothing(decision, held, failure, broke)
+
+    def chain_of(self, call: Call, decision: Decision) -> Chain:
+        """The targets in order, as windows, budgets and loads have it."""
+        return chain_of(call, decision, self.admission, self.placement, self.money)
 
     def way_of(self, call: Call, held: Held) -> Relay | GivingWay | Passing:
         """In the background it gives way to others; they are told of to whoever else is to make room for them. Sounds

@@ -74,6 +74,7 @@ from ringfence.telemetry.events import (
     CallParked,
     CostAboveHeld,
     CountGap,
+    Escalated,
     Events,
     ParkedEnded,
     Refused,
@@ -172,6 +173,7 @@ class Runtime:
             by_type={
                 Answered: (self.metrics.answered, self._charge, self.request_log.answered),
                 Retried: (lambda event: self.metrics.retried(event.target, event.reason),),
+                Escalated: (self.metrics.escalated,),
                 CallParked: (self.metrics.call_parked,),
                 ParkedEnded: (self.metrics.call_unparked,),
                 BatchLineEnded: (self.metrics.batch_line_ended,),
@@ -294,7 +296,7 @@ class Runtime:
         self.pipeline.settings = Settings(
             catalog, settings.house(config), config.timeouts.retries, config.placement.wait_s,
             settings.ruleset(config), sensitivity(config), self.reader, self.fenced.standing,
-            config.timeouts.retry_within_s, settings.thinking(config),
+            config.timeouts.retry_within_s, settings.thinking(config), settings.escalations(config),
         )  # fmt: skip
         self.pipeline.quotas.resets = settings.resets(config)
         self.admission.follow(target for model in catalog.models.values() for target in model.targets)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from ringfence.config.hours import Daily, daily_moment
@@ -13,6 +15,8 @@ from ringfence.config.schema import Config
 from ringfence.config.values import is_loopback
 from ringfence.core.catalog import Timeouts
 from ringfence.core.route import House
+from ringfence.gateway.cascade.cascade import Escalation
+from ringfence.gateway.cascade.checks import Check, Checks
 from ringfence.gateway.http import Limits
 from ringfence.gateway.responses_background import BackgroundSettings
 from ringfence.gateway.thinking.bounds import Bounds
@@ -59,6 +63,22 @@ def thinking(config: Config) -> Bounds | None:
     if not said.offered or _is_taken(config, THINKS):
         return None
     return Bounds(said.model, said.reasoning, said.above_effort, said.thoughts, said.depth, said.tokens)
+
+
+def escalations(config: Config) -> dict[str, Escalation]:
+    """Chains that escalate, by name."""
+    return {
+        name: Escalation(
+            chain.models,
+            Checks(
+                frozenset(map(Check, chain.escalate.on)), chain.escalate.confidence,
+                tuple(re.compile(one, re.IGNORECASE) for one in chain.escalate.refusals),
+            ),
+            import_module("ringfence.gateway.cascade.schema").compiled if "schema" in chain.escalate.on else None,
+        )
+        for name, chain in config.chains.items()
+        if chain.escalate is not None
+    }  # fmt: skip
 
 
 def _rule(rule: RuleSettings, chains: dict[str, NamedChain]) -> Rule:

@@ -94,6 +94,17 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalated:
+    """The answer of one model of a chain would not do, or there was none: the next is asked. `why` is the check that
+    it failed, or the code of its failure; it is a metric label."""
+
+    call_id: str
+    chain: str
+    model: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSetAside:
     """A target failed too often, for the last time for `reason`: calls go elsewhere, and after `for_s` one tries it."""
 

@@ -16,6 +16,7 @@ from ringfence.telemetry.events import (
     BatchLineEnded,
     CallParked,
     CountGap,
+    Escalated,
     Fitting,
     Kind,
     ParkedEnded,
@@ -53,6 +54,7 @@ class Metrics:
         self.answers: dict[Labels, Series] = {}
         self._series: dict[Kind, Series] = {}
         self.retries: dict[tuple[str, str], int] = {}
+        self.escalations: dict[tuple[str, str, str], int] = {}
         self.gaps: dict[tuple[str, str, str], int] = {}
         self.windows: dict[tuple[str, str], int] = {}
         """By target and state: what was done so that requests fit their window. Of those that did, `answers` tell."""
@@ -117,6 +119,11 @@ class Metrics:
 
     def retried(self, target: str, reason: str) -> None:
         self.retries[target, reason] = self.retries.get((target, reason), 0) + 1
+
+    def escalated(self, event: Escalated) -> None:
+        """The next model of a chain was asked."""
+        where = (event.chain, event.model, event.why)
+        self.escalations[where] = self.escalations.get(where, 0) + 1
 
     def gap(self, event: CountGap) -> None:
         """An engine reported another number of prompt tokens than was counted."""

@@ -6,6 +6,7 @@ engine.once(Behaviour(twist=Says("", (("look", {"at": "a"}),))), Behaviour(twist
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,10 @@ class Says:
     calls: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
     usage: dict[str, int] = field(default_factory=lambda: dict(USED))
     after_s: float = 0.0
+    finish: str = ""
+    """Why it ended; empty: as follows from the rest."""
+    probability: float | None = None
+    """Of each token, where that is told."""
 
     async def __call__(self, wire: Wire, parts: list[bytes], is_stream: bool) -> bool:
         await wire.pause(self.after_s)
@@ -48,13 +53,16 @@ class Says:
 
     @property
     def _finish(self) -> str:
-        return "tool_calls" if self.calls else "stop"
+        return self.finish or ("tool_calls" if self.calls else "stop")
 
     def _whole(self) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
         if self.calls:
             message["tool_calls"] = self._called()
-        choices = [{"index": 0, "message": message, "finish_reason": self._finish}]
+        choices: list[dict[str, Any]] = [{"index": 0, "message": message, "finish_reason": self._finish}]
+        if self.probability is not None:
+            told = [{"token": word, "logprob": math.log(self.probability)} for word in self.text.split()]
+            choices[0]["logprobs"] = {"content": told}
         return {**FRAME, "object": "chat.completion", "choices": choices, "usage": self.usage}
 
     def _events(self) -> Iterator[dict[str, Any]]:

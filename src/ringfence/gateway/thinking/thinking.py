@@ -15,6 +15,7 @@ from ringfence.core.catalog import Ability
 from ringfence.core.errors import EngineFailed, Failure
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
+from ringfence.gateway.cascade.given import Given
 from ringfence.gateway.recording import Reply
 from ringfence.gateway.reply import Answer, Finishing
 from ringfence.gateway.request import Request
@@ -140,7 +141,7 @@ class Thought:
             out.break_off(broke, train.call.id)
 
 
-AnyReply = Reply | Thought
+AnyReply = Reply | Thought | Given
 
 
 def _whole(train: Train, turn: Turn) -> bytes:

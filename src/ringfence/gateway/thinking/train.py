@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from ringfence.core.boundary import Boundary
-from ringfence.core.errors import Failure, NothingNow
+from ringfence.core.errors import Failure
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.recording import Reply
@@ -20,6 +16,7 @@ from ringfence.gateway.thinking.ear import Ear
 from ringfence.gateway.thinking.telling import Telling
 from ringfence.gateway.thinking.tool import ENOUGH, NO_QUESTION, asks, offered, question_in, result, unavailable
 from ringfence.gateway.thinking.turn import Called, Turn
+from ringfence.gateway.within import Within
 
 if TYPE_CHECKING:
     from ringfence.gateway.pipeline import Pipeline
@@ -35,17 +32,23 @@ class Train:
     def __init__(self, pipeline: Pipeline, call: Call, spent: Spent, at_most: Boundary, tool: str) -> None:
         self.call = call
         self.spent = spent
-        self.out: Request | None = call.request
         self.telling: Telling | None = None
         """Where the answer is a stream, once it has begun."""
         self.whole: Body = {}
         """The last answer that came in one piece."""
         self.conclusion = ""
         """What was thought last."""
-        self._pipeline = pipeline
-        self._at_most = at_most
         self._tool = tool
-        self._asked = 0
+        self._within = Within(pipeline, call, at_most, tool)
+
+    @property
+    def out(self) -> Request | None:
+        """Where the whole of it is answered."""
+        return self._within.out
+
+    @out.setter
+    def out(self, out: Request) -> None:
+        self._within.out = out
 
     async def begin(self) -> tuple[Reply, bytes]:
         """The model that answers is asked for the first time: its first byte, as of any call."""
@@ -128,36 +131,7 @@ class Train:
         return turn
 
     async def _open(self, model: str, body: Body) -> tuple[Reply, bytes]:
-        """A call of its own down the same path, under the same key. It goes no further than what it is made for."""
-        call, pipeline = self.call, self._pipeline
         body = body | {"model": model}
-        if call.stream:
+        if self.call.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        inner = Call(
-            self._next_id(), call.key, call.dialect, model, body, len(orjson.dumps(body)), call.stream, monotonic(),
-            call.agent, call.named, call.labels, at_most=self._at_most, is_bare=call.dialect.check(body),
-            urgency=call.urgency, may_load=call.may_load, spoken=call.spoken, own_tool=self._tool,
-            within=call.id, request=self.out, asked=call.asked, said_in=call.said_in,
-        )  # fmt: skip
-        pipeline.running[inner.id] = inner
-        try:
-            return await pipeline.complete(inner)
-        except NothingNow:  # the whole of it may wait
-            pipeline.running.pop(inner.id, None)
-            raise
-        except Failure as failure:
-            pipeline.record(inner, None, failure.status, failure.code or "error", None, 0.0)
-            raise
-        except asyncio.CancelledError:
-            pipeline.record(inner, None, 499, "client_gone", None, 0.0)
-            raise
-        except Exception:
-            pipeline.record(inner, None, 500, "internal_error", None, 0.0)
-            raise
-
-    def _next_id(self) -> str:
-        """The caller's, with a number."""
-        running = self._pipeline.running
-        self._asked += 1
-        inner = f"{self.call.id}.{self._asked}"
-        return inner if inner not in running else f"{inner}.{self._pipeline.ids.next(self.call.started_at)}"
+        return await self._within.ask(model, body, stream=self.call.stream)

@@ -1,0 +1,1 @@
+"""Cheap models first, dearer ones only where an answer fails a check."""
