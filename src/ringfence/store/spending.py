@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, func, select, text
 
 from ringfence.core.spending import BANDS, QUARTER_S, Held, Part, Slice
-from ringfence.store.ledger import NO_ERRORS
+from ringfence.store.ledger_writes import NO_ERRORS
 from ringfence.store.tables import calls as calls_table
 from ringfence.store.tables import holds as holds_table
 
