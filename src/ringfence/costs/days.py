@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from ringfence.core.money import Period, Price
+from ringfence.core.money import MILLION, Period, Price
 from ringfence.core.spending import Slice
 from ringfence.core.usage import Usage
 
@@ -59,7 +59,7 @@ def cost_at(price: Price, one: Slice) -> int:
     usage = Usage(
         one.input_tokens, one.output_tokens, one.cached_tokens, cache_write_tokens=one.cache_write_tokens
     )  # fmt: skip
-    return price.rates_for(one.input_tokens // max(1, one.calls)).cost(usage)
+    return -(-price.rates_for(one.input_tokens // max(1, one.calls)).cost(usage) // MILLION)
 
 
 def days_of(slices: Iterable[Slice], since_s: float, now_s: float, zone: ZoneInfo, price: Price) -> list[Day]:

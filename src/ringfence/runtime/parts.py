@@ -136,14 +136,9 @@ class Runtime:
         self.relay.correct, self.relay.slow = self.placement.correct, self.health.slow
         self.pipeline = Pipeline(
             Settings(Catalog.of([]), settings.house(config), config.timeouts.retries),
-            limits=RateLimits(monotonic),
-            admission=self.admission,
-            placement=self.placement,
-            relay=self.relay,
-            health=self.health,
-            emit=emit,
-            ids=CallIds(),
-        )
+            limits=RateLimits(monotonic), admission=self.admission, placement=self.placement, relay=self.relay,
+            health=self.health, emit=emit, ids=CallIds(),
+        )  # fmt: skip
         self.pipeline.money.rows = self.ledger
         self.pipeline.thinking.money = partial(money_for_thoughts, self.pipeline)
         self.pipeline.gpu_load = lambda: self.placing.gpu_load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from ringfence.core.boundary import Boundary
@@ -12,6 +13,7 @@ from ringfence.core.ports import Ask, Fetch, Fetched
 from ringfence.egress.client import HEALTH_PATH
 from ringfence.egress.permit import Permit
 from ringfence.gateway.call import Call
+from ringfence.gateway.cloud import Cloud
 from ringfence.simulation.checks import Checks
 from ringfence.simulation.process import SimulatedProcess
 from ringfence.simulation.server import Answering, Mood, Server
@@ -129,8 +131,10 @@ class Reply:
 class SimulatedRelay:
     """In the place of `gateway/relay.py`: takes a call to where its target answers."""
 
-    def __init__(self, network: Network, checks: Checks) -> None:
+    def __init__(self, network: Network, checks: Checks, clouds: dict[str, Cloud]) -> None:
         self.crowded: Any = None
+        self.clouds = clouds
+        self.leaves: Callable[[Call, Target], None]
         self._network = network
         self._checks = checks
 
@@ -146,6 +150,7 @@ class SimulatedRelay:
         if server is None:
             raise TargetFailed(target.name, "connect", _told("connect"))
         self._checks.handed_over(call, target, endpoint, permit, server)
+        self.leaves(call, target)
         answering = server.ask()
         try:
             reason = await answering.first

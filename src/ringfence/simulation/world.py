@@ -20,11 +20,14 @@ from ringfence.egress.client import egress_endpoint
 from ringfence.engines.llamacpp import ADAPTER as LLAMACPP
 from ringfence.engines.vllm import ADAPTER as VLLM
 from ringfence.gateway.admission import Admission
+from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.deciding import Settings
 from ringfence.gateway.ids import CallIds
 from ringfence.gateway.lane import PROMOTE_S, Asking, Lane
 from ringfence.gateway.limits import RateLimits
+from ringfence.gateway.money import Purse
 from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.quotas import Quotas
 from ringfence.placement.adopted import Adopted
 from ringfence.placement.devices import Devices
 from ringfence.placement.events import InstanceFailed, InstanceReady, Moved
@@ -38,10 +41,12 @@ from ringfence.placement.reconciler import Reconciler
 from ringfence.placement.supervisor import Supervisor
 from ringfence.placement.tenants import Tenants
 from ringfence.placement.way_out import WayOut
+from ringfence.providers.openai import ADAPTER as OPENAI
 from ringfence.routing.health import Health
 from ringfence.simulation.callers import Caller, Callers
 from ringfence.simulation.checks import Checks
 from ringfence.simulation.faults import Faults
+from ringfence.simulation.ledger import EPOCH_S, SimulatedLedger
 from ringfence.simulation.loop import VirtualLoop
 from ringfence.simulation.machine import Machine
 from ringfence.simulation.network import WINDOW, Network, SimulatedRelay, Sleeping
@@ -64,6 +69,7 @@ LONGEST_S = 1500.0
 MESH_AT = Endpoint("10.1.0.5", 8000, Boundary.MESH)
 CLOUD_AT = egress_endpoint(Path("/simulated/egress.sock"))
 CLOUD = "rented"
+MOST_OUTPUT = 1024
 CHAT = frozenset((Ability.CHAT,))
 
 
@@ -186,6 +192,7 @@ class World:
         await self._until(self.awake_s + LONGEST_S)
         if not self.record.problems:
             self.checks.quiet(self.reconciler.dry()[0])
+            self.ledger.is_over()
         self.checks.is_over = True
         going[1].cancel()
         await self.placement.close(0)
@@ -291,11 +298,23 @@ class World:
         cloud = Target("cloud-model", "cloud-model", "openai", "m", Boundary.CLOUD, WINDOW, 64, CHAT, provider=CLOUD)
         models += [Model("mesh-model", (mesh,)), Model("cloud-model", (cloud,))]
         settings = Settings(Catalog.of(models), house(self.setting), RETRIES, LEASE_WAIT_S)
-        relay: Any = SimulatedRelay(self.network, self.checks)
-        return Pipeline(
+        clouds = {CLOUD: Cloud(OPENAI, "https://cloud.example", MOST_OUTPUT)}
+        relay: Any = SimulatedRelay(self.network, self.checks, clouds)
+        pipeline = Pipeline(
             settings, limits=RateLimits(now), admission=self.admission, placement=self.placement,
-            relay=relay, health=Health(now), emit=_nothing, ids=CallIds(),
+            relay=relay, health=Health(now), emit=self._told, ids=CallIds(),
         )  # fmt: skip
+
+        def wall() -> float:
+            return EPOCH_S + now()
+
+        pipeline.money, pipeline.wall, pipeline.quotas = Purse(wall), wall, Quotas(wall)
+        self.ledger = SimulatedLedger(pipeline.money, self.record, CLOUD, cloud.engine_model)
+        relay.leaves = self.ledger.leaves
+        return pipeline
+
+    def _told(self, event: object) -> None:
+        self.ledger.told(event)
 
     def _outsiders(self, chance: Random) -> list[Grabber]:
         grabbers: list[Grabber] = []
@@ -328,10 +347,6 @@ class World:
             self.record.note(type(event).__name__)
             if isinstance(event, InstanceReady):
                 self.checks.ready(event.name)
-
-
-def _nothing(_event: object) -> None:
-    """Of calls it is written down by the callers."""
 
 
 def callers() -> tuple[Caller, ...]:

@@ -174,7 +174,9 @@ class Ledger:
                 self._wake(SOON_S)
 
     async def _flush(self) -> None:
-        for _ in range(2 + len(self._rows) // MOST_AT_ONCE + (self._failed is not None)):
+        for _ in range(3 + len(self._rows) // MOST_AT_ONCE + (self._failed is not None)):
+            async with self._turn:  # what is being written may leave something behind
+                pass
             if not self._has_more or not await self._write_next():
                 return
 

@@ -52,11 +52,6 @@ class _Page:
         )
         for at, count in self.metrics.retries.items():
             retries.add_metric(at, count)
-        escalations = CounterMetricFamily(
-            "ringfence_escalations", "Answers of a chain's model that would not do.", labels=("chain", "model", "why")
-        )
-        for at, count in self.metrics.escalations.items():
-            escalations.add_metric(at, count)
         gaps = CounterMetricFamily(
             "ringfence_count_gaps", "Prompts whose tokens were counted otherwise than reported.",
             labels=("target", "by", "side"),
@@ -78,7 +73,8 @@ class _Page:
         )
         for (status, code), count in self.metrics.refusals.items():
             refusals.add_metric((str(status), code), count)
-        yield from (requests, tokens, total, first, retries, escalations, gaps, windows, given_up, refusals)
+        yield from (requests, tokens, total, first, retries, gaps, windows, given_up, refusals)
+        yield _escalations(self.metrics)
         yield _counter("ringfence_calls_parked", "Calls that had to wait.", "class", self.metrics.parked)
         yield _counter("ringfence_parked_ended", "Parked calls, by how they ended.", "state", self.metrics.parked_ended)
         yield _counter("ringfence_batch_lines", "Lines of batches, by outcome.", "outcome", self.metrics.batch_lines)
@@ -89,6 +85,15 @@ class _Page:
             for values, value in read():
                 gauge.add_metric(values, value)
             yield gauge
+
+
+def _escalations(metrics: Metrics) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "ringfence_escalations", "Answers of a chain's model that would not do.", labels=("chain", "model", "why")
+    )
+    for at, count in metrics.escalations.items():
+        family.add_metric(at, count)
+    return family
 
 
 def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

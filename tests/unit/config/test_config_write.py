@@ -74,7 +74,7 @@ def test_merge_adds_what_is_missing_and_keeps_every_byte(tmp_path):
     link.symlink_to(file)
     before = load(file, {}).model_dump()
     assert merge(link) == [
-        "state_dir", "discovery", "mesh", "timeouts", "admission", "parking", "batches", "responses",
+        "state_dir", "database", "discovery", "mesh", "timeouts", "admission", "parking", "batches", "responses",
         "profiles", "agents", "tools", "rules", "chains", "thinking", "sensitivity", "isolation", "providers", "money",
         "slots", "devices", "tenants", "modes", "placement", "logging",
     ]  # fmt: skip

@@ -118,7 +118,7 @@ class Rows:
         return []
 
     async def spent_since(self, since_s: float) -> list[Spent]:
-        return [Spent(KEY.id, "default", "cloud", 850)]
+        return [Spent(KEY.id, "default", "cloud", 850)] if since_s <= at(16, 23) else []
 
 
 async def test_a_restart_tells_nothing_again() -> None:

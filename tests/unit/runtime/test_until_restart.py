@@ -18,7 +18,8 @@ def _config(**overrides: str) -> Config:
 def test_these_and_no_others_take_a_restart() -> None:
     """A new one needs a place in `until_restart`."""
     found = {setting.path for setting in settings(Config()) if setting.reload == "restart"}
-    assert found == {("server", "host"), ("server", "port"), ("state_dir",), ("money", "zone")}
+    assert found == {("server", "host"), ("server", "port"), ("state_dir",), ("money", "zone"), ("database", "url"),
+                     ("database", "password")}  # fmt: skip
 
 
 def test_they_stay_as_they_are_and_are_told_again() -> None:

@@ -44,7 +44,7 @@ async def _asked(house: House, text: str, *turns: Says) -> Tried | None:
 WAYS = (
     Way(
         "thinking-model", "asks a model that may think, and does not", _answered,
-        ("call gateway/thinking/train.py:Train._open",), stays=True,
+        ("call gateway/within.py:Within.ask",), stays=True,
     ),
     Way("thought", "asks a model that has a rented one think about the text", _thought, reaches=True),
     Way(
