@@ -75,14 +75,14 @@ FURTHER_CHAIN = (
 )
 """When the first target fails, rented ones are tried."""
 
-TRAIN = "gateway/thinking/train.py"
+TRAIN, WITHIN = "gateway/thinking/train.py", "gateway/within.py"
 OTHER_KEY = (
-    TRAIN,
+    WITHIN,
     "            self._next_id(), call.key, ",
     "            self._next_id(), type(call.key)(call.key.id, '', 'prove-open'), ",
 )
 """What is asked for a call's sake is asked under a key of its own, of another profile."""
-WIDER_THOUGHT = (TRAIN, "at_most=self._at_most, ", "at_most=Boundary.CLOUD, ")
+WIDER_THOUGHT = (WITHIN, "at_most=self._at_most, ", "at_most=Boundary.CLOUD, ")
 
 LEAKS = (
     _leak("cloud-model", "private", (RULES, TIGHTEN, "    return signals.tightest\n")),
