@@ -40,7 +40,7 @@ def cascade(
     gateway = connect(config)
     try:
         models = _models(gateway, chain)
-        tried = _Trial(gateway, chain, against or models[-1], max_tokens).all(found, is_quiet=as_json)
+        tried = _Trial(gateway, config, chain, against or models[-1], max_tokens).all(found, is_quiet=as_json)
     except (Refused, NotRunning) as error:
         typer.secho(str(error), err=True, fg="red")
         raise typer.Exit(1) from None
@@ -65,7 +65,8 @@ def _models(gateway: Any, chain: str) -> list[str]:
 class _Trial:
     """Asks, and reads from the ledger what that cost."""
 
-    def __init__(self, gateway: Any, chain: str, against: str, max_tokens: int) -> None:
+    def __init__(self, gateway: Any, config: Path | None, chain: str, against: str, max_tokens: int) -> None:
+        self._config = config
         self._gateway = gateway
         self._chain = chain
         self._against = against
@@ -99,10 +100,11 @@ class _Trial:
         return answer["choices"][0]["message"].get("content") or "", headers.get("x-ringfence-cascade", "")
 
     def _costs(self, calls: int) -> dict[str, int]:
+        from ringfence.cli.stored import stored
         from ringfence.store.call_costs import costs_of
-        from ringfence.store.db import Database
 
-        database = Database(self._gateway.folder / "ringfence.db")
+        database = stored(self._config)
+        assert database is not None, "the gateway that answered keeps a ledger"
         until_s = time.monotonic() + SETTLES_S
         try:
             while True:

@@ -97,24 +97,17 @@ def _moment(option: str, text: str | None) -> float | None:
 
 
 def _database(config: Path | None) -> Database:
-    """Of the state folder, for reading; brought to the present schema where no gateway runs that would have."""
-    from ringfence.cli.client import folder_of
-    from ringfence.cli.running import running
+    from ringfence.cli.stored import stored
     from ringfence.config.problems import ConfigError
-    from ringfence.store.db import Database
     from ringfence.store.failure import StoreFailed
 
     try:
-        folder = folder_of(config)
-        path = folder / "ringfence.db"
-        if not path.exists():
-            raise _failed(f"There is no ledger in {folder}: nothing was ever started with it.")
-        if running(folder) is None:
-            with closing(Database(path)) as database:
-                database.migrate()
-        return Database(path, only_reads=True)
+        found = stored(config)
     except (ConfigError, StoreFailed) as error:
         raise _failed(str(error)) from None
+    if found is None:
+        raise _failed("There is no ledger yet: nothing was ever started with this configuration.")
+    return found
 
 
 def _texts(database: Database, since_s: float, until_s: float | None, form: Format) -> Iterator[tuple[int, str]]:

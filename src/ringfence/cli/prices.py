@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,17 +79,12 @@ def _show_history(config: Path | None, of: str, as_json: bool) -> None:
 
 def _recorded(config: Path | None) -> list[dict[str, Any]]:
     """From the database itself: it is only read."""
-    from ringfence.cli.client import folder_of
-    from ringfence.store.db import Database
+    from ringfence.cli.stored import stored
     from ringfence.store.prices import history
 
-    path = folder_of(config) / "ringfence.db"
-    if not path.exists():
+    database = stored(config)
+    if database is None:
         return []
-    database = Database(path)
-    try:
-        database.migrate()
+    with closing(database):
         rows = database.call(history)
-    finally:
-        database.close()
     return [row._asdict() | {"rates": json.loads(row.rates) if row.rates else None} for row in rows]

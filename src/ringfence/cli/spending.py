@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -17,13 +17,13 @@ from sqlalchemy import Connection
 
 from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
 from ringfence.cli.keys import UNITS
+from ringfence.cli.stored import stored
 from ringfence.config.load import load
 from ringfence.config.places import find
 from ringfence.config.problems import ConfigError
 from ringfence.core.money import Period, Price
 from ringfence.costs.assumptions import Assumptions, read_assumptions
 from ringfence.store import keys as keystore
-from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ class Books:
 
     def __init__(self, config: Path | None) -> None:
         self.now_s = time.time()
+        self._config = config
         try:
             self.zone: ZoneInfo = load(find(config, Path.cwd()), check_secrets=False).money.zone_info
             self.folder = folder_of(config)
@@ -45,17 +46,14 @@ class Books:
 
     def read(self, fn: Callable[[Connection], T], nothing: T) -> T:
         """`nothing`, where there is no database yet."""
-        path = self.folder / "ringfence.db"
-        if not path.exists():
-            return nothing
-        database = Database(path, only_reads=True)
         try:
-            database.migrate()
-            return database.call(fn)
-        except StoreFailed as error:
+            database = stored(self._config)
+            if database is None:
+                return nothing
+            with closing(database):
+                return database.call(fn)
+        except (ConfigError, StoreFailed) as error:
             end(str(error))
-        finally:
-            database.close()
 
     def key_names(self) -> dict[str, str]:
         """By their ids."""

@@ -139,7 +139,7 @@ def test_remarks_name_lines_of_the_file_in_order() -> None:
     assert None not in lines and lines == sorted(lines, key=lambda line: line or 0)
     source = (FIXTURES / "clouds.yaml").read_text().splitlines()
     budget = next(remark for remark in imported("clouds").remarks if remark.path == "litellm_settings.max_budget")
-    assert "max_budget" in source[(budget.line or 0) - 1] and "not supported yet" in budget.why
+    assert "max_budget" in source[(budget.line or 0) - 1] and "budgets are set for the house" in budget.why
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ringfence.config.problems import KeyPath
 
 MONEY = (
-    "budgets in money are not supported yet.",
-    "Until they are, calls_per_day and max_tokens of each provider say how much may leave.",
+    "budgets are set for the house, for profiles, providers and keys here.",
+    "money.house, profiles.NAME.budget, providers.NAME.budget and `ringfence keys budget`; see docs/money.md.",
 )
 CACHE = ("what is cached, and for whom, is decided for each profile here.", "profiles.NAME.cache; see docs/caching.md.")
 REDIS = ("one gateway needs no shared memory.", "Nothing is to be done: limits and caches are kept in the gateway.")
@@ -152,7 +152,7 @@ BY_LAST: dict[str, tuple[str, str]] = {
         ("input_cost_per_token", "output_cost_per_token", "input_cost_per_second", "output_cost_per_second",
          "input_cost_per_character", "output_cost_per_character", "cache_read_input_token_cost",
          "cache_creation_input_token_cost"),
-        ("prices are of use to budgets in money, which are not supported yet.", MONEY[1]),
+        ("prices are known from a table of providers.", "models.NAME.price says another one; see docs/prices.md."),
     ),
 }  # fmt: skip
 UNKNOWN = ("there is no such setting here.", "docs/configuration.md has those that there are.")
