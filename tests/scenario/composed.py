@@ -22,6 +22,7 @@ import uvloop
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Catalog, Endpoint, Model, Target
 from ringfence.core.identity import Key
+from ringfence.core.ledger import CallRow, HoldRow, Spent
 from ringfence.core.registry import adapters
 from ringfence.core.route import House, Profile
 from ringfence.egress.pool import Pool
@@ -95,6 +96,30 @@ class Seats:
         self.failures.append((target.name, reason))
 
 
+class Notes:
+    """What is held for calls to clouds, and the rows that they end with; on no disk."""
+
+    def __init__(self) -> None:
+        self.standing: dict[str, HoldRow] = {}
+        self.rows: list[CallRow] = []
+
+    async def hold(self, row: HoldRow) -> None:
+        self.standing[row.id] = row
+
+    def release(self, hold_id: str) -> None:
+        del self.standing[hold_id]
+
+    def record(self, row: CallRow) -> None:
+        self.rows.append(row)
+        del self.standing[row.hold_id or ""]
+
+    async def spent_since(self, since_s: float) -> list[Spent]:
+        return []
+
+    async def holds(self) -> list[HoldRow]:
+        return list(self.standing.values())
+
+
 def target(name: str = "seat/fast", **changes: Any) -> Target:
     told: dict[str, Any] = {
         "model": "fast", "engine": "vllm", "engine_model": "fake-model", "boundary": Boundary.HOST, "window": 4096,
@@ -138,6 +163,7 @@ class Gateway:
             emit=self.events.emit,
             ids=CallIds(),
         )
+        self.pipeline.money.rows = Notes()
         self.keys = Keys(self.key) if self.key is not None else None
         self.front = Front(
             self.pipeline,
