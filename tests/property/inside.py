@@ -18,6 +18,7 @@ from random import Random
 import oracle
 from asks import Ask, draw_ask, key_of
 from callers import NOTHING, Caller, look, request
+from composed import Notes
 from house import PROFILES, House, draw_house, mended, turned
 from wires import Loop, World, clocks, looking
 
@@ -212,6 +213,7 @@ class _Story:
         runtime.keyring = Keys()  # type: ignore[assignment]
         runtime.apply(config)
         rows = runtime.parking.rows = ParkedRows(await _database(), self._folder)
+        runtime.pipeline.money.rows = Notes()
         runtime.parking.endings = Endings(rows)
         try:
             await runtime.instances.bring_up(config)

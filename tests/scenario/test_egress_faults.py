@@ -73,7 +73,7 @@ async def test_egress_killed_in_a_stream_is_told_to_the_caller_and_comes_back(
             gateway.relay._head = lambda *_: call_head(  # what the relay says for a provider
                 outside.endpoint,
                 permit_line(
-                    CLOUD, key="k", profile="p", provider="rented", model="fake-large", max_tokens=50,
+                    CLOUD, hold="h", key="k", profile="p", provider="rented", model="fake-large", max_tokens=50,
                     ability=Ability.CHAT,
                 ),
             )  # fmt: skip

@@ -169,7 +169,7 @@ async def test_a_local_permit_is_refused_by_the_gateway_and_without_it_by_egress
     written: list[bytes] = []
     head = b"POST /v1/calls HTTP/1.1\r\nhost: egress\r\n"
     said: dict[str, Any] = {
-        "key": "k", "profile": "private", "provider": "rented", "model": "fake-large", "max_tokens": 50,
+        "hold": "h", "key": "k", "profile": "private", "provider": "rented", "model": "fake-large", "max_tokens": 50,
         "ability": Ability.CHAT,
     }  # fmt: skip
     for local in (Permit("local", Boundary.HOST, Boundary.HOST), Permit("local", Boundary.HOST, Boundary.CLOUD)):
