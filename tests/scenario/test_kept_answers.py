@@ -12,6 +12,7 @@ from gated import Gate, aboard, ask, became, caching, settle, until
 from ringfence.core.boundary import Boundary
 from ringfence.core.identity import Key
 from ringfence.core.route import Caching, Profile, Tier
+from ringfence.core.usage import Usage
 from ringfence.signals.sensitivity import Sensitivity
 from ringfence.signals.sensitivity import Settings as Looking
 from ringfence.testing.fake_dialects import FakeModel
@@ -43,7 +44,7 @@ async def test_what_is_asked_again_is_answered_by_no_engine(path: str, body: dic
         assert (engines.kind.outcome, engines.kind.target) == ("ok", "seat/fast")
         assert engines.usage is not None
         assert engines.usage.total_tokens > 0
-        assert (kept.kind.outcome, kept.kind.target, kept.usage) == ("cached", "seat/fast", (0, 0, 0, False))
+        assert (kept.kind.outcome, kept.kind.target, kept.usage) == ("cached", "seat/fast", Usage())
 
 
 async def test_without_the_setting_nothing_is_kept() -> None:

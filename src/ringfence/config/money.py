@@ -47,6 +47,12 @@ class BudgetSettings(Section):
         return Budget(micros(self.day), micros(self.week), micros(self.month), micros(self.call), self.soft_percent)
 
 
+class HouseSettings(BudgetSettings):
+    """The most that may be spent on all that is rented, in US dollars. What is null has no cap."""
+
+    month: Usd | None = setting(100.0, "hot", "US dollars a month; null: no cap.")
+
+
 class TierSettings(Section):
     """Rates for calls with a long prompt, for all tokens of theirs. US dollars per million tokens."""
 
@@ -102,8 +108,8 @@ class MoneySettings(Section):
     """What may be spent on rented models in all, and by which clock."""
 
     zone: ZoneName = setting("UTC", "restart", "Time zone by whose clocks days, weeks and months begin.")
-    house: BudgetSettings = Field(
-        default_factory=lambda: BudgetSettings(month=100.0),
+    house: HouseSettings = Field(
+        default_factory=HouseSettings,
         description="All that is spent, whoever asks; $100 a month where nothing is said.",
     )
 
