@@ -45,6 +45,7 @@ class Asked:
     def __init__(self, deadline_s: int) -> None:
         self.head = self
         self.headers = [(b"prefer", b"respond-async")]
+        self.not_before = b""
         self._lines = {b"x-ringfence-deadline-s": b"%d" % deadline_s}
         self.status = 0
 
