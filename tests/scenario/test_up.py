@@ -309,7 +309,7 @@ def test_keys_of_providers_that_are_not_there_are_all_told(tmp_path: Path, tiny_
     second = (
         '  gpt: {url: "https://api.other.example", api_key: "env:GPT_KEY", calls_per_day: 9, max_tokens: 9}\nmodels:'
     )
-    file.write_text(RENTED.replace("TINY", str(tiny_model)).replace("models:", second))
+    file.write_text(RENTED.replace("TINY", str(tiny_model)).replace("models:", second) + "money: {house: {month: 5}}\n")
     options = ("--config", str(file))
     told = command("up", "--json", *options, folder=tmp_path)
     found = json.loads(told.stdout)
