@@ -177,6 +177,7 @@ def _listens(path: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.timeout(480)
 def test_killed_at_random(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("RINGFENCE_KILL_SEED") or random.randrange(2**32))
