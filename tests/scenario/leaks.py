@@ -66,11 +66,11 @@ def _widened_for(condition: str) -> tuple[str, str, str]:
 FURTHER_CHAIN = (
     (
         PIPELINE,
-        "            chain = chain_of(call, decision, ",
+        "            chain = self.quotas.open_to(",
         "            decision.allowed, every = Boundary.CLOUD, self.settings.catalog.models.values()\n"
         "            rented = tuple(t for model in every for t in model.targets if t.provider)\n"
         "            decision.chain = type(decision.chain)('', decision.chain.targets[:1] + rented)\n"
-        "            chain = chain_of(call, decision, ",
+        "            chain = self.quotas.open_to(",
     ),
 )
 """When the first target fails, rented ones are tried."""

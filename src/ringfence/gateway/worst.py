@@ -14,7 +14,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.media import MEDIUM_OF
 
 OF_TOOLS = 1024
-"""What a provider puts before the tools of a call: Anthropic, at most 804 tokens (their page on the use of tools)."""
+"""What a provider puts before the tools of a call: Anthropic 159 to 530 tokens (their page on tool use and tokens)."""
 OF_IMAGE = 16_384
 """An image takes at most so many, of whatever provider, unless models.NAME.image_tokens says otherwise."""
 OF_EACH = 16

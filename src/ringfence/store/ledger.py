@@ -170,8 +170,8 @@ class Ledger:
                 is_well = await self._write_next()
         finally:
             self._writing = None
-            if self._has_more:
-                self._wake(SOON_S)
+        if self._has_more:
+            self._wake(SOON_S)
 
     async def _flush(self) -> None:
         for _ in range(3 + len(self._rows) // MOST_AT_ONCE + (self._failed is not None)):
