@@ -256,7 +256,7 @@ class Household:
         self.purse.rows = self.ledger
         self._rule()
         before = self.rows()
-        left = {one.call.id for one in self.asked if one.has_left}
+        left = set(self.really)  # as the journal has it, of those as well that were answered and not yet written down
         self.asked = []
         dead: list[HoldRow] = []
 

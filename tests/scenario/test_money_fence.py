@@ -179,7 +179,7 @@ async def test_the_disk_fails_and_comes_back(tmp_path: Path) -> None:
     async with spending(tmp_path) as house:
         real, house.db.run = house.db.run, _full  # type: ignore[method-assign]
         status, _, body = await house.ask(CHAT, SAID)
-        assert (status, json.loads(body)["error"]["code"]) == (503, "target_unavailable"), body
+        assert (status, json.loads(body)["error"]["code"]) == (503, "ledger_unavailable"), body
         assert house.house() == (0, 0) and house.cloud.calls == []
         house.db.run = real  # type: ignore[method-assign]
         assert (await house.ask(CHAT, SAID))[0] == 200
