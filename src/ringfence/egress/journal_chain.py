@@ -203,7 +203,7 @@ def files_of(folder: Path) -> list[Path]:
 def read_head(folder: Path) -> Head | None:
     """What the file `head` holds; None without one; ValueError when it is damaged."""
     try:
-        text = (folder / "head").read_text(encoding="ascii")
+        text = (folder / "head").read_bytes().decode("ascii")  # as it lies there: no end of a line is another one
     except FileNotFoundError:
         return None
     head = Head.parse(text)

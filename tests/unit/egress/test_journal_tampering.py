@@ -83,6 +83,10 @@ def test_an_untouched_journal_is_whole(count: int, torn: bytes) -> None:
     assert verdict.unfinished_bytes == 0
 
 
+def test_another_end_of_the_line_in_head_is_found() -> None:
+    assert not judged({**PLAIN, "head": PLAIN["head"][:-1] + b"\r"}).is_whole
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), sample=st.sampled_from([PLAIN, TORN]))
 def test_a_changed_byte_is_found(data: st.DataObject, sample: Files) -> None:
@@ -96,6 +100,10 @@ def test_a_changed_byte_is_found(data: st.DataObject, sample: Files) -> None:
     assert verdict.what
     if sample is PLAIN and name != "head":
         assert (verdict.file, verdict.line) == (name, sample[name].count(b"\n", 0, place) + 1)
+
+
+def test_another_end_of_the_line_in_head_is_found() -> None:
+    assert not judged({**PLAIN, "head": PLAIN["head"][:-1] + b"\r"}).is_whole
 
 
 @settings(max_examples=300, deadline=None)
