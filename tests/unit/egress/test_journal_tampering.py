@@ -102,10 +102,6 @@ def test_a_changed_byte_is_found(data: st.DataObject, sample: Files) -> None:
         assert (verdict.file, verdict.line) == (name, sample[name].count(b"\n", 0, place) + 1)
 
 
-def test_another_end_of_the_line_in_head_is_found() -> None:
-    assert not judged({**PLAIN, "head": PLAIN["head"][:-1] + b"\r"}).is_whole
-
-
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), sample=st.sampled_from([PLAIN, TORN]))
 def test_bytes_that_were_removed_are_found(data: st.DataObject, sample: Files) -> None:
