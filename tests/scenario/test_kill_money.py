@@ -28,7 +28,7 @@ from whole import kill, open_request, question, until
 from ringfence.testing.fake_cloud import make_certificate
 from ringfence.testing.fake_cloud_rules import words_in
 
-KILLS = int(os.environ.get("RINGFENCE_KILLS") or 30)
+KILLS = int(os.environ.get("RINGFENCE_KILLS") or 0)
 WRITTEN_AFTER_S = 0.1
 """An answer that was there so long before a kill is in the ledger: 50 ms, and as much for the machine."""
 READ_S = 0.5
@@ -116,6 +116,7 @@ class Traffic:
 
 @pytest.mark.slow
 @pytest.mark.timed
+@pytest.mark.skipif(not KILLS, reason="it takes minutes and a quiet machine: RINGFENCE_KILLS=200")
 @pytest.mark.timeout(560)
 def test_killed_at_random(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("RINGFENCE_KILL_SEED") or random.randrange(2**32))

@@ -80,7 +80,7 @@ def count(counts: Counts, row: CallRow) -> None:
     """Add a call to its key, model and day."""
     slot = (row.key_id, row.model, int(row.at_s // DAY_S))
     add(counts, slot, (
-        1, row.outcome not in NO_ERRORS, row.input_tokens, row.output_tokens, row.cached_tokens,
+        1, int(row.outcome not in NO_ERRORS), row.input_tokens, row.output_tokens, row.cached_tokens,
         row.cost_usd_micros or 0,
     ))  # fmt: skip
 

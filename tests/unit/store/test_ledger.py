@@ -199,11 +199,13 @@ async def test_no_hold_is_settled_twice(db: Database, monkeypatch: pytest.Monkey
     assert [found.id for found in written(db)] == ["call-1", "call-2", "call-3"]
     assert await ledger.spent_since(NOON_S) == [Spent("key_1", "default", "", 57)]
     agree(db)
-    with pytest.raises(IntegrityError):
+    with pytest.raises((IntegrityError, StoreFailed)):
         await db.run(lambda connection: write(connection, Batch([row(4, hold_id="hold_3")])))
 
 
 async def test_a_hold_is_on_the_disk_before_it_returns(db: Database) -> None:
+    if db.path is None:
+        pytest.skip("of a file")
     ledger = Ledger(db)
     holds = [hold(f"hold_{number:03}") for number in range(100)]
     await asyncio.gather(*(ledger.hold(one) for one in holds))
@@ -269,6 +271,9 @@ async def test_a_cancelled_hold_is_taken_back(db_path: Path) -> None:
 
 
 async def test_a_really_full_database_is_survived(db: Database) -> None:
+    if db.path is None:
+        pytest.skip("of a file")
+
     def limit(connection: Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
@@ -481,6 +486,8 @@ def test_the_statements_are_those_of_postgresql_too() -> None:
 @pytest.mark.slow
 @pytest.mark.timed
 async def test_five_thousand_rows_a_second(db: Database) -> None:
+    if db.path is None:
+        pytest.skip("of a file")
     ledger = Ledger(db)
     ledger.record(row(0))
     await ledger.flush()

