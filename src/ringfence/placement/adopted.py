@@ -134,9 +134,12 @@ class Adopted:
         self.suspect()
 
     def drain(self) -> None:
-        """No new request; the engine itself is not ours to stop."""
+        """No new request and no further look; the engine itself is not ours to stop."""
         self.endpoint = None
         self._enter(State.DRAINING)
+        if self._task is not None:
+            self._task.cancel()  # another fence may be in force, beyond which it lies
+        self._looked.set()
 
     async def stop(self) -> None:
         """Stop watching."""

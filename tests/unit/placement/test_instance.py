@@ -12,7 +12,7 @@ import pytest
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import TargetFailed
-from ringfence.core.ports import Fetch, Offer
+from ringfence.core.ports import Fetch, Fetched, Offer
 from ringfence.egress.pool import Pool
 from ringfence.engines import vllm
 from ringfence.placement.adopted import Adopted
@@ -199,6 +199,31 @@ class TestAdopted:
             await until(lambda: keeper.offers[0].engine_model == "other")
             assert events[-1] == OffersChanged("theirs", ("other",))
             await keeper.stop()
+
+    async def test_one_that_is_being_drained_is_not_looked_at_again(self, events: list[object]) -> None:
+        asked: list[str] = []
+        goes_on = asyncio.Event()
+
+        def fetch_at(_at: Endpoint) -> Fetch:
+            async def fetch(path: str) -> Fetched | None:
+                asked.append(path)
+                await goes_on.wait()
+                return Fetched(200, {"data": [{"id": "m", "owned_by": "vllm", "max_model_len": 100}]})
+
+            return fetch
+
+        keeper = Adopted("theirs", vllm.ADAPTER, Endpoint("127.0.0.1", 9, Boundary.HOST), fetch_at, events.append)
+        keeper.start()
+        waits = asyncio.create_task(keeper.wait_ready(60))
+        await until(lambda: asked)
+        before = list(asked)
+        keeper.drain()
+        goes_on.set()
+        with pytest.raises(TargetFailed):
+            await asyncio.wait_for(waits, 5)
+        await asyncio.sleep(0.2)
+        assert asked == before
+        await keeper.stop()
 
 
 def test_the_use_of_a_process_that_is_gone_is_unknown() -> None:
