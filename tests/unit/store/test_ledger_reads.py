@@ -113,8 +113,8 @@ def test_the_periods_of_budgets_are_kept_however_few_days_are() -> None:
 
 
 async def test_whoever_only_reads_keeps_no_writer_waiting(db_path: Path) -> None:
-    await filled(db, [ROW])
-    reader = Database(db_path, only_reads=True)
+    writer, reader = Database(db_path), Database(db_path, only_reads=True)
+    await filled(writer, [ROW])
 
     def slowly(connection: Connection) -> int:
         before = len(page(connection, START, None, 10)[0])
@@ -126,6 +126,7 @@ async def test_whoever_only_reads_keeps_no_writer_waiting(db_path: Path) -> None
     assert reader.call(slowly) == 2, "it sees what there was when it began"
     assert reader.call(lambda c: page(c, START, None, 10)) == ([], None)
     reader.close()
+    writer.close()
 
 
 def test_names_of_keys(db: Database, state_dir: Path) -> None:

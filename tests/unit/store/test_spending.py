@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.spending import Held, Part, Slice
 from ringfence.store.db import Database
