@@ -11,6 +11,7 @@ from typing import Any
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import TargetFailed, TargetUnavailable
 from ringfence.core.ports import Ask, Clock, Emit, Engine, Fetch, Fetched, Offer
+from ringfence.placement.bell import Bell
 from ringfence.placement.events import InstanceFailed, InstanceQuarantined, InstanceReady, OffersChanged
 from ringfence.placement.examine import examine
 from ringfence.placement.lifecycle import State
@@ -74,7 +75,7 @@ class Adopted:
         self._windows = Windows()
         self._windows.settled(offers)
         self._is_suspect = False
-        self._look = asyncio.Event()
+        self._look = Bell()
         self._looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -94,7 +95,7 @@ class Adopted:
         """Looks at once when it was away. Raises TargetFailed('connect')."""
         if self.endpoint is None and self._task is not None and self.state is not State.DRAINING:
             looked = self._looked
-            self._look.set()
+            self._look.ring()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(looked.wait(), timeout_s)
         if self.endpoint is not None:
@@ -110,7 +111,7 @@ class Adopted:
         if is_news:
             self._offer(corrected)
             self._examined = None  # all of it is asked again, and soon: it may have been started anew
-            self._look.set()
+            self._look.ring()
         return is_news
 
     def suspect(self) -> None:
@@ -118,14 +119,14 @@ class Adopted:
         have taken its place, or the same with other settings, faster than it could be missed."""
         self._examined, self.endpoint, self._is_suspect = None, None, True
         self._windows = Windows()
-        self._look.set()
+        self._look.ring()
 
     def doubt(self) -> None:
         """Several answers in a row could not be used. No new request until it has made a token, where it can be asked
         for one; else it is examined anew."""
         if self._ask is None or len(self.offers) != 1:
             self._examined = None
-            self._look.set()
+            self._look.ring()
             return
         if self.endpoint is not None:
             self.reason = "its answers cannot be used"
@@ -158,11 +159,8 @@ class Adopted:
                 continue
             looked, self._looked = self._looked, asyncio.Event()
             looked.set()
-            with contextlib.suppress(TimeoutError):
-                # Not `wait_for`: in Python 3.11 it takes no notice of a cancellation that comes with what it waits for.
-                async with asyncio.timeout(self._probe_every_s):
-                    await self._look.wait()
-            self._look.clear()
+            await self._look.wait(self._probe_every_s)
+            self._look.still()
 
     async def _probe(self) -> None:
         now = self._clock()

@@ -434,7 +434,7 @@ class Supervisor:
         self.state = after(self.state, cause)
         self._since = self._clock()
         if self._watch is not None:
-            self._watch.look.set()
+            self._watch.look.ring()
         self._tell()
 
     def _tell(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from ringfence.core.catalog import Ability
 from ringfence.core.ports import Ask, Fetch, Offer
+from ringfence.placement.bell import Bell
 from ringfence.placement.lifecycle import Pace, State
 
 HEALTH_PATH = "/health"
@@ -66,7 +67,7 @@ class Watch:
     cleared: Callable[[], None]
     is_suspect: bool = False
     is_doubted: bool = False
-    look: asyncio.Event = field(default_factory=asyncio.Event)
+    look: Bell = field(default_factory=Bell)
     _usual: Any = None
     _misses: int = 0
     _late: int = 0
@@ -76,12 +77,12 @@ class Watch:
     def suspect(self) -> None:
         """Look now, and more often until it is clear."""
         self.is_suspect = True
-        self.look.set()
+        self.look.ring()
 
     def doubt(self) -> None:
         """Several of its answers could not be used: have it make a token."""
         self.is_doubted = True
-        self.look.set()
+        self.look.ring()
 
     async def until_broken(self) -> str | None:
         """Why it is to be taken down; None when it was asleep and is to wake up."""
@@ -117,10 +118,8 @@ class Watch:
         state = self.state()
         until = began + (self.pace.suspect_every_s if is_missing or self.is_suspect else self.pace.health_every_s)
         while (left_s := until - self._now()) > 0 or not is_missing:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(left_s, 0.0)):
-                    await self.look.wait()
-            self.look.clear()
+            await self.look.wait(max(left_s, 0.0))
+            self.look.still()
             if not is_missing or state is not self.state():
                 return
 

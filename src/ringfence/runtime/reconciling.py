@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
+from ringfence.placement.bell import Bell
 from ringfence.placement.reconciler import Reconciler
 from ringfence.runtime.desired import Desired
 from ringfence.runtime.memory import Memory
@@ -33,10 +33,10 @@ class Reconciling:
         self.after: Callable[[], Awaitable[None]] = _nothing
         self._desired = desired
         self._memory = memory
-        self._nudged = asyncio.Event()
+        self._nudged = Bell()
 
     def nudge(self) -> None:
-        self._nudged.set()
+        self._nudged.ring()
 
     async def run(self) -> None:
         """For ever."""
@@ -63,9 +63,6 @@ class Reconciling:
         wait_s = self._desired.config.placement.cycle_s
         if wakes_at_s is not None:
             wait_s = min(wait_s, max(0.0, wakes_at_s - monotonic()))
-        with contextlib.suppress(TimeoutError):
-            # Not `wait_for`: in Python 3.11 it takes no notice of a cancellation that comes with the nudge.
-            async with asyncio.timeout(max(GAP_S, wait_s)):
-                await self._nudged.wait()
+        await self._nudged.wait(max(GAP_S, wait_s))
         await asyncio.sleep(GAP_S)
-        self._nudged.clear()
+        self._nudged.still()

@@ -44,6 +44,8 @@ class Owner:
         """The mode that is on."""
         self._made: tuple[object, tuple[Model, ...]] = (None, ())
         self._hours = {model.name: daily(model.hours) for model in setting.models if model.hours}
+        self._spans: dict[str, tuple[float, tuple[bool, float]]] = {}
+        """By model with hours: since when it is known, and what."""
         self._latest: list[Device] = []
         self._states: tuple[DeviceState, ...] = ()
         self._slots = tuple(Slot(name, default) for name, default in setting.slots.items())
@@ -57,7 +59,9 @@ class Owner:
     def models(self) -> tuple[Model, ...]:
         if self.book.take_changed() or self._made[0] is not self.exclusive or not self._made[1]:
             self._made = self.exclusive, tuple(map(self._model, self._setting.models))
-        return tuple(map(self._with_hours, self._made[1])) if self._hours else self._made[1]
+        if self._hours:
+            self._made = self._made[0], tuple(map(self._with_hours, self._made[1]))
+        return self._made[1]
 
     def slots(self) -> tuple[Slot, ...]:
         return self._slots
@@ -116,7 +120,7 @@ class Owner:
 
     def is_open(self, model: str) -> bool:
         """Whether it may be loaded now, by the clock on the wall."""
-        return model not in self._hours or self._hours[model].at(self._machine.wall())[0]
+        return model not in self._hours or self._open(model)[0]
 
     def load_s(self, model: str) -> float:
         return START_S + self._wanted[model].size_bytes / BYTES_PER_S
@@ -141,12 +145,21 @@ class Owner:
 
     def _with_hours(self, model: Model) -> Model:
         """The planner's clock is not the one on the wall."""
-        hours = self._hours.get(model.name)
-        if hours is None:
+        if model.name not in self._hours:
             return model
+        is_open, changes_s = self._open(model.name)
+        window = Window(is_open, float(round(self._machine.now() + changes_s - self._machine.wall())))
+        return model if model.window == window else replace(model, window=window)
+
+    def _open(self, model: str) -> tuple[bool, float]:
+        """Whether it may be loaded, and when that changes; looked up anew only once it has, or the wall's clock was
+        put back."""
         wall_s = self._machine.wall()
-        is_open, changes_s = hours.at(wall_s)
-        return replace(model, window=Window(is_open, float(round(self._machine.now() + changes_s - wall_s))))
+        since_s, known = self._spans.get(model, (wall_s, (False, wall_s)))
+        if not since_s <= wall_s < known[1]:
+            known = self._hours[model].at(wall_s)
+            self._spans[model] = wall_s, known
+        return known
 
     def _state(self, device: Device) -> DeviceState:
         rules = self._setting

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import traceback
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +28,7 @@ from ringfence.gateway.money import Purse
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.quotas import Quotas
 from ringfence.placement.adopted import Adopted
+from ringfence.placement.bell import Bell
 from ringfence.placement.devices import Devices
 from ringfence.placement.events import InstanceFailed, InstanceReady, Moved
 from ringfence.placement.instance import Placement
@@ -144,7 +144,7 @@ class World:
             self.placement, self.owner, self.book, self.machine.now, self._emit, drain_s=DRAIN_S
         )
         self._chance = chances.of("engines")
-        self._nudged = asyncio.Event()
+        self._nudged = Bell()
         self._read_s = float("-inf")
         self.placement.demands.nudge = self._nudge
         self.checks.promised = lambda device, held: sum(
@@ -220,11 +220,9 @@ class World:
                 return
             wakes_s = self.reconciler.wakes_at_s()
             wait_s = CYCLE_S if wakes_s is None else min(CYCLE_S, max(0.0, wakes_s - self.loop.time()))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(GAP_S, wait_s)):
-                    await self._nudged.wait()
+            await self._nudged.wait(max(GAP_S, wait_s))
             await asyncio.sleep(GAP_S)
-            self._nudged.clear()
+            self._nudged.still()
 
     async def _cycle(self) -> None:
         if self.loop.time() - self._read_s > FRESH_S:
@@ -329,7 +327,7 @@ class World:
     # -- what happens -------------------------------------------------------------------------------------------------
 
     def _nudge(self) -> None:
-        self._nudged.set()
+        self._nudged.ring()
 
     def _ready(self, name: str) -> tuple[int, float] | None:
         keeper = self.placement.get(name).keeper
