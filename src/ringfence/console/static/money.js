@@ -60,7 +60,7 @@ function short({ standings, holds, providers, zone, can_write, problem }) {
     : `${dollars(main.spent_usd_micros)} of ${dollars(limit(main))} spent ${SINCE[main.period]}.`;
   const held = holds.length ? `${dollars(sum(holds, (one) => one.usd_micros))} is held for ${plural(holds.length, "call")} under way. ` : "Nothing is held. ";
   const room = limit(main) === null ? "" : `${dollars(Math.max(0, limit(main) - used(main)))} is left until ${ends(main, zone)} (${zone}).`;
-  const told = [[full, "Used up"], [soft, "Nearly used up"], [ahead, "More than 20 % too fast"]].filter(([which]) => which.length)
+  const told = [[full, "Used up"], [soft, "Nearly used up"], [ahead, "Heading more than 20 % above the cap"]].filter(([which]) => which.length)
     .map(([which, text]) => `${text}: ${which.map((one) => `${whose(one)}, ${SINCE[one.period]}`).join("; ")}.`);
   return [full.length ? "bad" : soft.length + ahead.length ? "warn" : "info", sentence, held + room, ...told];
 }
