@@ -26,7 +26,8 @@ def cost(
     since: SinceOption = None,
     by: Annotated[By | None, typer.Option("--by", help="Who or what had how much of it.")] = None,
     period: Annotated[
-        Literal["today", "week", "month"], typer.Option("--period", help="What --by is about, without --since.")
+        Literal["today", "week", "month"],
+        typer.Option("--period", help="What --by is about; a week is told besides."),
     ] = "month",
     assumptions: AssumptionsOption = None,
     config: ConfigOption = None,

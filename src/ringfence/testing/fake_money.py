@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ringfence.costs.days import Day
-
 DAY_S = 86_400
 USD = 1_000_000
 USD_PER_KWH = 0.32
@@ -52,12 +50,11 @@ def sample_spend(now_s: float, days: int = 30) -> dict[str, Any]:
     """Everything that `View.spend` returns: work days with two providers, weekends with none; the tenth day cost
     more than it would have elsewhere."""
     begins_s = int(now_s // DAY_S * DAY_S) - (days - 1) * DAY_S
-    made = [_day(begins_s + place * DAY_S, place) for place in range(days)]
     return {
         "zone": "Europe/Berlin",
         "against": {"scenario": "all-frontier", "price": "$3.00 in, $15.00 out per million tokens"},
         "usd_per_kwh": USD_PER_KWH,
-        "days": [{"day": day.date, "begins_s": day.begins_s, **day.told(USD_PER_KWH)} for day in made],
+        "days": [_day(begins_s + place * DAY_S, place) for place in range(days)],
     }
 
 
@@ -81,18 +78,16 @@ def _hold(number: int, key: str, profile: str, model: str, provider: str, usd: f
     }  # fmt: skip
 
 
-def _day(begins_s: int, place: int) -> Day:
-    calls = 180 + 7 * place
-    day = Day(
-        begins_s, datetime.fromtimestamp(begins_s, UTC).date().isoformat(), calls, local_tokens=2_440 * calls,
-        kept_tokens=900 * place, elsewhere_usd_micros=12_000 * calls, energy_j=4_000.0 * calls,
-    )  # fmt: skip
+def _day(begins_s: int, place: int) -> dict[str, Any]:
+    calls, providers = 180 + 7 * place, dict[str, int]()
     if place % 7 < 5:
-        day.providers = {
-            "anthropic": (1_150_000 + 90_000 * (place % 9)) // (1 + place % 2), "groq": 210_000 + 31_000 * (place % 4)
-        }  # fmt: skip
-        day.cloud_tokens, day.unpriced_calls = 2_440 * (52 + place), int(place % 11 == 0)
-    if place == 9:
-        day.providers["anthropic"] = 4_003_000
-    day.cost_usd_micros = sum(day.providers.values())
-    return day
+        dear = 4_003_000 if place == 9 else (1_150_000 + 90_000 * (place % 9)) // (1 + place % 2)
+        providers = {"anthropic": dear, "groq": 210_000 + 31_000 * (place % 4)}
+    cost, elsewhere, energy_j = sum(providers.values()), 12_000 * calls, 4_000.0 * calls
+    return {
+        "day": datetime.fromtimestamp(begins_s, UTC).date().isoformat(), "begins_s": begins_s, "calls": calls,
+        "cost_usd_micros": cost, "unpriced_calls": int(bool(providers) and place % 11 == 0),
+        "local_tokens": 2_440 * calls, "cloud_tokens": 2_440 * (52 + place) if providers else 0,
+        "kept_tokens": 900 * place, "elsewhere_usd_micros": elsewhere, "saved_usd_micros": elsewhere - cost,
+        "energy_j": energy_j, "electricity_usd_micros": round(energy_j / 3.6 * USD_PER_KWH), "providers": providers,
+    }  # fmt: skip
