@@ -43,6 +43,10 @@ def test_bars_show_what_is_spent_and_held_of_each_cap(money: Page) -> None:
     assert money.run(BAR, "Budget of the house, a month") == [63, 0]
     assert money.run(BAR, "Budget of profile bold, a day") == [85, 7]
     assert money.text("#caps").count("No cap") == 1 and money.text("#caps").count("Not capped") == 1
+    assert "At most $0.50 a call" in money.text("#caps [data-key=bold]")
+    assert money.text("#caps [data-key=key_ci]").split("\n\n") == ["ci", "At most $0.04 a call"]
+    assert " by then at this pace" in money.text("#caps [data-key=anthropic]")
+    assert "Heading more than 20 % above the cap: provider anthropic, this month." in money.text("#verdict")
     assert "Key 2 of 3 of groq is at its limit" in money.text("#aside")
     assert "$0.36" in money.text("#holds") and "claude-sonnet-4-5" in money.text("#holds")
     money.shot("money-light")
@@ -62,7 +66,8 @@ def test_what_is_paid_for_is_seen_without_loading_again(money: Page) -> None:
 
 def test_a_day_is_read_by_pointer_and_by_keys(money: Page) -> None:
     days = money.served.view.spent["days"]
-    assert len(money.driver.find_elements("css selector", "#spend rect")) == sum(len(day["rows"]) - 1 for day in days)
+    paid = [part for day in days for part in day["providers"].values()]
+    assert len(money.driver.find_elements("css selector", "#spend rect")) == len(paid) + len(days)  # and electricity
     chart = money.find("#spend [role=slider]")
     chart.send_keys("\ue011")  # Home
     assert "anthropic $1.15" in money.run(READ, "spend") and "groq $0.21" in money.run(READ, "spend")
@@ -71,11 +76,42 @@ def test_a_day_is_read_by_pointer_and_by_keys(money: Page) -> None:
     chart.send_keys("\ue014")
     assert chart.get_attribute("aria-valuenow") == "2"
     assert chart.get_attribute("aria-valuetext") == money.run(READ, "spend")
-    assert "% of" in money.text("#tokens-note") and "own engines" in money.text("#tokens")
+    assert "% of" in money.text("#tokens-note") and "kept answers" in money.text("#tokens")
+
+
+def test_electricity_stands_beside_what_was_paid_and_in_no_cap(money: Page) -> None:
+    spent = money.served.view.spent
+    kwh = sum(day["energy_j"] for day in spent["days"]) / 3_600_000
+    power = f"${kwh * 0.32:.2f}"
+    assert f"Own engines took about {kwh:.1f} kWh of electricity: {power} at $0.32" in money.text("#power")
+    assert f"electricity {power}" in money.text("#spend .layers")
+    assert f"${sum(day['cost_usd_micros'] for day in spent['days']) / 1e6:.2f} paid in 30" in money.text("#spend-note")
+    unknown = spent | {"usd_per_kwh": None, "days": [day | {"electricity_usd_micros": None} for day in spent["days"]]}
+    money.served.do(lambda: money.served.view.spent.update(unknown))
+    money.driver.refresh()
+    money.until_text("#power", "money.usd_per_kwh in the configuration says what that costs")
+    assert "electricity" not in money.text("#spend .layers")
+
+
+def test_what_was_saved_hangs_below_the_line_where_it_cost_more(money: Page) -> None:
+    days = money.served.view.spent["days"]
+    saved, elsewhere = (sum(day[name] for day in days) / 1e6 for name in ("saved_usd_micros", "elsewhere_usd_micros"))
+    assert f"${saved:.2f} less than ${elsewhere:.2f} at all-frontier" in money.text("#saved-note")
+    assert f"saved ${saved:.2f}" in money.text("#saved .layers")
+    (dear,) = [place for place, day in enumerate(days) if day["saved_usd_micros"] < 0]
+    zero = money.run("return document.querySelector('#saved .zero').y.baseVal.value")
+    tops = money.run("return [...document.querySelectorAll('#saved rect.layer1')].map((one) => one.y.baseVal.value)")
+    assert [place for place, top in enumerate(tops) if top >= zero] == [dear]
+    chart = money.find("#saved [role=slider]")
+    for key in ("\ue011", *["\ue014"] * dear):  # Home, and to the right
+        chart.send_keys(key)
+    lost = -days[dear]["saved_usd_micros"] / 1e6
+    assert f"saved -${lost:.2f}" in chart.get_attribute("aria-valuetext")
+    money.shot("money-saved")
 
 
 def test_without_a_provider_it_says_what_to_do(money: Page) -> None:
-    change(money, standings=[], holds=[], providers=[])
+    change(money, standings=[], call_caps=[], holds=[], providers=[])
     money.until_text("#verdict", "Nothing costs money.")
     assert "api_key" in money.text("#start")
     money.look(400, 800, "light")

@@ -76,8 +76,9 @@ def test_paid_calls_are_seen_as_spent_and_those_under_way_as_held(page: Page, ho
     assert "Held" in page.text("#holds-panel") and "personal" in page.text("#holds")
     page.shot("money-paid")
     (today,) = control(house, "/spend?days=1")["days"]
-    (row,) = [row for row in today["rows"] if row["provider"] == "rented"]
-    assert (row["calls"], row["usd_micros"], row["unpriced_calls"]) == (3, cost, 0)
+    assert (today["calls"], today["cost_usd_micros"], today["unpriced_calls"]) == (3, cost, 0)
+    assert today["providers"] == {"rented": cost}
+    assert "saved" in page.text("#saved")
     assert "rented" in page.text("#spend") and page.overflow() == 0
     page.driver.get("about:blank")
     assert page.hosts() <= {house.root_url.removeprefix("http://"), page.served.url.removeprefix("http://")}

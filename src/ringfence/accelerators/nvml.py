@@ -96,7 +96,7 @@ class Nvidia:
         memory = nvml.memory(handle)
         is_split = nvml.is_split(handle)
         busy_percent = nvml.busy_percent(handle)
-        temperature_c = nvml.temperature_c(handle)
+        temperature_c, watts = nvml.temperature_c(handle), nvml.watts(handle)
         held = [holder(pid, told, ours, self._proc) for pid, told in nvml.processes(handle).items()]
         kind = DeviceKind.GPU
         if memory is None:
@@ -114,6 +114,7 @@ class Nvidia:
                 load=None if busy_percent is None else busy_percent / 100,
                 temperature_c=temperature_c,
                 holders=tuple(held),
+                watts=watts,
             )
         )
         return device.taken_out(SPLIT) if is_split else device

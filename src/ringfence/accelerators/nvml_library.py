@@ -127,6 +127,11 @@ class Nvml:
         told = self._optional("nvmlDeviceGetTemperature", device, c_int(TEMPERATURE_OF_GPU), value=c_uint())
         return told.value if told is not None else None
 
+    def watts(self, device: Handle) -> float | None:
+        """What it draws: the mean of the last second, or of the moment where it is an older one."""
+        told = self._optional("nvmlDeviceGetPowerUsage", device, value=c_uint())
+        return told.value / 1000 if told is not None else None
+
     def is_split(self, device: Handle) -> bool:
         """True while MIG is on."""
         pending = c_uint()

@@ -26,7 +26,8 @@ def cost(
     since: SinceOption = None,
     by: Annotated[By | None, typer.Option("--by", help="Who or what had how much of it.")] = None,
     period: Annotated[
-        Literal["today", "week", "month"], typer.Option("--period", help="What --by is about, without --since.")
+        Literal["today", "week", "month"],
+        typer.Option("--period", help="What --by is about; a week is told besides."),
     ] = "month",
     assumptions: AssumptionsOption = None,
     config: ConfigOption = None,
@@ -63,16 +64,15 @@ def whatif(
     """What the same calls, or stated ones, would cost by other rules and at other sites; and where that turns."""
     from ringfence.cli.asking import told
     from ringfence.cli.show_cost import whatif_page
-    from ringfence.cli.spending import assumptions_text
-    from ringfence.cli.what_if import supposed, write_whatif
+    from ringfence.cli.what_if import printed, supposed, write_whatif
     from ringfence.costs.whatif import as_json as in_json
 
     if print_assumptions:
-        typer.echo(assumptions_text(assumptions)[0].decode(), nl=False)
+        typer.echo(printed(config, assumptions), nl=False)
         return
     found, laid_over = supposed(config, assumptions, since, tokens_per_day, output_share, scenario or [])
     if html is not None:
-        write_whatif(html, found, laid_over, assumptions)
+        write_whatif(html, found, laid_over, printed(config, assumptions))
     told(in_json(found, laid_over), as_json, lambda _: whatif_page(found, laid_over))
 
 

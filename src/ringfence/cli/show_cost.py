@@ -14,13 +14,15 @@ from ringfence.cli.show import table
 from ringfence.cli.words import plural
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
-from ringfence.costs.words import percent, rounded, tokens_in_words
+from ringfence.costs.words import electricity, kwh, percent, rounded, tokens_in_words
 
 
 def cost_page(found: dict[str, Any]) -> RenderableType:
     """All of it at a glance."""
     month, held = found["month"], found["held"]
     lines = [_line("Today", found["today"]), _line("This month", month)]
+    if "chosen" in found and found["since"] != "today":
+        lines.append(_line(_since(found["since"]).capitalize(), found["chosen"]))
     if held["holds"]:
         lines.append(f"Held        {rounded(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
     lines.append(
@@ -29,18 +31,21 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
         f"{rounded(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
     )
     lines.append(f"            [dim]{found['against']['price']}; electricity and hardware not counted[/]")
+    lines += _electricity(month, found["usd_per_kwh"])
     if month["unpriced_calls"]:
         calls = plural(month["unpriced_calls"], "call")
         lines.append(f"[yellow]Of {calls} this month nobody knows the price: they are not in these figures.[/]")
     if found["days"]:
         first, last = found["days"][0]["day"], found["days"][-1]["day"]
+        most = max(day["cost_usd_micros"] for day in found["days"])
+        most_tokens = max(day["local_tokens"] + day["cloud_tokens"] for day in found["days"])
         lines += [
-            f"Spent       [cyan]{found['sparkline']}[/]  [dim]{first} to {last}, a block a day[/]",
-            f"Tokens      [cyan]{found['tokens_sparkline']}[/]",
+            f"Spent       [cyan]{found['sparkline']}[/]  [dim]at most {rounded(most)} a day, {first} to {last}[/]",
+            f"Tokens      [cyan]{found['tokens_sparkline']}[/]  [dim]at most {tokens_in_words(most_tokens)} a day[/]",
         ]
-    parts: list[RenderableType] = [Text.from_markup("\n".join(lines)), *_caps(found["caps"])]
+    parts: list[RenderableType] = [Text.from_markup("\n".join(lines)), *_caps(found["caps"], found["call_caps"] or [])]
     if "parts" in found:
-        parts.append(_parts(found))
+        parts += [Text(f"By {found['by']}, {_since(found['since'])}:", style="bold"), _parts(found)]
     return Group(*parts, Text(f"Days and months begin by the clocks of {found['zone']}.", style="dim"))
 
 
@@ -64,16 +69,36 @@ def whatif_page(found: WhatIf, assumptions: Assumptions) -> RenderableType:
     )  # fmt: skip
 
 
+def _since(since: str) -> str:
+    return {"today": "today", "week": "this week", "month": "this month"}.get(since, f"since {since}")
+
+
 def _line(words: str, sums: dict[str, Any]) -> str:
     worked = sums["local_tokens"] + sums["cloud_tokens"]
+    share = f", {percent(sums['local_tokens'], worked)} of them local" if worked else ""
     kept = f", {tokens_in_words(sums['kept_tokens'])} more from kept answers" if sums["kept_tokens"] else ""
     return (
         f"{words:<11} [bold]{rounded(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
-        f"{tokens_in_words(worked)} tokens, {percent(sums['local_tokens'], worked)} of them local{kept}"
+        f"{tokens_in_words(worked)} tokens{share}{kept}"
     )
 
 
-def _caps(caps: list[dict[str, Any]] | None) -> list[RenderableType]:
+def _electricity(month: dict[str, Any], usd_per_kwh: float | None) -> list[str]:
+    """Of own engines: what is known of it, and what there is to be said so that more is."""
+    energy_j = month["energy_j"]
+    if not month["local_tokens"] and not energy_j:
+        return []
+    if not energy_j:
+        return ["Electricity [dim]not known: say what your machines draw at money.watts[/]"]
+    if usd_per_kwh is None:
+        return [f"Electricity {kwh(energy_j)} this month [dim]at own engines; money.usd_per_kwh says what it costs[/]"]
+    return [
+        f"Electricity {rounded(month['electricity_usd_micros'])} this month "
+        f"[dim]at own engines: {kwh(energy_j)} at ${usd_per_kwh:g}, an estimate; no cap counts it[/]"
+    ]
+
+
+def _caps(caps: list[dict[str, Any]] | None, call_caps: list[dict[str, Any]]) -> list[RenderableType]:
     if caps is None:
         return [Text("No gateway runs here that tells of caps.", style="dim")]
     shown = table("Whose", "Cap", "Spent", "Held", "Left")
@@ -83,25 +108,33 @@ def _caps(caps: list[dict[str, Any]] | None) -> list[RenderableType]:
             continue
         used = one["spent_usd_micros"] + one["held_usd_micros"]
         colour = "red" if used >= limit else "yellow" if used * 100 >= limit * one["soft_percent"] else "green"
-        whose = " ".join(word for word in (one["scope"], one["label"]) if word)
         shown.add_row(
-            escape(whose), f"{rounded(limit)} a {one['period']}", rounded(one["spent_usd_micros"]),
+            _whose(one), f"{rounded(limit)} a {one['period']}", rounded(one["spent_usd_micros"]),
             rounded(one["held_usd_micros"]), f"[{colour}]{rounded(max(0, limit - used))}[/]",
         )  # fmt: skip
+    for one in call_caps:
+        shown.add_row(_whose(one), f"{rounded(one['limit_usd_micros'])} a call", "", "", "")
     _to_the_right(shown)
     return [shown] if shown.row_count else [Text("Nothing is capped.", style="dim")]
+
+
+def _whose(cap: dict[str, Any]) -> str:
+    return escape(" ".join(word for word in (cap["scope"], cap["label"]) if word))
 
 
 def _parts(found: dict[str, Any]) -> RenderableType:
     if not found["parts"]:
         return Text("No calls there.", style="dim")
-    shown = table(found["by"].capitalize(), "Calls", "Local tokens", "Cloud tokens", "Kept", "Paid")
+    is_metered = any(row["energy_j"] for row in found["parts"])
+    head = ("Calls", "Local tokens", "Cloud tokens", "Kept", "Paid")
+    shown = table(found["by"].capitalize(), *head, *(["Electricity"] if is_metered else []))
     _to_the_right(shown)
     for row in found["parts"]:
         paid = rounded(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
         shown.add_row(
             escape(row["label"] or "(none)"), f"{row['calls']:,}", f"{row['local_tokens']:,}",
             f"{row['cloud_tokens']:,}", f"{row['kept_tokens']:,}", paid,
+            *([electricity(row["energy_j"], found["usd_per_kwh"])] if is_metered else []),
         )  # fmt: skip
     return shown
 

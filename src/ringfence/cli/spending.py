@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
@@ -21,8 +20,8 @@ from ringfence.cli.stored import stored
 from ringfence.config.load import load
 from ringfence.config.places import find
 from ringfence.config.problems import ConfigError
-from ringfence.core.money import Period, Price
-from ringfence.costs.assumptions import Assumptions, read_assumptions
+from ringfence.core.money import Period
+from ringfence.costs.assumptions import REFERENCE, Assumptions, read_assumptions, reference
 from ringfence.store import keys as keystore
 from ringfence.store.failure import StoreFailed
 
@@ -39,7 +38,9 @@ class Books:
         self.now_s = time.time()
         self._config = config
         try:
-            self.zone: ZoneInfo = load(find(config, Path.cwd()), check_secrets=False).money.zone_info
+            said = load(find(config, Path.cwd()), check_secrets=False).money
+            self.zone: ZoneInfo = said.zone_info
+            self.usd_per_kwh = said.usd_per_kwh
             self.folder = folder_of(config)
         except ConfigError as error:
             end(str(error))
@@ -59,10 +60,12 @@ class Books:
         """By their ids."""
         return {key.id: key.name for key in self.read(keystore.all_keys, [])}
 
-    def caps(self) -> list[dict[str, Any]] | None:
-        """As the gateway knows them now; None where none runs, or none that tells."""
+    def caps(self) -> dict[str, Any] | None:
+        """As the gateway knows them now: of periods (`caps`), and of single calls (`call_caps`); None where none runs,
+        or none that tells."""
         with suppress(NotRunning, Refused, StoreFailed):
-            return Gateway(self.folder).ask("GET", "/money")["standings"]
+            told = Gateway(self.folder).ask("GET", "/money")
+            return {"caps": told["standings"], "call_caps": told["call_caps"]}
         return None
 
     def start_s(self, period: str) -> float:
@@ -82,27 +85,26 @@ class Books:
         return f"{datetime.fromtimestamp(self.now_s, UTC).astimezone(self.zone):%Y-%m-%d %H:%M} ({self.zone.key})"
 
 
-def assumptions_text(file: Path | None) -> tuple[bytes, str]:
-    """The content of the file, or of the one that comes with the program; and its name."""
+def assumptions_text(file: Path | None, usd_per_kwh: float | None) -> tuple[bytes, str]:
+    """The content of the file, or of the one that comes with the program, with the price of electricity that the
+    configuration says; and its name."""
     if file is None:
-        return files("ringfence.costs").joinpath("reference.yaml").read_bytes(), "reference.yaml"
+        return reference(usd_per_kwh), REFERENCE
     try:
         return file.read_bytes(), str(file)
     except OSError as error:
         end(f"{file} cannot be read ({error.strerror}).")
 
 
-def assumed(file: Path | None) -> Assumptions:
-    """What it says."""
+def assumed(file: Path | None, usd_per_kwh: float | None) -> Assumptions:
+    """What it says. Where it does not say what electricity costs, that is as the configuration says."""
     try:
-        return read_assumptions(*assumptions_text(file))
+        found = read_assumptions(*assumptions_text(file, usd_per_kwh))
     except ConfigError as error:
         end(str(error))
-
-
-def baseline_price(assumptions: Assumptions) -> Price:
-    """What tokens cost that would all have gone where the baseline sends them."""
-    return assumptions.prices[assumptions.scenarios[assumptions.baseline].rest].price
+    if usd_per_kwh is None or "usd_per_kwh" in found.model_fields_set:
+        return found
+    return found.model_copy(update={"usd_per_kwh": usd_per_kwh})
 
 
 def write(file: Path, text: str) -> None:

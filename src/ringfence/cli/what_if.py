@@ -33,7 +33,8 @@ def supposed(
     scenarios: list[str],
 ) -> tuple[WhatIf, Assumptions]:
     """Ends the program with words where a scenario is not there, or nothing is there to be replayed."""
-    found = _laid_over(assumed(file), tokens_per_day, output_share)
+    books = Books(config)
+    found = _laid_over(assumed(file, books.usd_per_kwh), tokens_per_day, output_share)
     for name in scenarios:
         if name not in found.scenarios:
             end(f"There is no scenario '{name}'; there are {', '.join(found.scenarios)}.")
@@ -44,12 +45,16 @@ def supposed(
         return what_if(found, stated(found), words, scenarios), found
     if output_share is not None:
         raise typer.BadParameter("--output-share goes with --tokens-per-day: the ledger has its own.")
-    return _replayed(Books(config), found, since, scenarios), found
+    return _replayed(books, found, since, scenarios), found
 
 
-def write_whatif(file: Path, found: WhatIf, laid_over: Assumptions, assumptions: Path | None) -> None:
-    """The report, with the file of what was supposed in it."""
-    text = assumptions_text(assumptions)[0].decode("utf-8", "replace")
+def printed(config: Path | None, file: Path | None) -> str:
+    """The file of what is supposed."""
+    return assumptions_text(file, Books(config).usd_per_kwh)[0].decode("utf-8", "replace")
+
+
+def write_whatif(file: Path, found: WhatIf, laid_over: Assumptions, text: str) -> None:
+    """The report, with `text`, the file of what was supposed, in it."""
     write(
         file, whatif_html(found, laid_over, text, made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", version=__version__)
     )

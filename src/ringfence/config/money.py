@@ -119,8 +119,17 @@ class MoneySettings(Section):
     )  # fmt: skip
 
     watts: Annotated[float, Strict(), Field(gt=0, le=10_000_000)] | None = setting(
-        None, "hot", "What the machines of your engines draw together while they answer; null: nobody knows.",
+        None, "hot",
+        "What the machines of your engines draw together while they answer; null: nobody knows. Where GPUs tell "
+        "what they draw, that counts.",
         examples=[350.0],
+    )  # fmt: skip
+
+    usd_per_kwh: Annotated[float, Strict(), Field(ge=0, le=1000)] | None = setting(
+        None, "hot",
+        "US dollars for a kilowatt-hour of electricity, for what is shown of own engines and for a what-if. No cap "
+        "counts it; null: nobody knows.",
+        examples=[0.32],
     )  # fmt: skip
 
     @property

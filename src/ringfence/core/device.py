@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MOST_BYTES = 1 << 60
+MOST_WATTS = 10_000.0
 """A driver that tells of more is not believed."""
 
 
@@ -67,6 +68,8 @@ class Device:
     """Those that could be named."""
     part_of: str = ""
     """Its memory is that of the device with this id as well, and is to be counted once."""
+    watts: float | None = None
+    """What it draws; None where it does not tell."""
 
     @property
     def used_bytes(self) -> int:
@@ -74,7 +77,7 @@ class Device:
 
     def taken_out(self, reason: str) -> Device:
         """As it was last seen, with nothing to be had of it."""
-        return replace(self, available_bytes=0, load=None, temperature_c=None, out_of_service=reason)
+        return replace(self, available_bytes=0, load=None, temperature_c=None, watts=None, out_of_service=reason)
 
 
 def measured(device: Device) -> Device:
@@ -88,7 +91,21 @@ def measured(device: Device) -> Device:
     )
     ours = sum(holder.held_bytes or 0 for holder in holders if holder.instance)
     others = max(0, total - available - ours)
-    return replace(device, total_bytes=total, available_bytes=available, used_by_others_bytes=others, holders=holders)
+    watts = device.watts if 0 <= (device.watts or 0) <= MOST_WATTS else None
+    return replace(
+        device, total_bytes=total, available_bytes=available, used_by_others_bytes=others, holders=holders, watts=watts
+    )  # fmt: skip
+
+
+def drawn_by_ours(devices: Iterable[Device]) -> float | None:
+    """The watts of those GPUs, together, on which engines of ours are; None where there are none, or one does not
+    tell."""
+    told = [
+        one.watts for one in devices
+        if one.kind is not DeviceKind.RAM and any(holder.instance for holder in one.holders)
+    ]  # fmt: skip
+    known = [watts for watts in told if watts is not None]
+    return sum(known) if told and len(known) == len(told) else None
 
 
 def with_pools(devices: Iterable[Device]) -> list[Device]:

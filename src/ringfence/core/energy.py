@@ -1,6 +1,24 @@
-"""What local calls took of the electricity: an estimate that is never more than was drawn."""
+"""What local calls took of the electricity: an estimate that is never more than was drawn; and what that costs."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
+
+from ringfence.core.money import USD_MICROS
+
+J_PER_KWH = 3_600_000
+
+
+def electricity_usd_micros(energy_j: float, usd_per_kwh: float) -> int:
+    """What so many joules cost."""
+    return round(energy_j / J_PER_KWH * usd_per_kwh * USD_MICROS)
+
+
+class Drawn(NamedTuple):
+    """Measured so many seconds ago."""
+
+    age_s: float
+    watts: float
 
 
 class Meter:

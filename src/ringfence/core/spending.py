@@ -46,6 +46,7 @@ class Part(NamedTuple):
     kept_tokens: int
     cost_usd_micros: int
     unpriced_calls: int
+    energy_j: float
 
 
 class Held(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -11,11 +13,12 @@ from ringfence.config.explain import explain
 from ringfence.config.money import PriceSettings
 from ringfence.config.problems import ConfigInvalid
 from ringfence.config.section import Section
-from ringfence.core.money import USD_MICROS
+from ringfence.core.money import Price
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Amount = Annotated[float, Field(ge=0, le=10_000_000)]
 MOST_TOKENS = 10**12
+REFERENCE = "reference.yaml"
 
 
 class Site(Section):
@@ -101,8 +104,18 @@ class Assumptions(Section):
         return self
 
     @property
-    def kwh_usd_micros(self) -> float:
-        return self.usd_per_kwh * USD_MICROS
+    def baseline_price(self) -> Price:
+        """What tokens cost that would all have gone where the baseline sends them."""
+        return self.prices[self.scenarios[self.baseline].rest].price
+
+
+def reference(usd_per_kwh: float | None = None) -> bytes:
+    """The file that comes with the program; with this price of electricity in place of its own, where one is given."""
+    content = files("ringfence.costs").joinpath(REFERENCE).read_bytes()
+    if usd_per_kwh is None:
+        return content
+    said = f"usd_per_kwh: {usd_per_kwh:<16g}# money.usd_per_kwh of the configuration".encode()
+    return re.sub(rb"^usd_per_kwh: .*$", said, content, count=1, flags=re.MULTILINE)
 
 
 def read_assumptions(content: bytes, file: str) -> Assumptions:

@@ -11,13 +11,13 @@ from itertools import groupby
 from math import ceil
 from typing import NamedTuple
 
+from ringfence.core.energy import J_PER_KWH, electricity_usd_micros
 from ringfence.core.money import MILLION, USD_MICROS, Price
 from ringfence.core.spending import QUARTER_S, Slice
 from ringfence.costs.assumptions import Assumptions, Scenario, Site
 
 DAY_S = 86_400
 HOUR_S = 3600
-J_PER_KWH = 3_600_000
 BASIS = 10_000
 """Shares are counted in hundredths of a percent."""
 
@@ -135,7 +135,7 @@ def as_it_was(name: str, assumptions: Assumptions, slices: Iterable[Slice], days
     electricity, kwh = _electricity(where, units, days, busy_s, assumptions)
     if measured := sum(one.energy_j for one in own):
         kwh = measured / J_PER_KWH
-        electricity = round(kwh * assumptions.kwh_usd_micros)
+        electricity = electricity_usd_micros(measured, assumptions.usd_per_kwh)
     return Bill(
         name, units, sum(one.cost_usd_micros for one in worked), electricity, _hire(where, units, days, busy_s),
         _amortisation(where, units, days / assumptions.days), sum(one.tokens for one in own),
@@ -201,8 +201,7 @@ def _electricity(
     if site is None or site.is_rented:
         return 0, 0.0
     joules = units * days * DAY_S * site.idle_watts + busy_s * (site.busy_watts - site.idle_watts)
-    kwh = joules / J_PER_KWH
-    return round(kwh * assumptions.kwh_usd_micros), kwh
+    return electricity_usd_micros(joules, assumptions.usd_per_kwh), joules / J_PER_KWH
 
 
 def _hire(site: Site | None, units: int, days: float, busy_s: float) -> int:

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from ringfence.core.energy import electricity_usd_micros
 from ringfence.core.money import MILLION, Period, Price
 from ringfence.core.spending import Slice
 from ringfence.core.usage import Usage
@@ -36,6 +38,16 @@ class Day:
     def saved_usd_micros(self) -> int:
         """Less than nothing where the calls cost more than they would have."""
         return self.elsewhere_usd_micros - self.cost_usd_micros
+
+    def told(self, usd_per_kwh: float | None) -> dict[str, Any]:
+        """As JSON has it. `electricity_usd_micros` is null where nobody says what a kilowatt-hour costs."""
+        electricity = None if usd_per_kwh is None else electricity_usd_micros(self.energy_j, usd_per_kwh)
+        return {
+            "calls": self.calls, "cost_usd_micros": self.cost_usd_micros, "unpriced_calls": self.unpriced_calls,
+            "local_tokens": self.local_tokens, "cloud_tokens": self.cloud_tokens, "kept_tokens": self.kept_tokens,
+            "elsewhere_usd_micros": self.elsewhere_usd_micros, "saved_usd_micros": self.saved_usd_micros,
+            "energy_j": self.energy_j, "electricity_usd_micros": electricity, "providers": self.providers,
+        }  # fmt: skip
 
     def add(self, one: Slice, price: Price) -> None:
         """A part of this day."""
@@ -78,6 +90,17 @@ def days_of(slices: Iterable[Slice], since_s: float, now_s: float, zone: ZoneInf
         if day is not None and one.start_s >= day.begins_s:
             day.add(one, price)
     return found
+
+
+def last_days(wanted: int, now_s: float, zone: ZoneInfo) -> list[tuple[int, int]]:
+    """When each of so many days begins and ends, the earliest first, the one under way last."""
+    found: list[tuple[int, int]] = []
+    at_s = now_s
+    for _ in range(wanted):
+        begins_s = Period.DAY.start_s(at_s, zone)
+        found.append((begins_s, Period.DAY.end_s(at_s, zone)))
+        at_s = begins_s - 1
+    return found[::-1]
 
 
 def total(days: Sequence[Day], since_s: float = 0) -> Day:

@@ -7,21 +7,22 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ringfence.core.money import Price, dollars
+from ringfence.core.money import Price
 from ringfence.core.spending import Part
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.days import Day, total
 from ringfence.costs.pictures import saved_picture, spent_picture, tokens_picture, volumes_picture
 from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
-from ringfence.costs.words import percent, rounded, tokens_in_words
+from ringfence.costs.words import electricity, kwh, percent, price_in_words, rounded, tokens_in_words
 
 
 def report_html(
-    days: Sequence[Day], parts: Sequence[tuple[str, Sequence[Part]]], *, against: str, price: Price, zone: ZoneInfo,
-    made: str, version: str,
+    days: Sequence[Day], parts: Sequence[tuple[str, Sequence[Part]]], *, against: str, price: Price,
+    usd_per_kwh: float | None, zone: ZoneInfo, made: str, version: str,
 ) -> str:  # fmt: skip
     """What was paid, day by day and by whose calls they were; `against` names the price of `Day.elsewhere_usd_micros`,
-    `made` is when."""
+    `made` is when. Electricity is shown where anything is known of it: by its cost, or in kilowatt-hours where
+    `usd_per_kwh` is not known."""
     sums = total(days)
     worked = sums.local_tokens + sums.cloud_tokens
     pictures = [
@@ -31,7 +32,8 @@ def report_html(
     ]
     return _page(
         "report.html", days=days, sums=sums, parts=parts, pictures=pictures, against=against, zone=zone.key, made=made,
-        version=version, dollars=rounded, words=tokens_in_words, price_words=price_in_words(price),
+        version=version, dollars=rounded, words=tokens_in_words, kwh=kwh, usd_per_kwh=usd_per_kwh,
+        electricity=lambda energy_j: electricity(energy_j, usd_per_kwh), price_words=price_in_words(price),
         saved_percent=percent(sums.saved_usd_micros, sums.elsewhere_usd_micros),
         local_percent=percent(sums.local_tokens, worked),
     )  # fmt: skip
@@ -53,11 +55,6 @@ def whatif_html(found: WhatIf, assumptions: Assumptions, text: str, *, made: str
         inflections=[one.words for one in found.inflections], assumptions=text, made=made, version=version,
         picture=volumes_picture(assumptions, names), volumes={"names": names, "rows": volume_rows(assumptions, names)},
     )  # fmt: skip
-
-
-def price_in_words(price: Price) -> str:
-    """Such as $3.00 in, $15.00 out per million tokens."""
-    return f"{dollars(price.rates.input)} in, {dollars(price.rates.output)} out per million tokens"
 
 
 def _page(name: str, **values: object) -> str:

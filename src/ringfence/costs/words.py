@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ringfence.core.money import dollars
+from ringfence.core.energy import J_PER_KWH, electricity_usd_micros
+from ringfence.core.money import Price, dollars
 
 CENT = 10_000
 
@@ -10,6 +11,11 @@ CENT = 10_000
 def rounded(micros: int) -> str:
     """Dollars to the cent; what is less than one as exactly as it is known."""
     return dollars(round(micros / CENT) * CENT if abs(micros) >= CENT else micros)
+
+
+def price_in_words(price: Price) -> str:
+    """Such as $3.00 in, $15.00 out per million tokens."""
+    return f"{dollars(price.rates.input)} in, {dollars(price.rates.output)} out per million tokens"
 
 
 def millions(tokens: int) -> str:
@@ -23,6 +29,19 @@ def tokens_in_words(amount: float) -> str:
         if amount >= size:
             return f"{amount / size:.2f}".rstrip("0").rstrip(".") + unit
     return f"{amount:.0f}"
+
+
+def kwh(energy_j: float) -> str:
+    """Such as 3.4 kWh; what is less than one in Wh."""
+    amount = energy_j / J_PER_KWH
+    return f"{amount:,.1f} kWh" if amount >= 1 else f"{1000 * amount:.3g} Wh"
+
+
+def electricity(energy_j: float, usd_per_kwh: float | None) -> str:
+    """Its cost, or how much it is where nobody says what it costs; a dash, of nothing."""
+    if not energy_j:
+        return "-"
+    return kwh(energy_j) if usd_per_kwh is None else rounded(electricity_usd_micros(energy_j, usd_per_kwh))
 
 
 def percent(part: int, whole: int) -> str:

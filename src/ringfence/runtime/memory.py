@@ -12,7 +12,8 @@ from time import monotonic, time
 from ringfence import accelerators
 from ringfence.accelerators.simulated import OutOfMemory, Said, Simulated
 from ringfence.config.placing import DeviceSettings
-from ringfence.core.device import Device, DeviceKind, Ours
+from ringfence.core.device import Device, DeviceKind, Ours, drawn_by_ours
+from ringfence.core.energy import Drawn
 from ringfence.core.footprint import Setup
 from ringfence.core.ports import Accelerator
 from ringfence.core.registry import adapters
@@ -47,6 +48,7 @@ class Memory:
         self.setup_of: SetupOf = lambda _instance, _device: None
         self.site_of: SiteOf = lambda _instance: None
         self.read_s = float("-inf")
+        self._watts: float | None = None
         self._placement = placement
         self._rows = FootprintRows(db)
         self._is_known = False
@@ -66,6 +68,10 @@ class Memory:
         """What it was last seen to hold of each pool."""
         found = {device.id: held_bytes(device, instance) for device in self.pools}
         return {device: size_bytes for device, size_bytes in found.items() if size_bytes}
+
+    def drawn(self) -> Drawn | None:
+        """By the GPUs on which engines of ours are, when they were last read; None where that is not told."""
+        return None if self._watts is None else Drawn(monotonic() - self.read_s, self._watts)
 
     async def recall(self) -> None:
         """What was learned before the last start."""
@@ -91,6 +97,7 @@ class Memory:
         self._take_simulated()
         await self.devices.refresh(ours_of(statuses))
         self.read_s = monotonic()
+        self._watts = drawn_by_ours(self.pools)
         self._learn(statuses)
 
     def _take_simulated(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from ringfence.config.schema import Config
-from ringfence.core.energy import Meter
+from ringfence.core.energy import Drawn, Meter
 from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.money import Period
 from ringfence.core.usage import Usage
@@ -52,18 +53,28 @@ def never_left(journal: Path, holds: list[HoldRow]) -> set[str]:
 
 
 class Electricity:
-    """What calls took of it, in the order in which they end; `watts` None while nobody knows what is drawn."""
+    """What calls took of it, in the order in which they end. `watts` is what its owner says is drawn, None where nobody
+    does; `measured` the last measurement, None where nothing tells. What was measured while a call was answered counts
+    for it, and for those after it until the next such measurement; before the first one, what its owner says."""
 
     def __init__(self) -> None:
         self.watts: float | None = None
+        self.measured: Callable[[], Drawn | None] = lambda: None
+        self._busy_watts: float | None = None
         self._meter = Meter()
 
     def of(self, event: Answered) -> float | None:
         """In joules. None for what was not answered by an engine of the house."""
         kind = event.kind
-        if self.watts is None or kind.provider or not kind.target or kind.outcome in NOT_COMPUTED:
+        if kind.provider or not kind.target or kind.outcome in NOT_COMPUTED:
             return None
-        return self.watts * self._meter.seconds(event.at_s, event.total_s)
+        measured = self.measured()
+        if measured is None:
+            self._busy_watts = None
+        elif measured.age_s <= event.total_s:
+            self._busy_watts = measured.watts
+        watts = self.watts if self._busy_watts is None else self._busy_watts
+        return None if watts is None else watts * self._meter.seconds(event.at_s, event.total_s)
 
 
 def row_of(event: Answered, energy_j: float | None = None) -> CallRow:

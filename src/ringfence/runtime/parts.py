@@ -126,6 +126,7 @@ class Runtime:
         self.pool = Pool(config.timeouts.connect_s, config.mesh_networks)
         self.placement = Placement()
         self.placing = Placing(self.placement, self.db, config, self.folder, self.events)
+        self.electricity.measured = self.placing.memory.drawn
         self.instances = Instances(
             self.placement, self.placing.desired, self.pool, emit, self.folder, self.refresh, has_parent=bool(parent)
         )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from functools import cache
 from time import time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from ringfence.config.schema import Config
 from ringfence.core.identity import Key
 from ringfence.core.ledger import HoldRow
-from ringfence.core.money import Period
-from ringfence.gateway.money import Purse, Standing
+from ringfence.core.money import HOUSE, Budget, Scope
+from ringfence.costs.assumptions import REFERENCE, Assumptions, read_assumptions, reference
+from ringfence.costs.days import Day, days_of, last_days
+from ringfence.costs.words import price_in_words
+from ringfence.gateway.money import MoneyRules, Purse, Standing
 from ringfence.store import keys as keystore
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 from ringfence.store.ledger import Ledger
-from ringfence.store.spend_by_day import DaySpend, spend_by_day
+from ringfence.store.spending import slices
 
 DAY_S = 86_400
 SETTLED_DAYS = 2
@@ -40,7 +42,7 @@ class WhatIsSpent:
         self._db = db
         self._config = config
         self._set_aside = set_aside
-        self._settled: dict[int, list[DaySpend]] = {}
+        self._settled: dict[int, Day] = {}
 
     async def now(self) -> dict[str, Any]:
         """Every cap, and what is held. Where nothing can be read or written, that is said in its place."""
@@ -63,41 +65,51 @@ class WhatIsSpent:
             "can_write": not problem and not self._ledger.is_failing,
             "problem": problem,
             "standings": [_standing(one, names.get(one.scope.name, "")) for one in self._purse.standings(valid)],
+            "call_caps": _call_caps(self._purse.rules, valid),
             "keys_set_aside": set_aside,
             "holds": [_hold(one, names, now_s) for one in held],
         }
 
     async def days(self, wanted: int) -> dict[str, Any]:
         """So many days up to this one, the earliest first."""
-        zone, now_s = self._purse.rules.zone, time()
-        days = _days(wanted, zone, now_s)
+        zone, now_s, supposed = self._purse.rules.zone, time(), _reference()
+        price, usd_per_kwh = supposed.baseline_price, self._config().money.usd_per_kwh
+        days = last_days(wanted, now_s, zone)
         await self._ledger.flush()
         unread = [day for day in days if day[0] not in self._settled]
-        read = await self._db.run(lambda connection: spend_by_day(connection, unread))
-        found = {begins_s: [row for row in read if row.begins_s == begins_s] for begins_s, _ in unread}
+        read = await self._db.run(lambda connection: [
+            days_of(slices(connection, begins_s, ends_s), begins_s, ends_s - 1, zone, price)[0]
+            for begins_s, ends_s in unread
+        ])  # fmt: skip
+        found = self._settled | {day.begins_s: day for day in read}
         self._settled |= {day[0]: found[day[0]] for day in unread if day[1] < now_s - SETTLED_DAYS * DAY_S}
-        rows = {begins_s: found.get(begins_s) or self._settled.get(begins_s, []) for begins_s, _ in days}
         return {
             "zone": zone.key,
+            "against": {"scenario": supposed.baseline, "price": price_in_words(price)},
+            "usd_per_kwh": usd_per_kwh,
             "days": [
-                {"day": _date(begins_s, zone), "begins_s": begins_s, "rows": [_row(row) for row in rows[begins_s]]}
-                for begins_s, _ in days
+                {"day": day.date, "begins_s": day.begins_s, **day.told(usd_per_kwh)}
+                for day in (found[begins_s] for begins_s, _ in days)
             ],
         }
 
 
-def _days(wanted: int, zone: ZoneInfo, now_s: float) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    at_s = now_s
-    for _ in range(wanted):
-        begins_s = Period.DAY.start_s(at_s, zone)
-        found.append((begins_s, Period.DAY.end_s(at_s, zone)))
-        at_s = begins_s - 1
-    return found[::-1]
+@cache
+def _reference() -> Assumptions:
+    """What all of it would have cost is told at the price of its baseline."""
+    return read_assumptions(reference(), REFERENCE)
 
 
-def _date(at_s: float, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(at_s, UTC).astimezone(zone).date().isoformat()
+def _call_caps(rules: MoneyRules, keys: dict[str, Key]) -> list[dict[str, Any]]:
+    """What one call may cost at most, wherever that is said."""
+    said: list[tuple[Scope, str, Budget]] = [(HOUSE, "", rules.house)]
+    said += [(Scope("provider", name), name, budget) for name, budget in rules.providers.items()]
+    said += [(Scope("profile", name), name, budget) for name, budget in rules.profiles.items()]
+    said += [(Scope("key", key.id), key.name, key.budget) for key in keys.values()]
+    return [
+        {"scope": scope.kind, "name": scope.name, "label": label, "limit_usd_micros": budget.call}
+        for scope, label, budget in said if budget.call is not None
+    ]  # fmt: skip
 
 
 def _standing(one: Standing, key_name: str) -> dict[str, Any]:
@@ -106,6 +118,7 @@ def _standing(one: Standing, key_name: str) -> dict[str, Any]:
         "label": key_name or one.scope.name if one.scope.kind == "key" else one.scope.name,
         "period": one.period.value, "limit_usd_micros": one.limit, "spent_usd_micros": one.spent,
         "held_usd_micros": one.held, "soft_percent": one.soft_percent, "begins_s": one.start_s, "ends_s": one.end_s,
+        "projected_usd_micros": one.projected, "is_ahead": one.is_ahead,
     }  # fmt: skip
 
 
@@ -115,9 +128,3 @@ def _hold(one: HoldRow, names: dict[str, str], now_s: float) -> dict[str, Any]:
         "agent": one.agent, "model": one.model, "provider": one.provider, "usd_micros": one.usd_micros,
         "age_s": round(max(0.0, now_s - one.at_s), 1),
     }  # fmt: skip
-
-
-def _row(one: DaySpend) -> dict[str, Any]:
-    told = one._asdict()
-    del told["begins_s"]
-    return told

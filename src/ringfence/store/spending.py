@@ -52,11 +52,15 @@ def parts(connection: Connection, whose: Whose, since_s: float, until_s: float) 
             name, func.count(), _how_many(C.outcome.not_in(NO_ERRORS)), func.sum(C.input_tokens),
             func.sum(C.output_tokens), _tokens_where(local), _tokens_where(cloud), _tokens_where(IS_KEPT),
             func.coalesce(func.sum(C.cost_usd_micros), 0), _how_many(C.cost_usd_micros.is_(None)),
+            func.coalesce(func.sum(C.energy_j), 0.0),
         )
         .where(C.at_s >= since_s, C.at_s < until_s)
         .group_by(name)
     )  # fmt: skip
-    found = [Part._make((row[0], *(int(amount) for amount in row[1:]))) for row in connection.execute(wanted)]
+    found = [
+        Part._make((row[0], *(int(amount) for amount in row[1:10]), float(row[10])))
+        for row in connection.execute(wanted)
+    ]
     return sorted(found, key=lambda one: (-one.cost_usd_micros, -one.input_tokens - one.output_tokens, one.name))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 DAY_S = 86_400
 USD = 1_000_000
+USD_PER_KWH = 0.32
 ENDS_IN_S = {"day": 7 * 3600, "week": 3 * DAY_S, "month": 9 * DAY_S}
 LASTS_S = {"day": DAY_S, "week": 7 * DAY_S, "month": 30 * DAY_S}
 
@@ -31,6 +32,10 @@ def sample_money(now_s: float) -> dict[str, Any]:
         "can_write": True,
         "problem": "",
         "standings": [_standing(*one, now_s) for one in told],
+        "call_caps": [
+            {"scope": "profile", "name": "bold", "label": "bold", "limit_usd_micros": 500_000},
+            {"scope": "key", "name": "key_ci", "label": "ci", "limit_usd_micros": 40_000},
+        ],
         "keys_set_aside": [
             {"provider": "groq", "of": 3, "number": 2, "reason": "limited", "until_s": now_s + 95},
         ],
@@ -42,9 +47,15 @@ def sample_money(now_s: float) -> dict[str, Any]:
 
 
 def sample_spend(now_s: float, days: int = 30) -> dict[str, Any]:
-    """Everything that `View.spend` returns: work days with two providers, weekends with none."""
+    """Everything that `View.spend` returns: work days with two providers, weekends with none; the tenth day cost
+    more than it would have elsewhere."""
     begins_s = int(now_s // DAY_S * DAY_S) - (days - 1) * DAY_S
-    return {"zone": "Europe/Berlin", "days": [_day(begins_s + place * DAY_S, place) for place in range(days)]}
+    return {
+        "zone": "Europe/Berlin",
+        "against": {"scenario": "all-frontier", "price": "$3.00 in, $15.00 out per million tokens"},
+        "usd_per_kwh": USD_PER_KWH,
+        "days": [_day(begins_s + place * DAY_S, place) for place in range(days)],
+    }
 
 
 def _standing(
@@ -56,6 +67,7 @@ def _standing(
         "limit_usd_micros": None if limit is None else round(limit * USD), "spent_usd_micros": round(spent * USD),
         "held_usd_micros": round(held * USD), "soft_percent": 80,
         "begins_s": ends_s - LASTS_S[period], "ends_s": ends_s,
+        "projected_usd_micros": round(1.3 * spent * USD), "is_ahead": name == "anthropic",
     }  # fmt: skip
 
 
@@ -67,15 +79,15 @@ def _hold(number: int, key: str, profile: str, model: str, provider: str, usd: f
 
 
 def _day(begins_s: int, place: int) -> dict[str, Any]:
-    rows = [_row("", 180 + 7 * place, 0)]
+    calls, providers = 180 + 7 * place, dict[str, int]()
     if place % 7 < 5:
-        rows.append(_row("anthropic", 12 + place % 5, (1_150_000 + 90_000 * (place % 9)) // (1 + place % 2)))
-        rows.append(_row("groq", 40 + place, 210_000 + 31_000 * (place % 4), unpriced=place % 11 == 0))
-    return {"day": datetime.fromtimestamp(begins_s, UTC).date().isoformat(), "begins_s": begins_s, "rows": rows}
-
-
-def _row(provider: str, calls: int, usd_micros: int, *, unpriced: bool = False) -> dict[str, Any]:
+        dear = 4_003_000 if place == 9 else (1_150_000 + 90_000 * (place % 9)) // (1 + place % 2)
+        providers = {"anthropic": dear, "groq": 210_000 + 31_000 * (place % 4)}
+    cost, elsewhere, energy_j = sum(providers.values()), 12_000 * calls, 4_000.0 * calls
     return {
-        "provider": provider, "calls": calls, "input_tokens": 2_100 * calls, "output_tokens": 340 * calls,
-        "usd_micros": usd_micros, "unpriced_calls": int(unpriced),
+        "day": datetime.fromtimestamp(begins_s, UTC).date().isoformat(), "begins_s": begins_s, "calls": calls,
+        "cost_usd_micros": cost, "unpriced_calls": int(bool(providers) and place % 11 == 0),
+        "local_tokens": 2_440 * calls, "cloud_tokens": 2_440 * (52 + place) if providers else 0,
+        "kept_tokens": 900 * place, "elsewhere_usd_micros": elsewhere, "saved_usd_micros": elsewhere - cost,
+        "energy_j": energy_j, "electricity_usd_micros": round(energy_j / 3.6 * USD_PER_KWH), "providers": providers,
     }  # fmt: skip

@@ -22,6 +22,7 @@ class Card:
     reserved: int = 0
     percent: int = 0
     temperature: int = 40
+    milliwatts: int | None = None
     computing: dict[int, int] = field(default_factory=dict)
     drawing: dict[int, int] = field(default_factory=dict)
     mig: int = 0
@@ -96,6 +97,11 @@ class FakeNvml:
     def _nvmlDeviceGetTemperature(self, handle: Any, _sensor: Any, told: Any) -> int:
         told._obj.value = self._card(handle).temperature
         return self._card(handle).broken
+
+    def _nvmlDeviceGetPowerUsage(self, handle: Any, told: Any) -> int:
+        milliwatts = self._card(handle).milliwatts
+        told._obj.value = milliwatts or 0
+        return self._card(handle).broken or (NOT_SUPPORTED if milliwatts is None else 0)
 
     def _nvmlDeviceGetMigMode(self, handle: Any, now: Any, pending: Any) -> int:
         now._obj.value = pending._obj.value = self._card(handle).mig

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.accelerators.nvml import ADAPTER, XIDS_OF_PROGRAMS, Nvidia
-from ringfence.core.device import Device, DeviceKind, NotRead, Ours
+from ringfence.core.device import Device, DeviceKind, NotRead, Ours, drawn_by_ours
 from ringfence.testing.fake_nvml import GIB, LOST, NO_FIGURE, Card, FakeNvml
 
 BYTES = st.integers(0, 2**64 - 1)
@@ -45,6 +45,28 @@ def test_a_card() -> None:
     assert (first.load, first.temperature_c, first.out_of_service) == (0.88, 71, "")
     assert (second.id, second.name) == ("GPU-1", "NVIDIA A2")
     assert library.calls.count("nvmlInit_v2") == 1
+
+
+def test_what_a_card_draws_is_read_where_it_tells() -> None:
+    told, mute, odd = nvidia(FakeNvml(Card(milliwatts=412_345), Card(), Card(milliwatts=2**32 - 1))).read()
+    assert (told.watts, mute.watts, odd.watts) == (412.345, None, None)
+    assert told.taken_out("it is lost").watts is None
+
+
+def test_what_counts_is_drawn_by_cards_on_which_engines_of_ours_are(
+    proc: Path, process: Callable[[int, str, int], Path]
+) -> None:
+    process(100, "python", 100)
+    mine, theirs = {100: GIB}, {200: GIB}
+
+    def drawn(*cards: Card) -> float | None:
+        return drawn_by_ours(nvidia(FakeNvml(*cards), proc).read([Ours("llm", 100)]))
+
+    busy, other = Card(milliwatts=400_000, computing=mine), Card(milliwatts=250_000, computing=theirs)
+    assert drawn(busy, other) == 400
+    assert drawn(busy, Card(milliwatts=300_000, computing=mine)) == 700
+    assert drawn(busy, Card(computing=mine)) is None, "one of them does not tell"
+    assert drawn(other) is None
 
 
 def test_a_driver_that_knows_the_first_memory_report_only() -> None:

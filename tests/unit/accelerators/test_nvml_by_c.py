@@ -40,6 +40,7 @@ int nvmlDeviceGetMemoryInfo_v2(void *h, memory_v2 *m) {
 }
 int nvmlDeviceGetUtilizationRates(void *h, utilisation *u) { CARD(h) u->gpu = 50; u->memory = 9; return 0; }
 int nvmlDeviceGetTemperature(void *h, int s, unsigned *t) { CARD(h) *t = 60 + s; return 0; }
+int nvmlDeviceGetPowerUsage(void *h, unsigned *p) { CARD(h) if (i == 1) return 3; *p = 351250; return 0; }
 int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *n, process *p) {
     CARD(h)
     if (i) { *n = 0; return 0; }
@@ -76,6 +77,7 @@ def test_cards_of_a_library_in_c(library: Any, proc: Path, process: Callable[[in
     assert (first.id, first.name, first.load, first.temperature_c) == ("GPU-0", "Card 0", 0.5, 60)
     assert (first.total_bytes, first.available_bytes, first.used_by_others_bytes) == (24 * GIB, 15 * GIB, 4 * GIB)
     assert [(one.pid, one.held_bytes) for one in first.holders] == [(100, 5 * GIB), (2**32 - 1, GIB)]
+    assert [one.watts for one in (first, second, third)] == [351.25, None, 351.25]
     assert second.holders == () and second.used_by_others_bytes == 9 * GIB
     assert (third.kind, third.total_bytes) == (DeviceKind.UNIFIED, 1000 * 1024)
     library.break_card(0, 15)

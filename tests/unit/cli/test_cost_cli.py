@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ringfence.cli import show_cost
 from ringfence.cli.main import reduced
-from ringfence.cli.spending import Books
+from ringfence.cli.spending import Books, assumed
 from ringfence.cli.spent import spent
 from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.store.db import Database
@@ -99,16 +99,91 @@ def test_it_tells_by_whom() -> None:
 def test_caps_are_shown_with_what_is_left() -> None:
     sums = {
         "calls": 0, "cost_usd_micros": 0, "unpriced_calls": 0, "local_tokens": 0, "cloud_tokens": 0, "kept_tokens": 0,
-        "elsewhere_usd_micros": 0, "saved_usd_micros": 0,
+        "elsewhere_usd_micros": 0, "saved_usd_micros": 0, "energy_j": 0.0, "electricity_usd_micros": None,
     }  # fmt: skip
     found = {
         "zone": "UTC", "today": sums, "month": sums, "held": {"holds": 0, "usd_micros": 0}, "days": [],
         "caps": [CAP, CAP | {"limit_usd_micros": None}], "against": {"scenario": "all-frontier", "price": ""},
+        "call_caps": [{"scope": "profile", "name": "bold", "label": "bold", "limit_usd_micros": 500_000}],
+        "usd_per_kwh": None,
     }  # fmt: skip
     out = StringIO()
     Console(file=out, width=120).print(show_cost.cost_page(found))
     (row,) = [line for line in out.getvalue().splitlines() if line.strip().startswith("house")]
     assert row.split() == ["house", "$100.00", "a", "month", "$60.00", "$25.00", "$15.00"]
+    assert "profile bold $0.50 a call" in " ".join(out.getvalue().split())
+
+
+def with_energy(state: Path, *calls: tuple[str, float, float | None]) -> None:
+    """Local calls of 120 tokens: their ids, when, and what they took."""
+    database = Database(state / "ringfence.db")
+    database.migrate()
+
+    async def write() -> None:
+        books = Ledger(database)
+        for name, at_s, energy_j in calls:
+            books.record(CallRow(
+                name, at_s, "key_1", "default", "", "chat", "small", "t", "", 200, "ok", False, 100, 0, 0, 20, 0,
+                False, 0, energy_j, 0.1, 1.0,
+            ))  # fmt: skip
+        await books.flush()
+
+    asyncio.run(write())
+    database.close()
+
+
+def said(tmp_path: Path, money: str) -> list[str]:
+    file = tmp_path / "with-money.yaml"
+    file.write_text(f"money: {{{money}}}\n", encoding="utf-8")
+    return ["--config", str(file)]
+
+
+def test_electricity_has_one_price_for_all_that_is_shown(state: Path, tmp_path: Path) -> None:
+    """2 kWh: at the price of the configuration, and at that of a file of assumptions where one is given."""
+    at_s = max(time.time() - 60, Books(None).start_s("today"))
+    with_energy(state, ("call", at_s, 7_200_000.0))
+    assert "2.0 kWh this month at own engines; money.usd_per_kwh says" in " ".join(run().stdout.split())
+    config = said(tmp_path, "usd_per_kwh: 0.25")
+    found = json.loads(run("--json", *config).stdout)
+    assert (found["usd_per_kwh"], found["month"]["electricity_usd_micros"]) == (0.25, 500_000)
+    assert found["month"]["cost_usd_micros"] == 0, "what is paid is not what is drawn"
+    page = " ".join(run("--by", "model", *config).stdout.split())
+    assert "Electricity $0.50 this month at own engines: 2.0 kWh at $0.25, an estimate; no cap counts it" in page
+    assert "small 1 120 0 0 $0.00 $0.50" in page
+    (was, *_) = json.loads(run("whatif", "--json", *config).stdout)["scenarios"]
+    assert (was["scenario"], was["electricity_usd_micros"]) == ("as it was", 500_000)
+    html = tmp_path / "report.html"
+    run("report", "--html", str(html), *config)
+    assert "2.0 kWh at $0.25, an estimate; in no cap" in html.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("state")
+def test_what_a_file_of_assumptions_says_of_electricity_goes_first(tmp_path: Path) -> None:
+    config, mine = said(tmp_path, "usd_per_kwh: 0.32"), tmp_path / "mine.yaml"
+    assert assumed(None, None).usd_per_kwh == 0.16, "as in the reference month"
+    found = json.loads(run("whatif", "--tokens-per-day", "2M", "--scenario", "hybrid", "--json", *config).stdout)
+    assert found["scenarios"][0]["electricity_usd_micros"] == 31_968_000  # 99.9 kWh
+    text = run("whatif", "--print-assumptions", *config).stdout
+    (line,) = [line for line in text.splitlines(keepends=True) if "usd_per_kwh:" in line]
+    assert line.split("#")[0].split() == ["usd_per_kwh:", "0.32"]
+    mine.write_text(text.replace(line, "usd_per_kwh: 0.08\n"), encoding="utf-8")
+    assert assumed(mine, 0.32).usd_per_kwh == 0.08
+    mine.write_text(text.replace(line, ""), encoding="utf-8")
+    assert assumed(mine, 0.32).usd_per_kwh == 0.32
+
+
+def test_days_have_what_was_done_in_them_and_none_but_those_asked_for(state: Path) -> None:
+    """The last day of the month before is none of this month; where it is shown, all of it is."""
+    month_s, now_s = Books(None).start_s("month"), time.time()
+    first_s = Books(None).start_s("today") - 29 * 86_400
+    with_energy(state, ("last month", month_s - 3600, None), ("now", now_s, None), ("first shown", first_s + 1, None))
+    by_day = spent(None, None, "day", "month", None)
+    assert sum(part["calls"] for part in by_day["parts"]) == by_day["month"]["calls"] < 3
+    assert min(part["name"] for part in by_day["parts"]) >= time.strftime("%Y-%m-01", time.gmtime(now_s))
+    shown = spent(None, None, None, "month", None)["days"]
+    assert (len(shown), shown[0]["calls"]) == (30, 1 + int(first_s == month_s - 86_400))
+    exact = spent(None, "30m", None, "month", None)
+    assert exact["chosen"]["calls"] == 1 and "Since 30m" in run("--since", "30m").stdout
 
 
 @pytest.mark.usefixtures("ledger")

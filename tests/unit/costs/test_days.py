@@ -11,9 +11,9 @@ import pytest
 from ringfence.core.money import Price, Rates
 from ringfence.core.spending import Slice
 from ringfence.costs.charts import Series, bars, lines, round_up
-from ringfence.costs.days import Day, days_of, sparkline, total
+from ringfence.costs.days import Day, days_of, last_days, sparkline, total
 from ringfence.costs.pictures import saved_picture, spent_picture, tokens_picture
-from ringfence.costs.words import months_in_words, percent, rounded, tokens_in_words
+from ringfence.costs.words import electricity, months_in_words, percent, rounded, tokens_in_words
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PRICE = Price(Rates.of(3_000_000, 15_000_000, 300_000))
@@ -59,6 +59,21 @@ def test_they_add_up(days: list[Day]) -> None:
     assert sums.providers == {"openai": 507, "anthropic": 9000}
     assert total(days, at("2026-10-26")).calls == 2
     assert total(days, at("2026-11-01")) == Day(at("2026-11-01"), "")
+
+
+def test_the_last_days_are_told_by_the_calendar() -> None:
+    """Also where a day in between had 25 hours: half an hour before midnight is still of the last."""
+    found = last_days(4, at("2026-10-27T23:30"), BERLIN)
+    assert [begins_s for begins_s, _ in found] == [at(f"2026-10-{day}") for day in (24, 25, 26, 27)]
+    assert [ends_s - begins_s for begins_s, ends_s in found] == [86_400, 90_000, 86_400, 86_400]
+
+
+def test_electricity_has_a_cost_where_a_price_is_known() -> None:
+    day = Day(0, "", energy_j=5_400_000.0)
+    assert day.told(None)["electricity_usd_micros"] is None
+    assert day.told(0.30)["electricity_usd_micros"] == 450_000
+    assert [electricity(joules, 0.30) for joules in (0.0, 5_400_000.0)] == ["-", "$0.45"]
+    assert [electricity(joules, None) for joules in (5_400_000.0, 180_000.0)] == ["1.5 kWh", "50 Wh"]
 
 
 def test_a_sparkline_is_as_high_as_its_days() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 
+from ringfence.accelerators.nvml import Nvidia
 from ringfence.accelerators.simulated import Said, Simulated
 from ringfence.config.placing import DeviceSettings
 from ringfence.core.device import Device
@@ -18,6 +20,7 @@ from ringfence.runtime.memory import SETTLED_S, Memory, build_of
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 from ringfence.store.footprints import FootprintRows
+from ringfence.testing.fake_nvml import Card, FakeNvml
 
 GIB = 1024**3
 Counted = Callable[..., Memory]
@@ -160,6 +163,22 @@ class TestLearned:
         card.hold("card", "demo", 2 * GIB)
         await memory.refresh()
         assert memory.book.take_changed() == []
+
+
+async def test_what_is_drawn_is_measured_with_every_reading(real: Real) -> None:
+    """By a card on which an engine of ours computes: this process stands for it."""
+    placed = Placed()
+    placed.rows = [replace(STATUS, pid=os.getpid())]
+    memory, _ = real(placed)
+    card = Card(milliwatts=390_000)
+    memory.devices = Devices([Nvidia(lambda: FakeNvml(card))], lambda: 0.0)
+    assert memory.drawn() is None
+    await memory.refresh()
+    assert memory.drawn() is None, "nothing of ours is on it"
+    card.computing = {os.getpid(): GIB}
+    await memory.refresh()
+    drawn = memory.drawn()
+    assert drawn is not None and drawn.watts == 390 and 0 <= drawn.age_s < 60
 
 
 class TestWritten:

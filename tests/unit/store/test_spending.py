@@ -53,15 +53,15 @@ async def test_slices_are_of_one_quarter_one_provider_and_one_band(db: Database)
 async def test_parts_are_the_dearest_first(db: Database) -> None:
     await written(
         db,
-        {}, {"key_id": "key_2", "outcome": "timeout"}, {"key_id": "key_2", "outcome": "joined"},
+        {}, {"key_id": "key_2", "outcome": "timeout", "energy_j": 7.5}, {"key_id": "key_2", "outcome": "joined"},
         {"key_id": "key_3", "provider": "openai", "cost_usd_micros": 40},
         {"key_id": "key_1", "provider": "openai", "cost_usd_micros": None}, {"at_s": QUARTER - 5.0},
     )  # fmt: skip
     by_key = db.call(lambda connection: parts(connection, "key", QUARTER, QUARTER + 9))
     assert by_key == [
-        Part("key_3", 1, 0, 100, 20, 0, 120, 0, 40, 0),
-        Part("key_1", 2, 0, 200, 40, 120, 120, 0, 0, 1),
-        Part("key_2", 2, 1, 200, 40, 120, 0, 120, 0, 0),
+        Part("key_3", 1, 0, 100, 20, 0, 120, 0, 40, 0, 0.0),
+        Part("key_1", 2, 0, 200, 40, 120, 120, 0, 0, 1, 0.0),
+        Part("key_2", 2, 1, 200, 40, 120, 0, 120, 0, 0, 7.5),
     ]
     by_outcome = db.call(lambda connection: parts(connection, "outcome", QUARTER, QUARTER + 9))
     assert {one.name: one.calls for one in by_outcome} == {"ok": 3, "timeout": 1, "joined": 1}

@@ -67,4 +67,10 @@ export const words = (name) => {
 const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
 /** Millionths of a dollar: $12.34; below a dollar with as many places as it takes. */
-export const dollars = (micros) => (Math.abs(micros) >= 1e6 || micros % 1e4 === 0 ? `$${cents.format(micros / 1e6)}` : `$${(micros / 1e6).toFixed(6).replace(/0+$/, "")}`);
+export function dollars(micros) {
+  const usd = Math.abs(micros) / 1e6;
+  return `${micros < 0 ? "-" : ""}$${usd >= 1 || micros % 1e4 === 0 ? cents.format(usd) : usd.toFixed(6).replace(/0+$/, "")}`;
+}
+
+/** Of joules: 3.4 kWh, below one in Wh. */
+export const kilowattHours = (joules) => (joules >= 3.6e6 ? `${(joules / 3.6e6).toFixed(1)} kWh` : `${+(joules / 3600).toPrecision(3)} Wh`);

@@ -3,7 +3,7 @@
 import { sayParked } from "./banner.js";
 import { byId, draw, h, list, say } from "./dom.js";
 import { drawDays } from "./days.js";
-import { count, dollars, duration, moment, plural } from "./format.js";
+import { count, dollars, duration, kilowattHours, moment, plural } from "./format.js";
 import { poll } from "./poll.js";
 import { sayVerdict } from "./verdict.js";
 
@@ -41,7 +41,7 @@ function show([found, waiting, spent]) {
   drawCaps(found);
   drawAside(found.keys_set_aside);
   drawHolds(found.holds);
-  drawSpend(days);
+  if (days) drawDaysOf(days);
   if (!found.can_write) return ["bad", "No ledger"];
   return found.standings.some(isSpent) ? ["warn", "Used up"] : ["good", "Up to date"];
 }
@@ -55,28 +55,29 @@ function short({ standings, holds, providers, zone, can_write, problem }) {
   if (!providers.length) return ["quiet", "Nothing costs money.", main ? `No provider is configured any more; ${dollars(main.spent_usd_micros)} was spent ${SINCE[main.period]}.` : "No provider is configured: there is no way out at all."];
   if (!main) return ["good", "Nothing is spent.", "Nothing is capped either: a cap for the house stands under money.house in the configuration."];
   const full = standings.filter(isSpent), soft = standings.filter((one) => isSoft(one) && !isSpent(one));
+  const ahead = standings.filter((one) => one.is_ahead && !isSpent(one));
   const sentence = limit(main) === null ? `${dollars(main.spent_usd_micros)} spent ${SINCE[main.period]}, without a cap.`
     : `${dollars(main.spent_usd_micros)} of ${dollars(limit(main))} spent ${SINCE[main.period]}.`;
   const held = holds.length ? `${dollars(sum(holds, (one) => one.usd_micros))} is held for ${plural(holds.length, "call")} under way. ` : "Nothing is held. ";
   const room = limit(main) === null ? "" : `${dollars(Math.max(0, limit(main) - used(main)))} is left until ${ends(main, zone)} (${zone}).`;
-  const told = [[full, "Used up"], [soft, "Nearly used up"]].filter(([which]) => which.length)
+  const told = [[full, "Used up"], [soft, "Nearly used up"], [ahead, "Heading more than 20 % above the cap"]].filter(([which]) => which.length)
     .map(([which, text]) => `${text}: ${which.map((one) => `${whose(one)}, ${SINCE[one.period]}`).join("; ")}.`);
-  return [full.length ? "bad" : soft.length ? "warn" : "info", sentence, held + room, ...told];
+  return [full.length ? "bad" : soft.length + ahead.length ? "warn" : "info", sentence, held + room, ...told];
 }
 
 // -- caps
 
-function drawCaps({ standings, zone }) {
-  byId("caps-panel").hidden = standings.length === 0;
+function drawCaps({ standings, call_caps, zone }) {
+  byId("caps-panel").hidden = standings.length + call_caps.length === 0;
   say(byId("caps-note"), `days, weeks and months by the clocks of ${zone}`);
-  const groups = KINDS.map(([kind, title]) => ({ kind, title, owners: owners(standings.filter((one) => one.scope === kind)) })).filter((group) => group.owners.length);
+  const groups = KINDS.map(([kind, title]) => ({ kind, title, owners: owners(...[standings, call_caps].map((all) => all.filter((one) => one.scope === kind))) })).filter((group) => group.owners.length);
   list(byId("caps"), groups, (group) => group.kind, (group) => h("section", {}, h("h3", {}, group.title), h("div.owners")), (box, group) =>
     list(box.lastChild, group.owners, (owner) => owner.name, makeOwner, (card, owner) => fillOwner(card, owner, zone)));
 }
 
-const owners = (standings) => [...new Set(standings.map((one) => one.name))].map((name) => {
-  const all = standings.filter((one) => one.name === name);
-  return { name, label: all[0].label, capped: all.filter((one) => limit(one) !== null), free: all.filter((one) => limit(one) === null) };
+const owners = (standings, calls) => [...new Set([...standings, ...calls].map((one) => one.name))].map((name) => {
+  const all = standings.filter((one) => one.name === name), call = calls.find((one) => one.name === name);
+  return { name, label: (all[0] ?? call).label, call, capped: all.filter((one) => limit(one) !== null), free: all.filter((one) => limit(one) === null) };
 });
 
 const makeOwner = (owner) => h("div.owner", {}, owner.label ? h("h4", { title: owner.name }, owner.label) : null, h("div"), h("p.facts"));
@@ -84,7 +85,8 @@ const makeOwner = (owner) => h("div.owner", {}, owner.label ? h("h4", { title: o
 function fillOwner(card, owner, zone) {
   const [bars, facts] = [...card.children].slice(-2);
   list(bars, owner.capped, (one) => one.period, makeCap, (box, one) => fillCap(box, one, zone));
-  say(facts, owner.free.length ? `${owner.capped.length ? "Not capped" : "No cap"}: ${owner.free.map((one) => `${dollars(used(one))} ${SINCE[one.period]}`).join(", ")}` : "");
+  const free = owner.free.length ? `${owner.capped.length ? "Not capped" : "No cap"}: ${owner.free.map((one) => `${dollars(used(one))} ${SINCE[one.period]}`).join(", ")}` : "";
+  say(facts, [owner.call ? `At most ${dollars(limit(owner.call))} a call` : "", free].filter(Boolean).join(". "));
 }
 
 const makeCap = () => h("div.cap", {},
@@ -106,6 +108,7 @@ function fillCap(box, one, zone) {
   soft.hidden = one.soft_percent >= 100;
   const words = [
     one.held_usd_micros ? `${dollars(one.held_usd_micros)} held` : "", isSpent(one) ? "used up" : `${dollars(most - used(one))} left`, `until ${ends(one, zone)}`,
+    one.is_ahead ? `${dollars(one.projected_usd_micros)} by then at this pace` : "",
   ].filter(Boolean).join(", ");
   say(facts, words);
   for (const [name, value] of [["label", `Budget of ${whose(one)}, a ${one.period}`], ["valuemax", most / 1e6], ["valuenow", Math.min(used(one), most) / 1e6], ["valuetext", `${dollars(one.spent_usd_micros)} of ${dollars(most)} spent, ${words}`]]) meter.setAttribute(`aria-${name}`, value);
@@ -132,25 +135,43 @@ const makeHold = (one) => h("tr", { title: one.call }, h("td.num", {}, dollars(o
 
 // -- days
 
-function drawSpend(told) {
-  if (told === null) return;
-  const rows = told.days.flatMap((day) => day.rows);
-  const providers = [...new Set(rows.map((one) => one.provider))].filter(Boolean).sort();
-  const cost = sum(rows, (one) => one.usd_micros), unpriced = sum(rows, (one) => one.unpriced_calls);
-  byId("spend-panel").hidden = cost === 0 && unpriced === 0;
-  say(byId("spend-note"), `${dollars(cost)} in ${told.days.length} days${unpriced ? `, and ${plural(unpriced, "call")} of unknown price` : ""}`);
-  const of = (day, which, what) => sum(day.rows.filter(which), what);
-  drawDays(byId("spend"), {
-    name: "What was spent on each day, by provider", days: told.days, tell: dollars,
-    layers: providers.map((name) => ({ name, of: (day) => of(day, (one) => one.provider === name, (one) => one.usd_micros) })).filter((layer) => sum(told.days, layer.of) > 0),
-  });
-  const size = (one) => one.input_tokens + one.output_tokens;
-  const local = sum(rows.filter((one) => !one.provider), size), all = sum(rows, size);
+function drawDaysOf(told) {
+  drawSpend(told);
+  drawSaved(told);
+  const tokens = (one) => one.local_tokens + one.cloud_tokens, all = sum(told.days, tokens), kept = (one) => one.kept_tokens;
   byId("tokens-panel").hidden = all === 0;
-  say(byId("tokens-note"), all ? `${Math.round((100 * local) / all)} % of ${count(all)} on own engines` : "");
+  say(byId("tokens-note"), all ? `${Math.round((100 * sum(told.days, (one) => one.local_tokens)) / all)} % of ${count(all)} on own engines` : "");
   drawDays(byId("tokens"), {
     name: "Tokens on each day, on own engines and rented", days: told.days, tell: count,
-    layers: [{ name: "own engines", of: (day) => of(day, (one) => !one.provider, size) }, { name: "rented", of: (day) => of(day, (one) => one.provider, size) }],
+    layers: [{ name: "own engines", of: (one) => one.local_tokens }, { name: "rented", of: (one) => one.cloud_tokens },
+      ...(sum(told.days, kept) ? [{ name: "kept answers", of: kept }] : [])],
+  });
+}
+
+const paid = (one) => one.cost_usd_micros;
+
+function drawSpend({ days, usd_per_kwh: price }) {
+  const power = (one) => one.electricity_usd_micros ?? 0;
+  const cost = sum(days, paid), unpriced = sum(days, (one) => one.unpriced_calls), joules = sum(days, (one) => one.energy_j);
+  const providers = [...new Set(days.flatMap((one) => Object.keys(one.providers)))].sort();
+  byId("spend-panel").hidden = cost + unpriced + joules === 0;
+  say(byId("spend-note"), `${dollars(cost)} paid in ${days.length} days${unpriced ? `, and ${plural(unpriced, "call")} of unknown price` : ""}`);
+  drawDays(byId("spend"), {
+    name: "What was spent on each day, by provider", days, tell: dollars,
+    layers: [...providers.map((name) => ({ name, of: (one) => one.providers[name] ?? 0 })), { name: "electricity", of: power }].filter((layer) => sum(days, layer.of) > 0),
+  });
+  const priced = price === null ? "money.usd_per_kwh in the configuration says what that costs" : `${dollars(sum(days, power))} at $${price} a kilowatt-hour`;
+  say(byId("power"), joules ? `Own engines took about ${kilowattHours(joules)} of electricity: ${priced}. No cap counts it.` : "");
+}
+
+function drawSaved({ days, against }) {
+  const saved = (one) => one.saved_usd_micros, elsewhere = sum(days, (one) => one.elsewhere_usd_micros);
+  byId("saved-panel").hidden = elsewhere === 0;
+  const won = sum(days, saved);
+  say(byId("saved-note"), `${dollars(Math.abs(won))} ${won < 0 ? "more" : "less"} than ${dollars(elsewhere)} at ${against.scenario}: ${against.price}; electricity and hardware not counted`);
+  drawDays(byId("saved"), {
+    name: `What was paid on each day, and saved against ${against.scenario}`, days, tell: dollars,
+    layers: [{ name: "paid", of: paid }, { name: "saved", of: saved }],
   });
 }
 
