@@ -12,9 +12,12 @@ from rich.text import Text
 
 from ringfence.cli.show import table
 from ringfence.cli.words import plural
+from ringfence.core.money import dollars
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
-from ringfence.costs.words import percent, rounded, tokens_in_words
+from ringfence.costs.words import percent, tokens_in_words
+
+SINCE = {"today": "today", "week": "this week", "month": "this month"}
 
 
 def cost_page(found: dict[str, Any]) -> RenderableType:
@@ -22,11 +25,11 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
     month, held = found["month"], found["held"]
     lines = [_line("Today", found["today"]), _line("This month", month)]
     if held["holds"]:
-        lines.append(f"Held        {rounded(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
+        lines.append(f"Held        {dollars(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
     lines.append(
-        f"Saved       {rounded(month['saved_usd_micros'])} this month "
+        f"Saved       {dollars(month['saved_usd_micros'])} this month "
         f"({percent(month['saved_usd_micros'], month['elsewhere_usd_micros'])}) against "
-        f"{rounded(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
+        f"{dollars(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
     )
     lines.append(f"            [dim]{found['against']['price']}; electricity and hardware not counted[/]")
     if month["unpriced_calls"]:
@@ -68,14 +71,14 @@ def _line(words: str, sums: dict[str, Any]) -> str:
     worked = sums["local_tokens"] + sums["cloud_tokens"]
     kept = f", {tokens_in_words(sums['kept_tokens'])} more from kept answers" if sums["kept_tokens"] else ""
     return (
-        f"{words:<11} [bold]{rounded(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
+        f"{words:<11} [bold]{dollars(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
         f"{tokens_in_words(worked)} tokens, {percent(sums['local_tokens'], worked)} of them local{kept}"
     )
 
 
 def _caps(caps: list[dict[str, Any]] | None) -> list[RenderableType]:
     if caps is None:
-        return [Text("No gateway runs here that tells of caps.", style="dim")]
+        return [Text("Caps are not shown: no gateway runs with this configuration (ringfence up).", style="dim")]
     shown = table("Whose", "Cap", "Spent", "Held", "Left")
     for one in caps:
         limit = one["limit_usd_micros"]
@@ -85,25 +88,26 @@ def _caps(caps: list[dict[str, Any]] | None) -> list[RenderableType]:
         colour = "red" if used >= limit else "yellow" if used * 100 >= limit * one["soft_percent"] else "green"
         whose = " ".join(word for word in (one["scope"], one["label"]) if word)
         shown.add_row(
-            escape(whose), f"{rounded(limit)} a {one['period']}", rounded(one["spent_usd_micros"]),
-            rounded(one["held_usd_micros"]), f"[{colour}]{rounded(max(0, limit - used))}[/]",
+            escape(whose), f"{dollars(limit)} a {one['period']}", dollars(one["spent_usd_micros"]),
+            dollars(one["held_usd_micros"]), f"[{colour}]{dollars(max(0, limit - used))}[/]",
         )  # fmt: skip
     _to_the_right(shown)
     return [shown] if shown.row_count else [Text("Nothing is capped.", style="dim")]
 
 
 def _parts(found: dict[str, Any]) -> RenderableType:
+    began = SINCE.get(found["since"], f"since {found['since']}" if "-" in found["since"] else f"in {found['since']}")
     if not found["parts"]:
-        return Text("No calls there.", style="dim")
+        return Text(f"No calls {began}.", style="dim")
     shown = table(found["by"].capitalize(), "Calls", "Local tokens", "Cloud tokens", "Kept", "Paid")
     _to_the_right(shown)
     for row in found["parts"]:
-        paid = rounded(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
+        paid = dollars(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
         shown.add_row(
             escape(row["label"] or "(none)"), f"{row['calls']:,}", f"{row['local_tokens']:,}",
             f"{row['cloud_tokens']:,}", f"{row['kept_tokens']:,}", paid,
         )  # fmt: skip
-    return shown
+    return Group(Text(f"Calls {began}, by {found['by']}:", style="bold"), shown)
 
 
 def _to_the_right(rows: Table) -> None:

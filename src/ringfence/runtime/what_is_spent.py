@@ -106,6 +106,7 @@ def _standing(one: Standing, key_name: str) -> dict[str, Any]:
         "label": key_name or one.scope.name if one.scope.kind == "key" else one.scope.name,
         "period": one.period.value, "limit_usd_micros": one.limit, "spent_usd_micros": one.spent,
         "held_usd_micros": one.held, "soft_percent": one.soft_percent, "begins_s": one.start_s, "ends_s": one.end_s,
+        "projected_usd_micros": one.projected, "is_ahead": one.is_ahead,
     }  # fmt: skip
 
 
