@@ -81,7 +81,10 @@ def money_lines(money: dict[str, Any], *, is_paid: bool) -> list[str]:
         held = f", {dollars(cap['held'])} held" if cap["held"] else ""
         line = f"Money     {whose}: {dollars(cap['spent'])} of {dollars(cap['limit'])} a {cap['period']} spent{held}"
         left = cap["limit"] - cap["spent"] - cap["held"]
-        line += f", {dollars(left)} left" if left > 0 else "; [red]used up[/]"
+        if left <= 0:
+            lines.append(f"{line}; [red]used up[/]")
+            continue
+        line += f", {dollars(left)} left"
         if cap["is_soft"]:
             line += f"; [yellow]past its soft limit ({cap['soft_percent']} %): what costs nothing goes first[/]"
         if cap["is_ahead"]:
