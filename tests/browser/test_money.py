@@ -64,6 +64,13 @@ def test_what_is_paid_for_is_seen_without_loading_again(money: Page) -> None:
     assert not money.find("#holds-panel").is_displayed()
 
 
+def test_what_runs_ahead_of_its_cap_is_told(money: Page) -> None:
+    house = next(one for one in money.served.view.purse["standings"] if one["period"] == "month")
+    told = {"spent_usd_micros": 60_000_000, "is_ahead": True, "projected_usd_micros": 131_000_000}
+    change(money, standings=[house | told], holds=[])
+    money.until_text("#verdict", "At this pace the house comes to $131.00 this month, of $100.00.")
+
+
 def test_a_day_is_read_by_pointer_and_by_keys(money: Page) -> None:
     days = money.served.view.spent["days"]
     paid = [part for day in days for part in day["providers"].values()]

@@ -75,7 +75,9 @@ def meets_the_hard_limit(house: House, cloud: FakeCloud) -> None:
     for path, reply in refused.items():
         assert (reply.status, reply.headers["x-should-retry"]) == (429, "false"), path
         told = reply.json["error"]
-        assert "a call of the key 'hard' may cost $0.01" in (told if path == "/api/chat" else told["message"])
+        assert "a call of the key 'hard' may cost no more than $0.01" in (
+            told if path == "/api/chat" else told["message"]
+        )
     assert refused["/v1/chat/completions"].json["error"]["code"] == "insufficient_quota"
     assert refused["/v1/responses"].json["error"]["type"] == "insufficient_quota"
     assert refused["/v1/messages"].json["type"] == "error"

@@ -16,6 +16,7 @@ import pytest
 from renting import SECRET, HeardCloud, House, beside, clouds, free_port, started_up
 from whole import Terminal, command, control, gateway_pid, kill, open_request, question, reloaded, until
 
+from ringfence.config.money import HOUSE_NOT_NAMED
 from ringfence.egress.journal_chain import calls, verify
 from ringfence.testing.fake_cloud import Certificate, Conduct, Misdeed, make_certificate
 
@@ -105,12 +106,14 @@ def test_the_first_provider_comes_another_joins_and_all_go(
         with asking_locally(house) as answers:
             written.write(RENTED, models=(SMART,))
             told = command("config", "reload", "--json", "--config", str(house.file), folder=house.folder)
-            paths = {change["path"] for change in json.loads(told.stdout)["changes"]}
+            outcome = json.loads(told.stdout)
+            assert outcome["notes"] == [HOUSE_NOT_NAMED]  # who switches on the first provider hears what it may cost
+            paths = {change["path"] for change in outcome["changes"]}
             assert paths == {"providers.rented", "models.smart"}
             assert house.chat("personal", model="smart").headers["x-ringfence-boundary"] == "CLOUD"
             first = house.pids("egress")
             written.write(RENTED, OTHER, models=(SMART, WISE))
-            reloaded(house)
+            assert reloaded(house)["notes"] == []
             assert house.chat("personal", model="wise").headers["x-ringfence-boundary"] == "CLOUD"
             assert house.chat("personal", model="smart").status == 200
             assert house.pids("egress") == first

@@ -197,6 +197,8 @@ def _print_outcome(outcome: dict[str, Any]) -> None:
         typer.echo("reloaded; nothing changed")
     for line in outcome.get("dead_keys") or ():
         typer.secho(f"dead now: key {line}; every call with it is refused", err=True, fg="yellow")
+    for line in outcome.get("notes") or ():
+        typer.secho(str(line), err=True, fg="yellow")
 
 
 def _print_changes(changes: list[dict[str, Any]]) -> None:

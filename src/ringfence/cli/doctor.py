@@ -15,7 +15,7 @@ from typing import Any
 
 from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
 from ringfence.cli.clouds import cloud_keys_in, keys_in_words
-from ringfence.cli.show_money import house_in_words, is_nearly_used_up
+from ringfence.cli.show_money import NOT_WRITTEN, house_in_words, is_nearly_used_up
 from ringfence.core.identity import Key
 from ringfence.engines.llamacpp_process import lacking_cpu_flags
 
@@ -116,7 +116,10 @@ def _running(config: Path | None, folder: Path) -> list[Finding]:
         return [_port(config)]
     found = [_instances(status, folder), _wall(status["isolation"][0])]
     caps = status["money"]["caps"] if any(one["kind"] == "egress" for one in status["instances"]) else []
-    if money := house_in_words(caps):
+    if caps and not status["money"]["can_write"]:
+        mend = "The log says why. Is the disk full, or the database away? See docs/ledger.md and docs/postgresql.md."
+        found.append(_finding("wrong", f"Money: {NOT_WRITTEN}", mend))
+    elif money := house_in_words(caps):
         is_low = is_nearly_used_up(caps)
         mend = "The page Money of the console shows what it went to." if is_low else ""
         found.append(_finding("note" if is_low else "ok", f"Money: {money}", mend))

@@ -77,6 +77,8 @@ def explain_page(found: dict[str, Any]) -> RenderableType:
             note = f"  [yellow]set aside[/]: {again_in_words({'reason': target['note'], **target})}"
         where = f"{target['target']} on {server(target)} at {target['boundary']}"
         lines.append(f"Target {place}  {where}{window}, {mark}{note}")
+    if found.get("is_past_soft_limit") and len(found["chain"]) > 1:
+        lines.append("[yellow]Money     a budget is past its soft limit: what costs nothing goes first[/]")
     lines += [f"[dim]Not       {one['target']}: {one['reason']}[/]" for one in found["excluded"]]
     lines += _thinking_lines(found.get("thinking"))
     lines += [f"Else      {found['ending']}", *_window_lines(found["window"], len(found["chain"]) > 1)]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from ringfence.config.schema import Config
-
 PROPOSED = "100"
-NOT_NAMED = "No house cap is named, so $100.00 a month holds for all that is rented: money.house.month says otherwise."
+ABOUT = (
+    "Providers are configured, and nothing says yet what may be spent on them in all. Calls beyond the house cap are "
+    "answered by your own engines, or refused."
+)
 
 
 def ask_house_cap() -> float:
@@ -26,6 +26,7 @@ def ask_house_cap() -> float:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
+    typer.echo(ABOUT, err=True)
     usd: float = typer.prompt("House cap per month in USD, for all that is rented", PROPOSED, value_proc=read, err=True)
     return usd
 
@@ -45,25 +46,31 @@ def at_first_sight(spec: dict[str, Any], warn: Callable[[str], None], *, may_ask
     named. What is wrong with the file is said by whoever starts."""
     from ringfence.cli.settings import names_providers
     from ringfence.config.load import load
+    from ringfence.config.money import HOUSE_NOT_NAMED
     from ringfence.config.problems import ConfigError
-    from ringfence.config.write import append
 
     path = Path(spec["config"]) if spec["config"] else None
     if not names_providers(path, spec["overrides"]):
         return
     try:
         config = load(path, overrides=spec["overrides"], check_secrets=False)
-        if not config.providers or is_named(config):
+        if not config.providers or config.money.is_house_named:
             return
-        if may_ask and path is not None and "\nmoney:" not in f"\n{path.read_text(encoding='utf-8')}":
-            append(path, settings(ask_house_cap()), "money")
+        if may_ask and path is not None:
+            write_into(path, ask_house_cap())
             return
     except ConfigError as error:
         warn(str(error))
         return
-    warn(NOT_NAMED)
+    warn(HOUSE_NOT_NAMED)
 
 
-def is_named(config: Config) -> bool:
-    """Whether its owner has said what the house may spend."""
-    return "house" in config.money.model_fields_set
+def write_into(path: Path, usd: float) -> None:
+    """As a section of its own, or as a line of the one that is there. Raises ConfigError."""
+    from ringfence.config.write import append, append_within
+
+    if "\nmoney:" in f"\n{path.read_text(encoding='utf-8')}":
+        append_within(path, settings(usd).strip().partition("\n")[2].strip(), "money")
+    else:
+        append(path, settings(usd), "money")
+    typer.echo(f"{path} says so now, at money.house: change it there at any time.", err=True)

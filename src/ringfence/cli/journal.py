@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, NoReturn, T
 
 import typer
 
-from ringfence.cli.keys import UNITS
+from ringfence.cli.words import length_s
 
 if TYPE_CHECKING:
     from ringfence.egress.journal_chain import Call, Head, Verdict
@@ -222,8 +221,8 @@ def _since(text: str | None) -> float | None:
     """UTC seconds of a day, of a time, or of so long ago."""
     if text is None:
         return None
-    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return time.time() - int(match[1]) * UNITS[match[2]]
+    if (ago_s := length_s(text)) is not None:
+        return time.time() - ago_s
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ringfence.cli.words import length_s
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, budget and revoke API keys.")
 
@@ -23,7 +24,7 @@ SoftOption = Annotated[
     int | None, typer.Option("--soft-percent", min=1, max=100, help="From there on, what is free goes first.")
 ]
 NO_CAP = "none"
-UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+NOT_CAPPED = "whatever the house and its profile allow"
 
 
 @app.command()
@@ -96,10 +97,12 @@ def budget(
 
     caps = _caps(day, week, month, call, soft)
     if not caps:
-        typer.secho("Say which: --budget-day, --budget-week, --budget-month, --budget-call.", err=True, fg="red")
+        options = "--budget-day, --budget-week, --budget-month, --budget-call, --soft-percent"
+        typer.secho(f"Say which: {options}.", err=True, fg="red")
         raise typer.Exit(2)
     changed = _ask(config, "PATCH", f"/keys/{which}/budget", caps)
-    words = caps_in_words(changed["budget"]) or "whatever the house and its profile allow"
+    caps_now = caps_in_words(changed["budget"])
+    words = f"{caps_now}; its soft limit is {changed['budget']['soft_percent']} %" if caps_now else NOT_CAPPED
     typer.echo(json.dumps(changed) if as_json else f"{changed['id']} ({changed['name']}) may spend {words}.")
 
 
@@ -135,11 +138,11 @@ def _caps(
 def _until(text: str | None) -> int | None:
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if match is None:
+    length = length_s(text)
+    if length is None:
         typer.secho("--expires takes a number and a unit: 45m, 12h, 30d, 8w", err=True, fg="red")
         raise typer.Exit(2)
-    return int(time.time()) + int(match[1]) * UNITS[match[2]]
+    return int(time.time()) + length
 
 
 def _ask(config: Path | None, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from ringfence.cli.words import length_s
+
 if TYPE_CHECKING:
     from ringfence.store.db import Database
 
@@ -36,7 +38,7 @@ class Format(StrEnum):
 @app.command()
 def export(
     since: Annotated[
-        str | None, typer.Option("--since", help="From then on: 2026-11-01, or with a time (UTC).")
+        str | None, typer.Option("--since", help="From then on: 2026-11-01, or with a time (UTC), or 45m, 24h, 7d, 8w.")
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Before then.")] = None,
     form: Annotated[Format, typer.Option("--format", help="csv or jsonl.")] = Format.CSV,
@@ -85,14 +87,17 @@ def show(
 
 
 def _moment(option: str, text: str | None) -> float | None:
-    """In Unix seconds; a time without a zone is in UTC."""
+    """In Unix seconds; a time without a zone is in UTC, and 7d is so long ago."""
     if text is None:
         return None
+    if (ago_s := length_s(text)) is not None:
+        return time.time() - ago_s
     try:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        typer.secho(f"{option} takes a day or a time: 2026-11-01, 2026-11-01T08:00+01:00", err=True, fg="red")
+        known = "2026-11-01, 2026-11-01T08:00+01:00, 7d"
+        typer.secho(f"{option} takes a day, a time or how long ago: {known}", err=True, fg="red")
         raise typer.Exit(2) from None
 
 

@@ -122,9 +122,11 @@ def serve(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="Over the file: admission.queue=10.")] = None,
 ) -> None:
     """Run the gateway alone in the foreground, as a service manager wants it: logs on stderr, no banner."""
+    from ringfence.cli.house_cap import at_first_sight
     from ringfence.runtime.process import Spec, run
 
     spec = _spec(config, model, host, port, overrides)
+    at_first_sight(spec, lambda line: print(json.dumps({"warning": line}), flush=True), may_ask=False)  # noqa: T201
     raise typer.Exit(run(Spec(**spec), lambda row: print(json.dumps(_without_secrets(row)), flush=True)))  # noqa: T201
 
 

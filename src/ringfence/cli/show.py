@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ringfence.cli.clouds import keys_in_words
+from ringfence.cli.show_money import NOT_WRITTEN
 from ringfence.core.money import dollars
 
 COLOURS = {
@@ -71,16 +72,24 @@ def status_page(found: dict[str, Any]) -> RenderableType:
 def money_lines(money: dict[str, Any], *, is_paid: bool) -> list[str]:
     """How the house's caps stand where anything is paid for, and those of others that are near their end."""
     lines: list[str] = []
+    if not money["can_write"] and is_paid:
+        lines.append(f"Money     [red]{NOT_WRITTEN}[/]: see `ringfence doctor`")
     for cap in money["caps"]:
         if not (cap["is_soft"] or cap["is_ahead"] or (is_paid and cap["scope"] == "house")):
             continue
         whose = "the house" if cap["scope"] == "house" else f"{cap['scope']} {escape(cap['name'])}"
         held = f", {dollars(cap['held'])} held" if cap["held"] else ""
         line = f"Money     {whose}: {dollars(cap['spent'])} of {dollars(cap['limit'])} a {cap['period']} spent{held}"
+        left = cap["limit"] - cap["spent"] - cap["held"]
+        if left <= 0:
+            lines.append(f"{line}; [red]used up[/]")
+            continue
+        line += f", {dollars(left)} left"
         if cap["is_soft"]:
-            line += "; [yellow]what costs nothing goes first[/]"
+            line += f"; [yellow]past its soft limit ({cap['soft_percent']} %): what costs nothing goes first[/]"
         if cap["is_ahead"]:
-            line += f"; [yellow]{dollars(cap['projected'])} at this pace[/]"
+            above = round(100 * cap["projected"] / cap["limit"]) - 100
+            line += f"; [yellow]{dollars(cap['projected'])} at this pace, {above} % above it[/]"
         lines.append(line)
     return lines + [
         f"[yellow]Money     a call at {escape(one['target'])} cost {dollars(one['cost'])}, and {dollars(one['held'])} "

@@ -12,9 +12,12 @@ from rich.text import Text
 
 from ringfence.cli.show import table
 from ringfence.cli.words import plural
+from ringfence.core.money import dollars
 from ringfence.costs.assumptions import Assumptions
 from ringfence.costs.whatif import WhatIf, bill_rows, volume_rows
 from ringfence.costs.words import electricity, kwh, percent, rounded, tokens_in_words
+
+SINCE = {"today": "today", "week": "this week", "month": "this month"}
 
 
 def cost_page(found: dict[str, Any]) -> RenderableType:
@@ -24,11 +27,11 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
     if "chosen" in found and found["since"] != "today":
         lines.append(_line(_since(found["since"]).capitalize(), found["chosen"]))
     if held["holds"]:
-        lines.append(f"Held        {rounded(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
+        lines.append(f"Held        {dollars(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
     lines.append(
-        f"Saved       {rounded(month['saved_usd_micros'])} this month "
+        f"Saved       {dollars(month['saved_usd_micros'])} this month "
         f"({percent(month['saved_usd_micros'], month['elsewhere_usd_micros'])}) against "
-        f"{rounded(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
+        f"{dollars(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
     )
     lines.append(f"            [dim]{found['against']['price']}; electricity and hardware not counted[/]")
     lines += _electricity(month, found["usd_per_kwh"])
@@ -45,7 +48,7 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
         ]
     parts: list[RenderableType] = [Text.from_markup("\n".join(lines)), *_caps(found["caps"], found["call_caps"] or [])]
     if "parts" in found:
-        parts += [Text(f"By {found['by']}, {_since(found['since'])}:", style="bold"), _parts(found)]
+        parts += [Text(f"Calls {_since(found['since'])}, by {found['by']}:", style="bold"), _parts(found)]
     return Group(*parts, Text(f"Days and months begin by the clocks of {found['zone']}.", style="dim"))
 
 
@@ -70,7 +73,8 @@ def whatif_page(found: WhatIf, assumptions: Assumptions) -> RenderableType:
 
 
 def _since(since: str) -> str:
-    return {"today": "today", "week": "this week", "month": "this month"}.get(since, f"since {since}")
+    """A day is one since which, and 30d are the last ones."""
+    return SINCE.get(since, f"since {since}" if "-" in since else f"in the last {since}")
 
 
 def _line(words: str, sums: dict[str, Any]) -> str:
@@ -78,7 +82,7 @@ def _line(words: str, sums: dict[str, Any]) -> str:
     share = f", {percent(sums['local_tokens'], worked)} of them local" if worked else ""
     kept = f", {tokens_in_words(sums['kept_tokens'])} more from kept answers" if sums["kept_tokens"] else ""
     return (
-        f"{words:<11} [bold]{rounded(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
+        f"{words:<11} [bold]{dollars(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
         f"{tokens_in_words(worked)} tokens{share}{kept}"
     )
 
@@ -100,7 +104,7 @@ def _electricity(month: dict[str, Any], usd_per_kwh: float | None) -> list[str]:
 
 def _caps(caps: list[dict[str, Any]] | None, call_caps: list[dict[str, Any]]) -> list[RenderableType]:
     if caps is None:
-        return [Text("No gateway runs here that tells of caps.", style="dim")]
+        return [Text("Caps are not shown: no gateway runs with this configuration (ringfence up).", style="dim")]
     shown = table("Whose", "Cap", "Spent", "Held", "Left")
     for one in caps:
         limit = one["limit_usd_micros"]
@@ -109,11 +113,11 @@ def _caps(caps: list[dict[str, Any]] | None, call_caps: list[dict[str, Any]]) ->
         used = one["spent_usd_micros"] + one["held_usd_micros"]
         colour = "red" if used >= limit else "yellow" if used * 100 >= limit * one["soft_percent"] else "green"
         shown.add_row(
-            _whose(one), f"{rounded(limit)} a {one['period']}", rounded(one["spent_usd_micros"]),
-            rounded(one["held_usd_micros"]), f"[{colour}]{rounded(max(0, limit - used))}[/]",
+            _whose(one), f"{dollars(limit)} a {one['period']}", dollars(one["spent_usd_micros"]),
+            dollars(one["held_usd_micros"]), f"[{colour}]{dollars(max(0, limit - used))}[/]",
         )  # fmt: skip
     for one in call_caps:
-        shown.add_row(_whose(one), f"{rounded(one['limit_usd_micros'])} a call", "", "", "")
+        shown.add_row(_whose(one), f"{dollars(one['limit_usd_micros'])} a call", "", "", "")
     _to_the_right(shown)
     return [shown] if shown.row_count else [Text("Nothing is capped.", style="dim")]
 
@@ -124,13 +128,13 @@ def _whose(cap: dict[str, Any]) -> str:
 
 def _parts(found: dict[str, Any]) -> RenderableType:
     if not found["parts"]:
-        return Text("No calls there.", style="dim")
+        return Text(f"No calls {_since(found['since'])}.", style="dim")
     is_metered = any(row["energy_j"] for row in found["parts"])
     head = ("Calls", "Local tokens", "Cloud tokens", "Kept", "Paid")
     shown = table(found["by"].capitalize(), *head, *(["Electricity"] if is_metered else []))
     _to_the_right(shown)
     for row in found["parts"]:
-        paid = rounded(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
+        paid = dollars(row["cost_usd_micros"]) + (" + ?" if row["unpriced_calls"] else "")
         shown.add_row(
             escape(row["label"] or "(none)"), f"{row['calls']:,}", f"{row['local_tokens']:,}",
             f"{row['cloud_tokens']:,}", f"{row['kept_tokens']:,}", paid,

@@ -6,6 +6,8 @@ from typing import Any
 
 from ringfence.core.money import dollars
 
+NOT_WRITTEN = "the ledger cannot be written, so nothing is paid for"
+
 
 def house_in_words(caps: list[dict[str, Any]]) -> str:
     """Of its caps, as the status tells them."""

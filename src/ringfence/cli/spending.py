@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -15,8 +14,8 @@ import typer
 from sqlalchemy import Connection
 
 from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
-from ringfence.cli.keys import UNITS
 from ringfence.cli.stored import stored
+from ringfence.cli.words import length_s
 from ringfence.config.load import load
 from ringfence.config.places import find
 from ringfence.config.problems import ConfigError
@@ -74,8 +73,8 @@ class Books:
 
     def since_s(self, text: str) -> float:
         """Of 2026-11-01, by the clocks of the zone, or of 45m, 24h, 7d, 8w."""
-        if match := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-            return self.now_s - int(match[1]) * UNITS[match[2]]
+        if (ago_s := length_s(text)) is not None:
+            return self.now_s - ago_s
         with suppress(ValueError):
             return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=self.zone).timestamp()
         raise typer.BadParameter("--since takes a day or a length of time: 2026-11-01, 45m, 24h, 7d, 8w.")

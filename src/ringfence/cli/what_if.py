@@ -17,7 +17,7 @@ from ringfence.costs.bill import as_it_was, replayed, stated
 from ringfence.costs.findings import AS_IT_WAS
 from ringfence.costs.report import whatif_html
 from ringfence.costs.whatif import WhatIf, what_if
-from ringfence.costs.words import millions
+from ringfence.costs.words import millions, rounded, tokens_in_words
 
 DAY_S = 86_400
 REPLAYED_S = 30 * DAY_S
@@ -74,11 +74,15 @@ def _replayed(books: Books, found: Assumptions, since: str | None, scenarios: li
     laid = found.model_copy(update={"tokens_per_day": max(1, round(traffic.tokens / days))})
     paid = sum(one.cost_usd_micros for one in kept)
     words = (
-        f"The ledger of {days:.1f} days again: {traffic.tokens:,} tokens, {millions(laid.tokens_per_day)} a day; "
-        f"${paid / 1e6:,.2f} was paid for them"
+        f"The ledger of {_stretch(days)} again: {traffic.tokens:,} tokens, {tokens_in_words(laid.tokens_per_day)} a "
+        f"day; {rounded(paid)} was paid for them"
     )
     site = next((one.site for one in laid.scenarios.values() if one.site is not None), None)
     return what_if(laid, traffic, words, scenarios, as_it_was(AS_IT_WAS, laid, kept, days, site))
+
+
+def _stretch(days: float) -> str:
+    return "one day" if days == 1.0 else f"{days:.1f} days"
 
 
 def _laid_over(found: Assumptions, tokens_per_day: str | None, output_share: float | None) -> Assumptions:

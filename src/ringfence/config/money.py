@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, field_validator, model_validator
 
 from ringfence.config.hours import zone_of
 from ringfence.config.section import Section, needed, setting
@@ -20,6 +20,9 @@ def _zone(given: str) -> str:
         raise refused(str(error)) from None
 
 
+HOUSE_NOT_NAMED = (
+    "No house cap is named, so $100.00 a month holds for all that is rented: money.house.month says otherwise."
+)
 Usd = Annotated[float, Strict(), Field(ge=0, le=10_000_000)]
 """US dollars."""
 ZoneName = Annotated[Text, AfterValidator(_zone), Field(examples=["Europe/Berlin"])]
@@ -40,6 +43,13 @@ class BudgetSettings(Section):
     soft_percent: Whole = setting(
         80, "hot", "Percent of a cap from which on there is a warning, and what costs nothing goes first.", ge=1, le=100
     )
+
+    @field_validator("day", "week", "month", "call")
+    @classmethod
+    def _is_an_amount(cls, given: float | None) -> float | None:
+        if given and not micros(given):
+            raise refused("must be at least a millionth of a dollar, or 0 for nothing at all")
+        return given
 
     @property
     def budget(self) -> Budget:
@@ -131,6 +141,11 @@ class MoneySettings(Section):
         "counts it; null: nobody knows.",
         examples=[0.32],
     )  # fmt: skip
+
+    @property
+    def is_house_named(self) -> bool:
+        """Whether its owner has said what the house may spend."""
+        return "house" in self.model_fields_set
 
     @property
     def zone_info(self) -> ZoneInfo:

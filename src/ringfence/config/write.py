@@ -98,6 +98,36 @@ def append(path: Path, text: str, section: str) -> None:
         raise ConfigError(f"{path}: {section} cannot be written into it: {error.strerror}") from None
 
 
+def append_within(path: Path, line: str, section: str) -> None:
+    """Add a line to a section that a file has, before what stands in it; what is there stays byte for byte. Raises
+    ConfigError: nothing is added then."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+        empty = r"[ \t]*(?:#.*)?\r?\n"
+        head = re.search(rf"^{section}:{empty}(?:{empty})*?(?=([ \t]+)[^\s#])", text, re.MULTILINE)
+        merged = f"{text[: head.end()]}{head[1]}{line}{_newline(head[0])}{text[head.end() :]}" if head else ""
+        before = read_document(text.encode(), str(path)).data or {}
+        after = read_document(merged.encode(), str(path)).data or {}
+        if not head or {**after, section: before[section]} != before or not _within(before[section], after[section]):
+            raise ConfigError(
+                f"{path}: a file written in this style cannot be added to; write '{line}' under '{section}:'"
+            )
+        _replace(path, merged.encode(), _loads)
+    except OSError as error:
+        raise ConfigError(f"{path}: {section} cannot be written into it: {error.strerror}") from None
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if text.endswith("\r\n") else "\n"
+
+
+def _within(before: object, after: object) -> bool:
+    """Whether one mapping still says all that the other did."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return False
+    return all(key in after and after[key] == value for key, value in before.items())
+
+
 def _loads(path: Path) -> None:
     load(path, check_secrets=False)
 

@@ -12,10 +12,12 @@ from fastapi.exceptions import RequestValidationError, ValidationException
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ringfence.core.errors import BadRequest, Failure, MethodNotAllowed, NotFound
+from ringfence.core.errors import BadRequest, Failure, LedgerUnavailable, MethodNotAllowed, NotFound
+from ringfence.store.failure import StoreFailed
 
 log = logging.getLogger("ringfence.control")
 MOST_NAMED = 5
+STORE_RETRY_S = 2.0
 
 
 def render_failures(app: FastAPI) -> None:
@@ -29,10 +31,14 @@ def render_failures(app: FastAPI) -> None:
             rendered(_said(problem.errors())) if isinstance(problem, ValidationException) else unforeseen("", problem)
         )
 
+    async def not_stored(_: Request, failure: Exception) -> JSONResponse:
+        return rendered(LedgerUnavailable(f"{failure}.", retry_after_s=STORE_RETRY_S))
+
     async def unrouted(request: Request, problem: Exception) -> JSONResponse:
         return rendered(_unrouted(request, problem)) if isinstance(problem, HTTPException) else unforeseen("", problem)
 
     app.add_exception_handler(Failure, failed)
+    app.add_exception_handler(StoreFailed, not_stored)
     app.add_exception_handler(RequestValidationError, refused)
     app.add_exception_handler(HTTPException, unrouted)
 

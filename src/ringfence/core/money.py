@@ -224,10 +224,13 @@ HOUSE = Scope("house")
 
 
 def micros(text: str) -> int:
-    """Of US dollars as people write them, such as 5, 0.25 or $12. ValueError says what is wrong."""
+    """Of US dollars as people write them, such as 5, 0.25 or $12. ValueError says what is wrong: also that less than a
+    millionth was written, which would be nothing."""
     try:
         usd = Decimal(text.strip().removeprefix("$"))
         found = int(usd * USD_MICROS) if usd.is_finite() and 0 <= usd <= MOST_USD else -1
+        if found == 0 and usd:
+            raise ValueError(f"at least $0.000001, or 0 for nothing at all, not '{text[:40]}'")
     except InvalidOperation:
         found = -1
     if found < 0:

@@ -69,7 +69,15 @@ def _target(bills: Sequence[Bill], baseline: Bill, assumptions: Assumptions) -> 
         if one.scenario == baseline.scenario:
             continue
         whole, running = saving(one, baseline)
-        if whole >= target:
+        if running < 0:
+            said = f"{one.scenario} saves nothing: it costs {rounded(one.whole - baseline.whole)} more"
+        elif whole < 0:
+            more, later = rounded(one.whole - baseline.whole), "" if running >= target else f", short of {target:g} %,"
+            said = (
+                f"{one.scenario} costs {more} more until the hardware is paid for; it saves {running:.1f} %{later} "
+                "from then on"
+            )
+        elif whole >= target:
             said = f"{one.scenario} saves {whole:.1f} %"
         elif running >= target:
             said = (

@@ -168,8 +168,8 @@ class Purse:
             budget = self._budget(scope, key)
             if budget.call is not None and most > budget.call:
                 raise TargetFailed(target.name, "over_budget", BudgetExceeded(
-                    f"This call may cost up to {dollars(most)}, and a call of {_named(scope, key)} may cost "
-                    f"{dollars(budget.call)}. Ask for less output, or send less."
+                    f"This call may cost up to {dollars(most)}, and a call of {_named(scope, key)} may cost no more "
+                    f"than {dollars(budget.call)}. Ask for less output, or send less."
                 ))  # fmt: skip
             for period, book in self._now:
                 limit = budget.cap(period)
@@ -182,8 +182,8 @@ class Purse:
                 raise TargetFailed(target.name, "over_budget", BudgetExceeded(
                     f"The budget of {_named(scope, key)}, {dollars(limit)} a {period.value}, leaves no room for this "
                     f"call, which may cost up to {dollars(most)}: {dollars(total.spent)} is spent, and "
-                    f"{dollars(total.held)} held for calls under way. A new {period.value} begins on "
-                    f"{ends:%Y-%m-%d %H:%M} ({self.zone.key})."
+                    f"{dollars(total.held)} held for calls under way. {_way_on(limit, total, most)} A new "
+                    f"{period.value} begins on {ends:%Y-%m-%d %H:%M} ({self.zone.key})."
                 ))  # fmt: skip
         totals = [_total(book, scope) for scope in scopes for _, book in self._now]
         for total in totals:
@@ -396,6 +396,16 @@ def _let_go(charge: Charge) -> None:
 
 def _scopes(key: Key, profile: str, provider: str) -> tuple[Scope, ...]:
     return (HOUSE, Scope("provider", provider), Scope("profile", profile), Scope("key", key.id))
+
+
+def _way_on(limit: int, total: Total, most: int) -> str:
+    """What the caller can do now, of whom a cap keeps a call."""
+    if total.spent + most <= limit:
+        return "Ask again when those have ended."
+    left = limit - total.spent - total.held
+    if left > 0:
+        return f"{dollars(left)} is left: ask for less output, or have the budget raised."
+    return "Have the budget raised, or wait."
 
 
 def _named(scope: Scope, key: Key) -> str:

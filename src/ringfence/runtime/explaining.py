@@ -43,7 +43,8 @@ class Explaining:
         if runtime.config.providers:
             signals.budget_left_usd_micros = runtime.pipeline.money.left(call.key, profile.name)
         call.output = output_asked(call.body) if call.dialect.generates else None
-        targets = chain_of(call, decision, runtime.admission, runtime.placement, runtime.pipeline.money).targets
+        money = runtime.pipeline.money
+        targets = chain_of(call, decision, runtime.admission, runtime.placement, money).targets
         ready = {status.name for status in runtime.placement.status() if status.state == "ready"}
         chain = [
             {
@@ -62,6 +63,7 @@ class Explaining:
             "profile": profile.name, "agent": call.agent,
             "priority": class_of(max(call.urgency, profile.priority)),
             "chain": chain, "ending": decision.chain.ending.value,
+            "is_past_soft_limit": any(money.is_soft(call.key, profile.name, target) for target in targets),
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
             "window": foreseen,
             **thinking(runtime.pipeline, call, signals, profile),

@@ -13,8 +13,8 @@ from ringfence.gateway.money import Purse
 MOST_KEYS = 20
 
 
-def how_caps_stand(money: Purse, zone: ZoneInfo, keys: Mapping[str, Key]) -> dict[str, Any]:
-    """`keys` by their ids. Money in micro-dollars."""
+def how_caps_stand(money: Purse, zone: ZoneInfo, keys: Mapping[str, Key], *, can_write: bool) -> dict[str, Any]:
+    """`keys` by their ids. Money in micro-dollars. `can_write`: whether calls can be written down."""
     caps: list[dict[str, Any]] = []
     of_keys = 0
     for one in money.standings(keys):
@@ -27,7 +27,7 @@ def how_caps_stand(money: Purse, zone: ZoneInfo, keys: Mapping[str, Key]) -> dic
             of_keys += 1
             name = keys[name].name
         caps.append(_shown(one, name))
-    return {"zone": zone.key, "caps": caps, "above_held": [
+    return {"zone": zone.key, "can_write": can_write, "caps": caps, "above_held": [
         {"provider": one.provider, "target": one.target, "held": one.held, "cost": one.cost}
         for one in money.alarms.above_held.values()
     ]}  # fmt: skip

@@ -100,7 +100,9 @@ class Overview:
             "requests": self._requests(),
             "parking": self._waits.count(),
             "money": how_caps_stand(
-                runtime.pipeline.money, runtime.config.money.zone_info, {key.id: key for key in runtime.keyring.valid()}
+                runtime.pipeline.money, runtime.config.money.zone_info,
+                {key.id: key for key in runtime.keyring.valid()},
+                can_write=not runtime.ledger.is_failing,
             ),
             "recent": [_row(event) for event in reversed(runtime.events.recent) if type(event) is Answered][:SHOWN],
             "cloud_keys": not_used(runtime.cloud_keys, runtime.config),
@@ -338,6 +340,7 @@ class Overview:
             "changes": [asdict(change) for change in outcome.changes],
             "problems": list(outcome.problems),
             "dead_keys": list(outcome.dead_keys),
+            "notes": list(outcome.notes),
         }
 
     def config_text(self) -> str:

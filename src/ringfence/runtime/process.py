@@ -237,6 +237,7 @@ def write_outcome(folder: Path, outcome: Outcome, asked_s: float) -> None:
         "ok": outcome.ok,
         "problems": list(outcome.problems),
         "dead_keys": list(outcome.dead_keys),
+        "notes": list(outcome.notes),
         "changes": [{"path": change.path, "reload": change.reload} for change in outcome.changes],
     }
     replace_private(folder / "reload.json", json.dumps(row).encode())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ringfence.config.bound_keys import dead_keys
 from ringfence.config.changes import Change, difference
 from ringfence.config.load import load
+from ringfence.config.money import HOUSE_NOT_NAMED
 from ringfence.config.problems import ConfigError, ConfigInvalid, dotted
 from ringfence.config.schema import Config
 from ringfence.runtime import settings, tokenizers
@@ -39,6 +40,8 @@ class Outcome:
     problems: tuple[str, ...] = ()
     dead_keys: tuple[str, ...] = ()
     """Keys, and why each call with them is refused: their profile or agent is not configured any more."""
+    notes: tuple[str, ...] = ()
+    """What its owner may not expect, although nothing is wrong."""
 
 
 class Reloading:
@@ -70,6 +73,7 @@ class Reloading:
                 return Outcome(False, problems=(str(error),))
             finally:
                 live.pool.mesh = live.config.mesh_networks
+            is_first = not live.config.providers and bool(fresh.providers)
             problems, rented = await self._open_clouds(told)
             changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented, fresh))))
             live.config = fresh
@@ -87,7 +91,8 @@ class Reloading:
                 await former.close()
             live.events.emit(Reloaded(len(changes)))
             log.info("reloaded with %d changes", len(changes))
-            return Outcome(not problems, changes, problems, tuple(dead_keys(fresh, live.keyring.valid())))
+            notes = (HOUSE_NOT_NAMED,) if is_first and not fresh.money.is_house_named else ()
+            return Outcome(not problems, changes, problems, tuple(dead_keys(fresh, live.keyring.valid())), notes)
 
     async def _open_clouds(self, parent: Parent | None) -> tuple[tuple[str, ...], list[str]]:
         """Before their models are offered; problems, and providers that have another key now. What goes wrong here,

@@ -170,10 +170,12 @@ def money_log(event: BudgetSoftReached | BudgetOverrun | CostAboveHeld) -> None:
     spent, limit = dollars(event.spent), dollars(event.limit)
     if isinstance(event, BudgetOverrun):
         spending.warning(
-            "%s has spent %s of %s a %s, and at this pace it comes to %s",
+            "%s has spent %s of %s a %s, and at this pace it comes to %s, %d %% above it",
             whose, spent, limit, event.period, dollars(event.projected),
+            round(100 * event.projected / event.limit) - 100,
         )  # fmt: skip
     else:
         spending.warning(
-            "%s has spent %s of %s a %s: what costs nothing goes first now", whose, spent, limit, event.period
-        )
+            "%s is past its soft limit, %s spent of %s a %s: what costs nothing goes first now",
+            whose, spent, limit, event.period,
+        )  # fmt: skip

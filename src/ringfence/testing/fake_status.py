@@ -21,7 +21,7 @@ def sample_status(now_s: float) -> dict[str, Any]:
         "pid": 4242,
         "ready": True,
         "uptime_s": 93_784.0,
-        "money": {"zone": "UTC", "above_held": [], "caps": [_cap(now_s)]},
+        "money": {"zone": "UTC", "can_write": True, "above_held": [], "caps": [_cap(now_s)]},
         "models": _models(),
         "offered": ["auto", "local/long"],
         "instances": _instances(),

@@ -27,6 +27,11 @@ CAP = {
     "spent_usd_micros": 60_000_000, "held_usd_micros": 25_000_000, "soft_percent": 80, "begins_s": 0, "ends_s": 1,
 }  # fmt: skip
 
+SMALL = CAP | {
+    "scope": "key", "label": "tiny", "limit_usd_micros": 125_000, "spent_usd_micros": 3_042, "held_usd_micros": 0
+}  # fmt: skip
+"""What is left of it is no cent more than there is."""
+
 
 @pytest.fixture
 def ledger(state: Path) -> Path:
@@ -66,7 +71,7 @@ def test_nothing_was_called_yet(state: Path) -> None:
     assert found["month"]["calls"] == 0
     assert found["caps"] is None
     assert list(state.iterdir()) == []  # who only looks leaves nothing behind
-    assert "No calls there." in run("--by", "model").stdout
+    assert "No calls this month." in run("--by", "model").stdout
 
 
 @pytest.mark.usefixtures("ledger")
@@ -83,6 +88,8 @@ def test_it_tells_what_was_paid_who_answered_and_what_was_saved() -> None:
     assert len(found["days"]) == len(found["sparkline"]) == 30
     assert found["sparkline"][-1] == "█"
     assert [part["name"] for part in found["parts"]] == ["big", "small", "new"]
+    assert "Calls this month, by model:" in run("--by", "model").stdout
+    assert "Calls in the last 7d, by key:" in run("--by", "key", "--since", "7d").stdout
     page = run("--by", "provider").stdout
     for words in ("$2.00", "$1.45 this month (42.0 %)", "$0.03 for 1 call under way", "own engines", "$2.00 + ?"):
         assert words in page
@@ -103,14 +110,17 @@ def test_caps_are_shown_with_what_is_left() -> None:
     }  # fmt: skip
     found = {
         "zone": "UTC", "today": sums, "month": sums, "held": {"holds": 0, "usd_micros": 0}, "days": [],
-        "caps": [CAP, CAP | {"limit_usd_micros": None}], "against": {"scenario": "all-frontier", "price": ""},
+        "caps": [CAP, CAP | {"limit_usd_micros": None}, SMALL], "against": {"scenario": "all-frontier", "price": ""},
         "call_caps": [{"scope": "profile", "name": "bold", "label": "bold", "limit_usd_micros": 500_000}],
         "usd_per_kwh": None,
     }  # fmt: skip
     out = StringIO()
     Console(file=out, width=120).print(show_cost.cost_page(found))
-    (row,) = [line for line in out.getvalue().splitlines() if line.strip().startswith("house")]
-    assert row.split() == ["house", "$100.00", "a", "month", "$60.00", "$25.00", "$15.00"]
+    rows = [line.split() for line in out.getvalue().splitlines() if " a month " in line]
+    assert rows == [
+        ["house", "$100.00", "a", "month", "$60.00", "$25.00", "$15.00"],
+        ["key", "tiny", "$0.125", "a", "month", "$0.003042", "$0.00", "$0.121958"],
+    ]
     assert "profile bold $0.50 a call" in " ".join(out.getvalue().split())
 
 
@@ -183,7 +193,7 @@ def test_days_have_what_was_done_in_them_and_none_but_those_asked_for(state: Pat
     shown = spent(None, None, None, "month", None)["days"]
     assert (len(shown), shown[0]["calls"]) == (30, 1 + int(first_s == month_s - 86_400))
     exact = spent(None, "30m", None, "month", None)
-    assert exact["chosen"]["calls"] == 1 and "Since 30m" in run("--since", "30m").stdout
+    assert exact["chosen"]["calls"] == 1 and "In the last 30m" in run("--since", "30m").stdout
 
 
 @pytest.mark.usefixtures("ledger")
@@ -194,6 +204,9 @@ def test_the_ledger_is_replayed() -> None:
     assert bills["all-frontier"]["whole_usd_micros"] == 3_450_000
     assert bills["all-cheap"]["whole_usd_micros"] == 400_000 * 60 // 100 + 150_000 * 220 // 100
     assert found["inflections"] == []
+    page = " ".join(run("whatif", "--scenario", "all-frontier").stdout.split())
+    assert "The ledger of one day again: 550,000 tokens, 550K a day; $2.00 was paid for them." in page
+    assert "until the hardware is paid for; it saves" in page and "saves -" not in page
 
 
 def test_without_a_ledger_it_asks_for_a_statement(state: Path) -> None:

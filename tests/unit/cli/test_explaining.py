@@ -28,6 +28,14 @@ def page(**fitted: Any) -> str:
     return shown.plain
 
 
+def test_why_what_is_rented_comes_last() -> None:
+    sample = sample_explained() | {"is_past_soft_limit": True}
+    assert len(sample["chain"]) > 1
+    told = "a budget is past its soft limit: what costs nothing goes first"
+    assert told in explain_page(sample).plain  # type: ignore[union-attr]
+    assert told not in explain_page(sample | {"is_past_soft_limit": False}).plain  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("dropped", "shortened", "done", "given_up"),
     [

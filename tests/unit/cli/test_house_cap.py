@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from ringfence.cli import house_cap
 from ringfence.cli.main import app
 from ringfence.config.load import load
+from ringfence.config.money import HOUSE_NOT_NAMED
 
 CLOUDS = """# mine
 providers:
@@ -37,10 +38,26 @@ def test_it_is_asked_once_and_written(tmp_path: Path) -> None:
     assert load(path, check_secrets=False).money.house.month == 25.5
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_it_is_written_into_the_section_that_is_there(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "ringfence.yaml"
+    section = "money:  # mine\n\n  # where I live\n    zone: Europe/Berlin\nprofiles: {}\n"
+    path.write_bytes((CLOUDS + section).replace("\n", end).encode())
+    assert seen(path, "5") == []
+    wanted = (CLOUDS + section).replace("    zone:", "    house: {month: 5}\n    zone:").replace("\n", end)
+    assert path.read_bytes().decode() == wanted
+    found = load(path, check_secrets=False).money
+    assert (found.house.month, found.zone) == (5.0, "Europe/Berlin")
+    path.write_text(CLOUDS + "money: {zone: UTC}\n")
+    (said,) = seen(path, "5")
+    assert "write 'house: {month: 5}' under 'money:'" in said
+    assert path.read_text() == CLOUDS + "money: {zone: UTC}\n"
+
+
 def test_nobody_is_there_to_be_asked(tmp_path: Path) -> None:
     path = tmp_path / "ringfence.yaml"
     path.write_text(CLOUDS)
-    assert seen(path) == [house_cap.NOT_NAMED]
+    assert seen(path) == [HOUSE_NOT_NAMED]
     assert path.read_text() == CLOUDS
     path.write_text("models: {a: {url: 'http://127.0.0.1:9'}}\n")
     assert seen(path) == []

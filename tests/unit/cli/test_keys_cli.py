@@ -34,7 +34,7 @@ def test_with_a_gateway(view: FakeView) -> None:
     wanted = {"day": 5_000_000, "week": None, "month": None, "call": 250_000, "soft_percent": 50}
     assert made["budget"] == wanted
     told = invoked("budget", made["id"], "--budget-day", "none", "--budget-month", "$12.5").stdout
-    assert told == f"{made['id']} (laptop) may spend $12.50 a month, $0.25 a call.\n"
+    assert told == f"{made['id']} (laptop) may spend $12.50 a month, $0.25 a call; its soft limit is 50 %.\n"
     listed = invoked("list").stdout
     assert "$0.00 of $12.50 a month" in listed and "$0.25 a call" in listed
     bare = invoked("budget", made["id"], "--budget-month", "none", "--budget-call", "none")
@@ -71,17 +71,22 @@ async def test_what_is_spent_in_the_period_is_told(state: Path) -> None:
 @pytest.mark.parametrize("amount", ["-1", "much", "nan", "10000001"])
 def test_what_is_no_amount(state: Path, amount: str) -> None:
     assert "a number of US dollars" in invoked("create", "x", f"--budget-day={amount}", code=2).stderr
+    assert "at least $0.000001" in invoked("create", "x", "--budget-day=0.0000001", code=2).stderr
     assert "Say which" in invoked("budget", "x", code=2).stderr
 
 
 def test_the_status_page_tells_of_caps_that_matter() -> None:
     cap = {"scope": "house", "name": "", "period": "month", "limit": 100_000_000, "spent": 0, "held": 0,
-           "projected": None, "is_soft": False, "is_ahead": False}  # fmt: skip
+           "projected": None, "soft_percent": 75, "is_soft": False, "is_ahead": False}  # fmt: skip
     near = cap | {"scope": "key", "name": "laptop", "limit": 1_000_000, "spent": 900_000, "held": 50_000,
                   "is_soft": True, "is_ahead": True, "projected": 1_800_000}  # fmt: skip
     above = {"provider": "cloud", "target": "cloud/smart", "held": 40_000, "cost": 50_000}
-    assert money_lines({"caps": [cap], "above_held": []}, is_paid=False) == []
-    house, key, other = money_lines({"caps": [cap, near], "above_held": [above]}, is_paid=True)
-    assert house == "Money     the house: $0.00 of $100.00 a month spent"
-    assert "key laptop: $0.90 of $1.00 a month spent, $0.05 held" in key and "$1.80 at this pace" in key
+    assert money_lines({"can_write": True, "caps": [cap], "above_held": []}, is_paid=False) == []
+    told = {"can_write": False, "caps": [cap, near, near | {"held": 100_000}], "above_held": [above]}
+    ledger, house, key, full, other = money_lines(told, is_paid=True)
+    assert "the ledger cannot be written, so nothing is paid for" in ledger
+    assert house == "Money     the house: $0.00 of $100.00 a month spent, $100.00 left"
+    assert "key laptop: $0.90 of $1.00 a month spent, $0.05 held, $0.05 left" in key
+    assert "past its soft limit (75 %)" in key and "$1.80 at this pace, 80 % above it" in key
+    assert full.endswith("$0.90 of $1.00 a month spent, $0.10 held; [red]used up[/]")
     assert "a call at cloud/smart cost $0.05, and $0.04 was held" in other

@@ -82,9 +82,10 @@ def test_what_cannot_be_done_is_said(state: Path, tmp_path: Path) -> None:
     assert "There is no ledger" in nothing.stderr
     wrong = run("export", "--since", "yesterday")
     assert wrong.exit_code == 2
-    assert "--since takes a day or a time" in wrong.stderr
+    assert "--since takes a day, a time or how long ago" in wrong.stderr
     Database(state / "ringfence.db").migrate()
     assert run("show").stdout == "No calls yet.\n"
+    assert run("export", "--since", "7d", "--until", "1d").exit_code == 0
     nowhere = run("export", "--output", str(tmp_path / "none" / "calls.csv"))
     assert nowhere.exit_code == 1
     assert "cannot be written: No such file or directory" in nowhere.stderr

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from starlette.testclient import TestClient
+
+from ringfence.store.failure import StoreFailed
+from ringfence.testing.fake_view import FakeView
 
 
 def test_caps_and_days(admin: TestClient) -> None:
@@ -17,6 +22,18 @@ def test_caps_and_days(admin: TestClient) -> None:
 @pytest.mark.parametrize("days", ["0", "367", "x", "-1"])
 def test_days_that_are_none_are_refused(admin: TestClient, days: str) -> None:
     assert admin.get(f"/control/v1/spend?days={days}").status_code == 400
+
+
+def test_a_database_that_is_away_is_named(admin: TestClient, view: FakeView, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def keys() -> list[dict[str, Any]]:
+        raise StoreFailed("postgresql://db.lan/ringfence", "cannot be reached", "wait until it is back")
+
+    monkeypatch.setattr(view, "keys", keys)
+    told = admin.get("/control/v1/keys")
+    assert (told.status_code, told.headers["retry-after"]) == (503, "2")
+    error = told.json()["error"]
+    assert error["code"] == "ledger_unavailable"
+    assert error["message"] == "postgresql://db.lan/ringfence cannot be reached; wait until it is back."
 
 
 @pytest.mark.parametrize("path", ["money", "spend"])

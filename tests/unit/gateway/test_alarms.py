@@ -141,3 +141,24 @@ def test_what_a_call_may_still_cost() -> None:
     assert Told(Budget()).purse.left(KEY, "default") is None
     assert [one.scope for one in told.purse.standings({}) if one.limit] == [HOUSE, HOUSE, Scope("profile", "default")]
     assert Scope("provider", "cloud") in {one.scope for one in told.purse.standings({})}
+
+
+def refused(told: Told, tokens: int) -> str:
+    with pytest.raises(TargetFailed) as failed:
+        told.spend(tokens)
+    assert isinstance(failed.value.failure, BudgetExceeded)
+    return failed.value.failure.message
+
+
+def test_who_is_refused_hears_what_can_be_done() -> None:
+    told = Told(Budget(day=450_000, call=300_000))
+    assert refused(told, 300_001) == (
+        "This call may cost up to $0.300001, and a call of the house may cost no more than $0.30. "
+        "Ask for less output, or send less."
+    )
+    held = told.purse.take(KEY, "default", RENTED, 300_000, PRICE)
+    assert "$0.30 held for calls under way. Ask again when those have ended." in refused(told, 250_000)
+    told.purse.settle(held, Usage(300_000, 0))
+    assert "$0.15 is left: ask for less output, or have the budget raised. A new day" in refused(told, 150_001)
+    told.spend(150_000)
+    assert refused(told, 1).endswith("Have the budget raised, or wait. A new day begins on 2026-06-16 00:00 (UTC).")

@@ -55,14 +55,15 @@ function short({ standings, holds, providers, zone, can_write, problem }) {
   if (!providers.length) return ["quiet", "Nothing costs money.", main ? `No provider is configured any more; ${dollars(main.spent_usd_micros)} was spent ${SINCE[main.period]}.` : "No provider is configured: there is no way out at all."];
   if (!main) return ["good", "Nothing is spent.", "Nothing is capped either: a cap for the house stands under money.house in the configuration."];
   const full = standings.filter(isSpent), soft = standings.filter((one) => isSoft(one) && !isSpent(one));
-  const ahead = standings.filter((one) => one.is_ahead && !isSpent(one));
+  const ahead = standings.filter((one) => one.is_ahead && !isSpent(one)).map((one) =>
+    `At this pace ${whose(one)} comes to ${dollars(one.projected_usd_micros)} ${SINCE[one.period]}, of ${dollars(limit(one))}.`);
   const sentence = limit(main) === null ? `${dollars(main.spent_usd_micros)} spent ${SINCE[main.period]}, without a cap.`
     : `${dollars(main.spent_usd_micros)} of ${dollars(limit(main))} spent ${SINCE[main.period]}.`;
   const held = holds.length ? `${dollars(sum(holds, (one) => one.usd_micros))} is held for ${plural(holds.length, "call")} under way. ` : "Nothing is held. ";
   const room = limit(main) === null ? "" : `${dollars(Math.max(0, limit(main) - used(main)))} is left until ${ends(main, zone)} (${zone}).`;
-  const told = [[full, "Used up"], [soft, "Nearly used up"], [ahead, "Heading more than 20 % above the cap"]].filter(([which]) => which.length)
+  const told = [[full, "Used up"], [soft, "Nearly used up"]].filter(([which]) => which.length)
     .map(([which, text]) => `${text}: ${which.map((one) => `${whose(one)}, ${SINCE[one.period]}`).join("; ")}.`);
-  return [full.length ? "bad" : soft.length + ahead.length ? "warn" : "info", sentence, held + room, ...told];
+  return [full.length ? "bad" : soft.length || ahead.length ? "warn" : "info", sentence, held + room, ...told, ...ahead];
 }
 
 // -- caps
