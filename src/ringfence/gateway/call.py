@@ -78,6 +78,8 @@ class Call:
 
     hold: str = ""
     """The money that is held for it, where it may go to a provider next: what egress asks for."""
+    most_output: int = 0
+    """Tokens of all answers together that it is held for."""
     paid: Paid | None = None
     """What its answer cost, once that is known; None for one that no provider gave."""
 

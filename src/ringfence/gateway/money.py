@@ -14,10 +14,10 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from ringfence.core.catalog import Target
-from ringfence.core.errors import BudgetExceeded, Failure, LedgerUnavailable, PriceUnknown, TargetFailed
+from ringfence.core.errors import BudgetExceeded, EngineTimedOut, Failure, LedgerUnavailable, PriceUnknown, TargetFailed
 from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Paid, Spent
-from ringfence.core.money import HOUSE, NO_BUDGET, Budget, Period, Price, Scope, dollars
+from ringfence.core.money import HOUSE, MOST_MICROS, NO_BUDGET, Budget, Period, Price, Scope, dollars
 from ringfence.core.usage import Usage
 from ringfence.gateway.alarms import Alarms, Standing, Total, threshold
 from ringfence.gateway.call import Call
@@ -196,8 +196,8 @@ class Purse:
         price = charge.price
         span = (charge.at_s, self._clock())
         cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage, span=span)
-        if cost is not None and usage is not None and usage.estimated:
-            cost = min(cost, charge.usd_micros)
+        if cost is not None:
+            cost = min(cost, charge.usd_micros if usage is not None and usage.estimated else MOST_MICROS)
         _let_go(charge)
         for total in charge.totals:
             total.spent += cost or 0
@@ -368,11 +368,12 @@ class Purse:
 
 def may_have_cost(failed: BaseException) -> bool:
     """Whether a call that ended so, after it was sent, may have to be paid for: not where it never left, and not where
-    the provider answered with an error."""
+    the provider answered with an error, unless that says that it ran out of time: it may have worked until then."""
     if isinstance(failed, TargetFailed):
         if failed.reason in NEVER_SENT:
             return False
-        return failed.reason not in ("status", "crowded") or failed.failure.code in UNANSWERED
+        told = failed.failure
+        return failed.reason not in ("status", "crowded") or told.code in UNANSWERED or isinstance(told, EngineTimedOut)
     return not isinstance(failed, Failure)
 
 
