@@ -6,11 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from spending import A_CALL, MOST_TOKENS, Spending, rented, spending
 
+from ringfence.config.routing import THINKS
+from ringfence.core.catalog import Catalog, Model
 from ringfence.core.identity import Key
 from ringfence.core.money import Budget
-from ringfence.testing.fake_cloud import Asked
+from ringfence.core.route import House, Profile
+from ringfence.gateway.deciding import Settings
+from ringfence.gateway.thinking.bounds import Bounds
+from ringfence.routing.ruleset import NamedChain, Ruleset
+from ringfence.testing.fake_cloud import Asked, Conduct, Misdeed
+from ringfence.testing.fake_cloud_answers import Saying, ToolCall
 
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"model": "fast", "messages": [{"role": "user", "content": "hello"}], "max_tokens": MOST_TOKENS}
@@ -128,3 +136,30 @@ async def test_a_shortened_call_asks_for_no_more_than_is_held(tmp_path: Path) ->
         )
         assert second <= first < 2000
         assert (await house.settled())[0] <= first * WORD
+
+
+async def test_all_tries_of_a_call_together_cost_no_more_than_one_call_may(tmp_path: Path) -> None:
+    key = Key("key_1", "tests", budget=Budget(month=1000 * A_CALL, call=A_CALL * 3 // 2))
+    async with spending(tmp_path, key=key) as house:
+        house.cloud.once(Conduct(Misdeed.DROP))
+        status, _, body = await house.ask(CHAT, HELLO)
+        assert (status, json.loads(body)["error"]["code"]) == (429, "insufficient_quota")
+        assert b"beside $0.12 that it has cost already" in body
+        assert (await house.settled())[0] == A_CALL
+        assert (await house.ask(CHAT, HELLO))[0] == 200  # another call
+
+
+@pytest.mark.slow
+async def test_all_thoughts_of_a_call_together_cost_no_more_than_one_call_may(tmp_path: Path) -> None:
+    key = Key("key_1", "tests", budget=Budget(month=1000 * A_CALL, call=A_CALL * 5 // 2))
+    async with spending(tmp_path, key=key) as house:
+        pipeline = house.gateway.pipeline
+        small, deep = rented(name="rented/small", model="small"), rented(name="rented/deep", model="deep")
+        pipeline.settings = Settings(
+            Catalog.of([Model("small", (small,)), Model("deep", (deep,))]),
+            House({"default": Profile("default", pipeline.settings.house.profiles["default"].boundary)}, {}, {}),
+            rules=Ruleset((), {THINKS: NamedChain(("small",))}), thinking=Bounds("small", "deep"),
+        )  # fmt: skip
+        house.cloud.says = Saying(("",) * MOST_TOKENS, (ToolCall("think", json.dumps({"question": "Is it so?"})),))
+        await house.ask(CHAT, HELLO | {"model": THINKS, "reasoning_effort": "high"})
+        assert (await house.settled())[0] == len(house.cloud.calls) * A_CALL == 2 * A_CALL
