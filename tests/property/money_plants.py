@@ -11,7 +11,7 @@ from ringfence.core.ledger import CallRow, HoldRow, Paid
 from ringfence.core.money import Period, Price
 from ringfence.core.usage import Usage
 from ringfence.gateway import money
-from ringfence.gateway.call import Call
+from ringfence.gateway.call import Bill, Call
 from ringfence.gateway.money import Charge, Purse
 from ringfence.store.ledger import Ledger
 
@@ -19,13 +19,15 @@ from ringfence.store.ledger import Ledger
 def unchecked(patch: MonkeyPatch) -> None:
     """Money is held whether or not there is room for it."""
 
-    def take(self: Purse, key: Any, profile: str, target: Any, most: int, price: Price | None) -> Charge:
+    def take(
+        self: Purse, key: Any, profile: str, target: Any, most: int, price: Price | None, bill: Bill | None = None
+    ) -> Charge:
         now_s = self._turned()
         scopes = money._scopes(key, profile, target.provider)
         totals = [money._total(book, scope) for scope in scopes for _, book in self._now]
         for total in totals:
             total.held += most
-        return Charge(now_s, target, most, price, totals)
+        return Charge(now_s, target, most, price, totals, key, profile, bill or Bill())
 
     patch.setattr(Purse, "take", take)
 

@@ -129,8 +129,9 @@ def rented(**changes: Any) -> Target:
 
 @asynccontextmanager
 async def spending(
-    folder: Path, key: Key = CAPPED, price: Price = PRICE, targets: tuple[Target, ...] = (rented(),), **told: Any
-) -> AsyncIterator[Spending]:
+    folder: Path, key: Key = CAPPED, price: Price = PRICE, targets: tuple[Target, ...] = (rented(),),
+    max_tokens: int = MOST_TOKENS, **told: Any,
+) -> AsyncIterator[Spending]:  # fmt: skip
     """`key` may spend as much as it says, and the house has no cap."""
     database = Database(folder / "ringfence.db")
     database.migrate()
@@ -138,7 +139,7 @@ async def spending(
     profile = Profile("default", Boundary.CLOUD)
     async with (
         DearCloud(window=100_000, models=("fake-large",)) as cloud,
-        away(folder, provider(cloud.url, max_tokens=MOST_TOKENS, calls_per_day=100_000)) as outside,
+        away(folder, provider(cloud.url, max_tokens=max_tokens, calls_per_day=100_000)) as outside,
         Gateway(
             egress_endpoint(folder / "egress.sock"), targets=targets, key=key, profile=profile, queue=1000, **told
         ) as gateway,
@@ -150,7 +151,7 @@ async def spending(
                 ledger.record(row_of(event))
 
         gateway.pipeline.emit = emit
-        gateway.relay.clouds["rented"] = Cloud(openai.ADAPTER, cloud.url, MOST_TOKENS)
+        gateway.relay.clouds["rented"] = Cloud(openai.ADAPTER, cloud.url, max_tokens)
         purse = gateway.pipeline.money
         purse.rows, purse.rules = ledger, MoneyRules(prices={("rented", "fake-large"): price})
         try:

@@ -313,23 +313,30 @@ async def test_nobody_listens(tmp_path: Path, certificate: Certificate) -> None:
         assert outside.journalled()[1].outcome == "not_sent"
 
 
-async def test_a_kept_connection_that_died_is_replaced_and_counted_again(
+async def test_what_a_kept_connection_was_told_before_it_died_is_not_told_again(
     tmp_path: Path, certificate: Certificate
 ) -> None:
+    """The provider may have read it, and wants to be paid: money is held for one call, and not for two."""
     answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+    heard: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
-        await reader.read(4096)
+        heard.append(await reader.read(4096))
         writer.write(answer)
         await writer.drain()
-        await reader.readuntil(b"\r\n\r\n")  # the next request is read, and not answered
+        heard.append(await reader.readuntil(b"\r\n\r\n"))  # the next request is read, and not answered
 
     async with (
         rude_cloud(certificate, talk) as url,
         away(tmp_path, provider(url), certificate=certificate) as outside,
     ):
-        assert [(await outside.ask()).status for _ in range(2)] == [200, 200]
+        told: list[tuple[int, str | None]] = []
+        for _ in range(3):
+            taken = await outside.ask()
+            told.append((taken.status, taken.refused))
+        assert told == [(200, None), (502, "stale"), (200, None)]
+        assert len(heard) == 3
         await outside.until(lambda: len(outside.journalled()) == 6)
         outcomes = [entry.outcome for entry in outside.journalled() if entry.kind == "ended"]
         assert sorted(outcomes) == ["answered", "answered", "stale"]

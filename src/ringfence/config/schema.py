@@ -41,6 +41,7 @@ from ringfence.config.values import (
     Flag,
     HostName,
     HoursText,
+    LedgerName,
     ListenHost,
     MeshNetwork,
     ModelName,
@@ -288,7 +289,7 @@ def _with_default_profile(profiles: dict[str, ProfileSettings]) -> dict[str, Pro
     return profiles if "default" in profiles else {"default": ProfileSettings(boundary="host"), **profiles}
 
 
-Profiles = Annotated[dict[Text, ProfileSettings], AfterValidator(_with_default_profile)]
+Profiles = Annotated[dict[LedgerName, ProfileSettings], AfterValidator(_with_default_profile)]
 
 
 class Config(Section):
@@ -320,7 +321,7 @@ class Config(Section):
         default_factory=lambda: {"default": ProfileSettings(boundary="host")},
         description="What keys are bound to, by name; 'default' always exists.",
     )
-    agents: dict[Text, BoundSettings] = Field(
+    agents: dict[LedgerName, BoundSettings] = Field(
         default_factory=dict,
         description="Programs that name themselves in the header x-ringfence-agent; one that is not listed is refused.",
     )
@@ -329,7 +330,7 @@ class Config(Section):
         description="Tools by name: a call that offers one travels no further than its profile; one that is not listed "
         "keeps the call on this machine.",
     )
-    providers: dict[Text, ProviderSettings] = Field(
+    providers: dict[LedgerName, ProviderSettings] = Field(
         default_factory=dict, description="Rented clouds, by name; models name them."
     )
     money: MoneySettings = Field(

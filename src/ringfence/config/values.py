@@ -226,6 +226,8 @@ def _url(given: str) -> str:
 Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), Field(min_length=1, max_length=4096)]
+LedgerName = Annotated[str, Strict(), Field(min_length=1, max_length=100)]
+"""It stands in rows of the ledger, by which budgets are counted after a start: longer ones would be cut there."""
 Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400)]
 Pause = Annotated[float, Strict(), Field(ge=0, le=86_400)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]

@@ -19,6 +19,8 @@ from ringfence.core.usage import Usage
 USD_MICROS = 1_000_000
 MILLION = 1_000_000
 MOST_USD = 10_000_000
+MOST_MICROS = MOST_USD * USD_MICROS
+"""That one call is believed to have cost, whatever a provider reports: sums of such rows stay within 64 bits."""
 DAY_S = 86_400
 
 

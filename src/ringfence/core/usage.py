@@ -26,6 +26,11 @@ class Usage(NamedTuple):
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
+    def can_be(self, *, generates: bool) -> bool:
+        """Whether a call that was answered can have used just so much: every call has a prompt, and one that generates
+        an answer."""
+        return self.prompt_tokens > 0 and self.completion_tokens >= generates
+
     @classmethod
     def read(cls, reported: Any) -> Usage | None:
         """From an OpenAI `usage` object; None when it is not one."""

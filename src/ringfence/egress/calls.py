@@ -115,11 +115,8 @@ class Calls:
         asked.body = b""
         order = Order(claim, body, sha256(body).hexdigest(), is_stream)
         number = cloud.turns.take(self._now_s())
+        # A line that had waited and died may have been heard: the gateway holds money anew before it asks again.
         outcome = await self._tried(asked, cloud, order, number, is_fresh=False)
-        if outcome == "stale":  # a line that had waited was dead: once more, on a new one
-            outcome = await self._tried(asked, cloud, order, number, is_fresh=True)
-            if outcome in ("connect", "resolve"):  # the first may have been heard all the same
-                outcome = "stale"
         if outcome in ("key_refused", "key_limited"):  # nothing was charged: once more, with another key
             cloud = self.clouds.get(claim.provider, cloud)
             if outcome == "key_limited":

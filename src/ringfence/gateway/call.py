@@ -19,6 +19,13 @@ from ringfence.telemetry.events import Fitting
 
 
 @dataclass(slots=True)
+class Bill:
+    """What one call of a caller has cost up to now, in micro-dollars: on all its tries, and on calls within it."""
+
+    usd_micros: int = 0
+
+
+@dataclass(slots=True)
 class Call:
     """A request that was understood. `body` is the parsed JSON; `started_at` is monotonic seconds."""
 
@@ -78,6 +85,10 @@ class Call:
 
     hold: str = ""
     """The money that is held for it, where it may go to a provider next: what egress asks for."""
+    most_output: int = 0
+    """Tokens of all answers together that it is held for."""
+    bill: Bill | None = None
+    """None as long as nothing is held for it."""
     paid: Paid | None = None
     """What its answer cost, once that is known; None for one that no provider gave."""
 

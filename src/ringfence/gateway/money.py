@@ -14,13 +14,13 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from ringfence.core.catalog import Target
-from ringfence.core.errors import BudgetExceeded, Failure, LedgerUnavailable, PriceUnknown, TargetFailed
+from ringfence.core.errors import BudgetExceeded, EngineTimedOut, Failure, LedgerUnavailable, PriceUnknown, TargetFailed
 from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow, Paid, Spent
-from ringfence.core.money import HOUSE, NO_BUDGET, Budget, Period, Price, Scope, dollars
+from ringfence.core.money import HOUSE, MOST_MICROS, NO_BUDGET, Budget, Period, Price, Scope, dollars
 from ringfence.core.usage import Usage
 from ringfence.gateway.alarms import Alarms, Standing, Total, threshold
-from ringfence.gateway.call import Call
+from ringfence.gateway.call import Bill, Call
 from ringfence.gateway.cloud import UNANSWERED
 from ringfence.store.failure import StoreFailed
 
@@ -78,11 +78,11 @@ NOTHING = Total()
 class Charge:
     """Money that is held for one call at one target. `price` None: nobody knows what it costs, and nothing is held."""
 
-    __slots__ = ("at_s", "id", "key", "price", "profile", "target", "totals", "usd_micros")
+    __slots__ = ("at_s", "bill", "id", "key", "price", "profile", "target", "totals", "usd_micros")
 
     def __init__(
         self, at_s: float, target: Target, usd_micros: int, price: Price | None, totals: list[Total], key: Key,
-        profile: str,
+        profile: str, bill: Bill,
     ) -> None:  # fmt: skip
         self.id = f"hold_{secrets.token_hex(10)}"
         self.at_s = at_s
@@ -92,6 +92,7 @@ class Charge:
         self.totals = totals
         self.key = key
         self.profile = profile
+        self.bill = bill
 
 
 class Purse:
@@ -141,7 +142,9 @@ class Purse:
                 "(unpriced: allow)."
             ))  # fmt: skip
         most = price.most(input_tokens, output_tokens, for_an_hour=for_an_hour) if price is not None else 0
-        charge = self.take(call.key, profile, target, most, price)
+        if call.bill is None:
+            call.bill = Bill()
+        charge = self.take(call.key, profile, target, most, price, call.bill)
         try:
             if self.rows is None:
                 raise StoreFailed("the ledger", "is not there", "give the gateway one")
@@ -160,16 +163,19 @@ class Purse:
         call.hold = charge.id
         return charge
 
-    def take(self, key: Key, profile: str, target: Target, most: int, price: Price | None) -> Charge:
-        """The check and the hold in memory. Raises TargetFailed (over_budget)."""
-        now_s = self._turned()
+    def take(
+        self, key: Key, profile: str, target: Target, most: int, price: Price | None, bill: Bill | None = None
+    ) -> Charge:
+        """The check and the hold in memory; `bill` is of the call that it is for. Raises TargetFailed (over_budget)."""
+        now_s, bill = self._turned(), bill or Bill()
         scopes = _scopes(key, profile, target.provider)
         for scope in scopes:
             budget = self._budget(scope, key)
-            if budget.call is not None and most > budget.call:
+            if budget.call is not None and bill.usd_micros + most > budget.call:
+                before = f", beside {dollars(bill.usd_micros)} that it has cost already" if bill.usd_micros else ""
                 raise TargetFailed(target.name, "over_budget", BudgetExceeded(
-                    f"This call may cost up to {dollars(most)}, and a call of {_named(scope, key)} may cost no more "
-                    f"than {dollars(budget.call)}. Ask for less output, or send less."
+                    f"This call may cost up to {dollars(most)}{before}, and a call of {_named(scope, key)} may cost no "
+                    f"more than {dollars(budget.call)}. Ask for less output, or send less."
                 ))  # fmt: skip
             for period, book in self._now:
                 limit = budget.cap(period)
@@ -188,7 +194,7 @@ class Purse:
         totals = [_total(book, scope) for scope in scopes for _, book in self._now]
         for total in totals:
             total.held += most
-        return Charge(now_s, target, most, price, totals, key, profile)
+        return Charge(now_s, target, most, price, totals, key, profile, bill)
 
     def settle(self, charge: Charge, usage: Usage | None) -> Paid:
         """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
@@ -196,9 +202,10 @@ class Purse:
         price = charge.price
         span = (charge.at_s, self._clock())
         cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage, span=span)
-        if cost is not None and usage is not None and usage.estimated:
-            cost = min(cost, charge.usd_micros)
+        if cost is not None:
+            cost = min(cost, charge.usd_micros if usage is not None and usage.estimated else MOST_MICROS)
         _let_go(charge)
+        charge.bill.usd_micros += cost or 0
         for total in charge.totals:
             total.spent += cost or 0
         if cost:
@@ -368,11 +375,12 @@ class Purse:
 
 def may_have_cost(failed: BaseException) -> bool:
     """Whether a call that ended so, after it was sent, may have to be paid for: not where it never left, and not where
-    the provider answered with an error."""
+    the provider answered with an error, unless that says that it ran out of time: it may have worked until then."""
     if isinstance(failed, TargetFailed):
         if failed.reason in NEVER_SENT:
             return False
-        return failed.reason not in ("status", "crowded") or failed.failure.code in UNANSWERED
+        told = failed.failure
+        return failed.reason not in ("status", "crowded") or told.code in UNANSWERED or isinstance(told, EngineTimedOut)
     return not isinstance(failed, Failure)
 
 

@@ -55,8 +55,9 @@ from ringfence.gateway.shrink import Fitted
 from ringfence.gateway.step import Run
 from ringfence.gateway.thinking.thinking import AnyReply, Thinking
 from ringfence.gateway.trying import BYTES_A_TOKEN, chain_of, once_more
-from ringfence.gateway.window import hard_cap, output_asked
+from ringfence.gateway.window import hard_cap, output_asked, set_output
 from ringfence.gateway.worst import Most, worst
+from ringfence.providers.fields import output_tokens
 from ringfence.routing.chain import walk
 from ringfence.routing.health import Health
 from ringfence.routing.rules import PARK_RETRY_S
@@ -258,8 +259,14 @@ class Pipeline(Deciding):
         return issue(call.id, allowed, endpoint)
 
     def most(self, call: Call, target: Target, body: dict[str, Any]) -> Most:
-        """Tokens that a rented call can use, in and out."""
-        return worst(call, target, body, self.relay.clouds[target.provider].max_tokens)
+        """Tokens that a rented call can use, in and out. No more output is asked for than that, whatever a reload says
+        meanwhile, and however much shorter its prompt becomes."""
+        most_output = self.relay.cloud_of(target).max_tokens
+        if call.dialect.generates:
+            set_output(body, output_tokens(body, most_output))
+        most = worst(call, target, body, most_output)
+        call.most_output = most.output_tokens
+        return most
 
     async def weighed(self, call: Call, target: Target, endpoint: Endpoint, settings: Settings) -> Fitted:
         """What may not fit, by the count of the engine that it goes to anyway. Raises ContextLengthExceeded."""
@@ -281,6 +288,8 @@ class Pipeline(Deciding):
         for is_last in (False, True):
             sent = await refit(call, target, sent, refused, self.meters, is_last=is_last)
             body = prepared(call, target, sent)
+            if target.provider and call.dialect.generates:  # money is held for no more
+                set_output(body, output_tokens(body, call.most_output))
             try:
                 return await self.relay.open(call, target, endpoint, body, self.permit(call, settings, endpoint)), sent
             except ContextLengthExceeded as again:

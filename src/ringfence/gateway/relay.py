@@ -19,6 +19,7 @@ from ringfence.core.errors import (
     EngineTimedOut,
     Failure,
     TargetFailed,
+    TargetUnavailable,
 )
 from ringfence.core.ports import Ask, Engine, Fetched, Translator, Wire
 from ringfence.core.usage import Usage
@@ -32,7 +33,7 @@ from ringfence.gateway.carried import for_engine
 from ringfence.gateway.cloud import Cloud
 from ringfence.gateway.cloud import failure as cloud_failure
 from ringfence.gateway.cloud import request as cloud_request
-from ringfence.gateway.reply import Answer, Stream
+from ringfence.gateway.reply import Answer, Stream, believed
 from ringfence.gateway.retry_after import seconds_of
 from ringfence.gateway.salts import SALT_BYTES, Salts
 from ringfence.gateway.sse import most_events
@@ -99,6 +100,15 @@ class Relay:
         """Body fields that would make what serves the target reach elsewhere."""
         return NOTHING if target.provider else self.engines[target.engine].forbidden_fields
 
+    def cloud_of(self, target: Target) -> Cloud:
+        """Who serves it. Raises TargetFailed where that provider is not configured any more."""
+        cloud = self.clouds.get(target.provider)
+        if cloud is None:
+            raise TargetFailed(target.name, "elsewhere", TargetUnavailable(
+                f"The provider of '{target.model}' is not configured any more."
+            ))  # fmt: skip
+        return cloud
+
     async def open(
         self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
     ) -> Answer | Stream:
@@ -106,7 +116,7 @@ class Relay:
         for the engine alone is added to `body`, which was made for this target."""
         timeouts, stream = target.timeouts or self.timeouts, call.stream
         first_byte_s = timeouts.first_byte_s if stream else timeouts.answer_s
-        cloud = self.clouds[target.provider] if target.provider else None
+        cloud = self.cloud_of(target) if target.provider else None
         wire: Wire | None = None
         output: int | None = body.get("max_tokens")
         salt_bytes = 0
@@ -168,6 +178,8 @@ class Relay:
         events = Stream(call, target.model, reading, fails, most_events(output, call.body), translation)
         if (failure := events.begin()) is not None:
             line.cancel()
+            if call.hold and events.has_told:  # it worked before it failed, and may want to be paid for that
+                raise TargetFailed(target.name, "lost", failure)
             raise raised(target, failure, "status" if events.failed is not None else "malformed")
         return events
 
@@ -226,7 +238,7 @@ class Relay:
                 raise raised(target, self.failure_of(call, target, reading.line, 500, fields, cloud))
             raise TargetFailed(target.name, "malformed", failure_for("malformed", target))
         usage = Usage.read(fields.get("usage"))
-        if usage is None:
+        if usage is None or not believed(call, usage):
             usage = _estimate(call, parts)
             fields["usage"] = {
                 "prompt_tokens": usage.prompt_tokens,

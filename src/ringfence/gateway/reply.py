@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import time
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ringfence.core.errors import EngineFailed, EngineTimedOut, Failure
 from ringfence.core.ports import Translation
@@ -18,7 +18,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.request import CHUNK, Request
 from ringfence.gateway.sse import EventStream, MalformedStream, usage_event
-from ringfence.gateway.voice import UNTOLD, whole
+from ringfence.gateway.voice import UNTOLD, events, whole
 
 log = logging.getLogger("ringfence.relay")
 BROKE_OFF = "The engine broke off; the answer is not complete."
@@ -104,6 +104,11 @@ class Stream:
         self._begun = begun
         return self.failed
 
+    @property
+    def has_told(self) -> bool:
+        """Whether anything of an answer came before it failed as it began."""
+        return self._events.usage is not None or says_something(self._begun or b"")
+
     def send(self, out: Request, head: bytes) -> None:
         self._out = out
         if out.is_gone:
@@ -154,7 +159,7 @@ class Stream:
         if events.error is None and not events.is_whole:  # closed in order, and yet not at its end
             self._break("lost", EngineFailed(BROKE_OFF))
             return
-        usage = events.usage or self._estimate()
+        usage = self._used()
         if self._wants_usage and events.usage is None and not events.is_ended and events.error is None:
             kind = "chat.completion.chunk" if self._call.dialect.name == "chat" else "text_completion"
             self._out.write(usage_event(self._call.model, usage, self._call.id, int(time()), kind))
@@ -185,7 +190,7 @@ class Stream:
             self._break(reason, EngineFailed(BROKE_OFF))
 
     def _break(self, outcome: str, failure: Failure) -> None:
-        if self._give_back(outcome, self._events.usage or self._estimate()):
+        if self._give_back(outcome, self._used()):
             self._out.break_off(failure, self._call.id)
 
     def untold(self) -> None:
@@ -213,8 +218,30 @@ class Stream:
         self._reading.line.cancel()
         held, self.held = self.held, None
         if held is not None:
-            held.finish(499, "client_gone", self._events.usage or self._estimate(), self._reading.first_at)
+            held.finish(499, "client_gone", self._used(), self._reading.first_at)
+
+    def _used(self) -> Usage:
+        usage = self._events.usage
+        return usage if usage is not None and believed(self._call, usage) else self._estimate()
 
     def _estimate(self) -> Usage:
         """For streams without a reported usage: an event is about a token, four bytes of prompt are about one."""
         return Usage(self._call.body_bytes // 4, self._events.events, estimated=True)
+
+
+def says_something(data: bytes) -> bool:
+    """Whether there is anything of an answer in these events, beside who speaks."""
+    for event in events(data):
+        choices: Any = event.get("choices") if event is not None else None
+        for choice in cast("list[Any]", choices) if isinstance(choices, list) else ():
+            fields = cast("dict[str, Any]", choice) if isinstance(choice, dict) else {}
+            delta = fields.get("delta")
+            told = cast("dict[str, Any]", delta) if isinstance(delta, dict) else {}
+            if fields.get("text") or any(value for name, value in told.items() if name != "role"):
+                return True
+    return False
+
+
+def believed(call: Call, usage: Usage) -> bool:
+    """Of what is paid for, a report that cannot be is none: some say 0 where they did not count."""
+    return not call.hold or usage.can_be(generates=call.dialect.generates)

@@ -259,8 +259,8 @@ class EventStream:
             self.error, self._is_known = parsed["error"], False
             return event if self._retell is None else self._retell(parsed).removesuffix(b"\n\n") or None
         usage = Usage.read(parsed.get("usage"))
-        if usage is not None:
-            self.usage = usage
+        if usage is not None and (self.usage is None or usage.total_tokens >= self.usage.total_tokens):
+            self.usage = usage  # it is told of all so far: less than before cannot be
         if not self._hides_usage or "usage" not in parsed:
             return event
         if usage is not None and not parsed.get("choices"):

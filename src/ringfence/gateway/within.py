@@ -10,7 +10,7 @@ import orjson
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Failure, NothingNow
-from ringfence.gateway.call import Call
+from ringfence.gateway.call import Bill, Call
 from ringfence.gateway.dialects.dialect import Body
 from ringfence.gateway.recording import Reply
 from ringfence.gateway.request import Request
@@ -29,6 +29,8 @@ class Within:
         self._at_most = at_most
         self._own_tool = own_tool
         self._asked = 0
+        if call.bill is None:
+            call.bill = Bill()
 
     async def ask(self, model: str, body: Body, *, stream: bool) -> tuple[Reply, bytes]:
         """As `Pipeline.complete`."""
@@ -38,6 +40,7 @@ class Within:
             call.agent, call.named, call.labels, at_most=self._at_most, is_bare=call.dialect.check(body),
             urgency=call.urgency, may_load=call.may_load, spoken=call.spoken, own_tool=self._own_tool,
             within=call.id, request=self.out, asked=call.asked, said_in=call.said_in,
+            bill=call.bill,
         )  # fmt: skip
         pipeline.running[inner.id] = inner
         try:

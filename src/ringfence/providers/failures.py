@@ -162,6 +162,6 @@ def _breakdown(status: int, retry_after_s: float | None) -> Failure:
     if status in (498, 503, 529):  # 498: Groq's flexible tier is full; 529: Anthropic is overloaded
         again_s = OVERLOADED_AGAIN_S if retry_after_s is None else retry_after_s
         return Overloaded("The provider is overloaded; try again shortly.", retry_after_s=again_s)
-    if status == 504:
+    if status in (504, 524):  # 524: Cloudflare, in front of it
         return EngineTimedOut("The provider did not finish in time.", retry_after_s=retry_after_s)
     return EngineFailed(f"The provider failed with status {status}.", retry_after_s=retry_after_s)

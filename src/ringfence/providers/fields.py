@@ -12,17 +12,31 @@ REACHES_BEYOND = frozenset(
     (
         "background",
         "callback_url",
+        "compound_custom",
         "mcp_servers",
         "models",
         "plugins",
+        "preset",
         "provider",
         "route",
+        "search_options",
+        "search_parameters",
+        "search_settings",
         "transforms",
         "web_search_options",
         "webhook_url",
     )
 )
-"""Fields with which a caller would send its text on from the provider, or have another model answer."""
+"""Fields with which a caller would send its text on from the provider, or have another model answer. What a provider
+looks up for an answer, it also wants money for."""
+
+PRICED_AS_USUAL: dict[str, tuple[Any, ...]] = {
+    "service_tier": ("auto", "default", "standard", "standard_only", "on_demand", "flex"),
+    "speed": ("standard",),
+    "enable_search": (False,),
+}
+"""By field: values at which a call costs no more than is held for it. Haste may cost twice as much and more:
+https://openrouter.ai/docs/guides/features/service-tiers"""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
@@ -55,10 +69,13 @@ def refused(name: str, why: str) -> BadRequest:
 
 
 def refuse_what_reaches_beyond(body: dict[str, Any]) -> None:
-    """BadRequest for fields and tools that make a provider fetch, store or ask elsewhere."""
+    """BadRequest for fields and tools that make a provider fetch, store or ask elsewhere, or want more money."""
     for name in sorted(REACHES_BEYOND.intersection(body)):
         if body[name] is not None:
             raise refused(name, "it would carry the request beyond the model that was chosen")
+    for name, values in PRICED_AS_USUAL.items():
+        if body.get(name) is not None and body[name] not in values:
+            raise refused(name, "it may cost more than the price that is known")
     if body.get("store"):
         raise refused("store", "the provider would keep the conversation")
     for place, tool in enumerate(body.get("tools") or ()):

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, String, select
 
 from ringfence.core.ledger import CallRow, HoldRow
+from ringfence.core.money import MOST_MICROS
 from ringfence.store.tables import calls
 
 AT_ONCE = 64
@@ -21,7 +22,6 @@ AT_ONCE = 64
 DAY_S = 86400
 MOST_TOKENS = 10**9
 """Per request. Engines are believed up to here; beyond, a broken one could overflow the columns."""
-MOST_USD_MICROS = 10**15
 NO_ERRORS = frozenset(("ok", "client_gone", "parked", "cached", "joined"))
 SLOT = ("key_id", "model", "day")
 COUNTS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd_micros")
@@ -165,8 +165,8 @@ def believed(row: CallRow) -> CallRow:
         row = row._replace(
             **{name: max(0, min(amount, MOST_TOKENS)) for name, amount in zip(TOKENS, amounts, strict=True)}
         )
-    if (row.cost_usd_micros or 0) > MOST_USD_MICROS:
-        row = row._replace(cost_usd_micros=MOST_USD_MICROS)
+    if (row.cost_usd_micros or 0) > MOST_MICROS:
+        row = row._replace(cost_usd_micros=MOST_MICROS)
     for name, text, width in zip(WIDTHS, texts(row), WIDTHS.values(), strict=True):
         if text is not None and (len(text) > width or not text.isascii() or "\0" in text):
             row = row._replace(**{name: text.replace("\0", "").encode(errors="replace").decode()[:width]})

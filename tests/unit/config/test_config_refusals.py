@@ -23,6 +23,8 @@ REFUSALS = [
     ("server:\n  port: true\n", "2:3: server.port: expected a whole number, given true"),
     ("server:\n  port: 1.5\n", "2:3: server.port: expected a whole number, given 1.5"),
     ("server:\n  port: 70000\n", "2:3: server.port: must be at most 65535, given 70000"),
+    (f"profiles:\n  {'p' * 101}: {{boundary: host}}\n", f"2:3: profiles.{'p' * 101}: must be text of at most this many characters: 100, given 101"),
+    (f"agents:\n  {'a' * 101}: {{profile: default}}\n", f"2:3: agents.{'a' * 101}: must be text of at most this many characters: 100, given 101"),
     ("server: 3\n", "1:1: server: expected a mapping of settings, given 3"),
     ("server: [1]\n", "1:1: server: expected a mapping of settings, given a list"),
     ("server: text\n", "1:1: server: expected a mapping of settings, given text"),

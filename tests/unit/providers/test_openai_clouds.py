@@ -159,6 +159,22 @@ class TestFields:
             ask("https://openrouter.ai/api/v1", **{name: ["x"]})
         assert refused.value.param == name
 
+    @pytest.mark.parametrize(
+        ("name", "dear", "usual"),
+        [
+            ("service_tier", ["priority", "fast", "ultrafast", "scale", "performance", {}], ["default", "flex"]),
+            ("speed", ["fast"], ["standard"]),
+            ("enable_search", [True, "true"], [False]),
+            *((name, [{}], []) for name in ("search_parameters", "search_options", "search_settings", "preset")),
+        ],
+    )
+    def test_what_costs_beside_the_known_price_never_leaves(self, name: str, dear: list[Any], usual: list[Any]) -> None:
+        for url in (OPENAI, "https://openrouter.ai/api/v1", "https://api.x.ai/v1", ELSEWHERE):
+            for value in dear:
+                with pytest.raises(BadRequest, match=name):
+                    ask(url, **{name: value})
+            assert [ask(url, **{name: value})[name] for value in usual] == usual
+
     def test_the_provider_is_not_asked_to_keep_the_conversation(self) -> None:
         with pytest.raises(BadRequest):
             ask(store=True)

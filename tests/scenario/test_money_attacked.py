@@ -1,0 +1,165 @@
+"""Providers that say what cannot be, and calls that change on their way: no more is spent than is held and written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spending import A_CALL, MOST_TOKENS, Spending, rented, spending
+
+from ringfence.config.routing import THINKS
+from ringfence.core.catalog import Catalog, Model
+from ringfence.core.identity import Key
+from ringfence.core.money import Budget
+from ringfence.core.route import House, Profile
+from ringfence.gateway.deciding import Settings
+from ringfence.gateway.thinking.bounds import Bounds
+from ringfence.routing.ruleset import NamedChain, Ruleset
+from ringfence.testing.fake_cloud import Asked, Conduct, Misdeed
+from ringfence.testing.fake_cloud_answers import Saying, ToolCall
+
+CHAT = "/v1/chat/completions"
+HELLO: dict[str, Any] = {"model": "fast", "messages": [{"role": "user", "content": "hello"}], "max_tokens": MOST_TOKENS}
+RICH = Key("key_1", "tests", budget=Budget(month=1000 * A_CALL))
+WORD = A_CALL // MOST_TOKENS
+OVERLONG = "This model's maximum context length is 4000 tokens. However, your messages resulted in 4600 tokens."
+LIES: tuple[Any, ...] = (
+    None, {}, [], "many", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"prompt_tokens": 5},
+    {"prompt_tokens": 5, "completion_tokens": -8}, {"prompt_tokens": -5, "completion_tokens": 8},
+    {"prompt_tokens": 5, "completion_tokens": 8.0}, {"prompt_tokens": "5", "completion_tokens": "8"},
+    {"prompt_tokens": 5, "completion_tokens": True}, {"total_tokens": -3},
+)  # fmt: skip
+"""Of answers that say eight words: none of these is a report of what they cost."""
+
+
+def tells(house: Spending, *replies: bytes) -> list[Any]:
+    """The cloud answers with these bytes, one after the other; the bodies that it is told."""
+    told, left = list[Any](), list(replies)
+
+    async def answer(asked: Asked, _reader: Any, writer: Any) -> bool:
+        told.append(asked.body)
+        writer.write(left.pop(0))
+        return True
+
+    house.cloud._answer = answer  # type: ignore[method-assign]
+    return told
+
+
+def whole(body: Any, status: int = 200) -> bytes:
+    data = json.dumps(body).encode()
+    return b"HTTP/1.1 %d Told\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+        status, len(data), data,
+    )  # fmt: skip
+
+
+def answered(usage: Any) -> bytes:
+    message = {"role": "assistant", "content": "eight words that somebody wants money for now"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return whole({"id": "1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
+
+
+def streamed(*events: Any) -> bytes:
+    """In one piece."""
+    data = b"".join(b"data: %b\n\n" % (json.dumps(one).encode() if one else b"[DONE]") for one in events)
+    return b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%b" % (len(data), data)
+
+
+def chunk(usage: Any = None, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}] if delta or finish else []
+    return {"id": "1", "object": "chat.completion.chunk", "model": "m", "choices": choices, "usage": usage}
+
+
+class Till:
+    """What each call comes to."""
+
+    def __init__(self, house: Spending) -> None:
+        self.house = house
+        self._before = 0
+
+    async def cost(self, **more: Any) -> int:
+        await self.house.ask(CHAT, HELLO | more)
+        before, self._before = self._before, (await self.house.settled())[0]
+        return self._before - before
+
+
+async def test_what_a_provider_cannot_have_used_is_no_report(tmp_path: Path) -> None:
+    said = [chunk(role="assistant", content="")] + [chunk(content=" word")] * MOST_TOKENS + [chunk(finish="stop")]
+    full = {"prompt_tokens": 5, "completion_tokens": MOST_TOKENS, "total_tokens": 5 + MOST_TOKENS}
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    async with spending(tmp_path, key=RICH) as house:
+        till = Till(house)
+        for usage in LIES:
+            tells(house, answered(usage))
+            assert await till.cost() == A_CALL, usage
+            tells(house, streamed(*said, chunk(usage), None))
+            assert await till.cost(stream=True) == A_CALL, usage
+        # A report of less than was reported before takes nothing back.
+        tells(house, streamed(*said, chunk(full), chunk(nothing), None))
+        assert await till.cost(stream=True) == A_CALL
+        # It is believed where it is less than what is held.
+        tells(house, streamed(*said, chunk({"prompt_tokens": 5, "completion_tokens": 2}), None))
+        assert await till.cost(stream=True) == 2 * WORD
+        # No report, however large, takes the sums out of step with the rows.
+        tells(house, answered({"prompt_tokens": 10**18, "completion_tokens": 10**18}))
+        assert await till.cost() == 10_000_000 * 1_000_000
+
+
+async def test_errors_that_may_have_to_be_paid_for(tmp_path: Path) -> None:
+    broke = {"error": {"message": "it broke", "code": 500}}
+    full = {"prompt_tokens": 5, "completion_tokens": MOST_TOKENS, "total_tokens": 5 + MOST_TOKENS}
+    last = [chunk(content=" word")] * MOST_TOKENS + [chunk(finish="stop"), chunk(full), None]
+    async with spending(tmp_path, key=RICH) as house:
+        till = Till(house)
+        # Free as a stream begins, and not after words, though it comes with them in one piece.
+        tells(house, streamed(chunk(role="assistant", content=""), broke), streamed(*last))
+        assert await till.cost(stream=True) == A_CALL
+        tells(house, streamed(chunk(content=" word"), broke), streamed(*last))
+        assert await till.cost(stream=True) == 2 * A_CALL
+        # Whoever ran out of time may have worked until then.
+        for status, tries in ((500, 1), (502, 1), (503, 1), (504, 2), (524, 2), (408, 2)):
+            tells(house, whole(broke, status), answered(full))
+            assert await till.cost() == tries * A_CALL, status
+
+
+async def test_a_shortened_call_asks_for_no_more_than_is_held(tmp_path: Path) -> None:
+    """Its prompt leaves little room for an answer at first, and more once it was shortened."""
+    text = "several plain words of an ordinary text. " * 310
+    async with spending(tmp_path, key=RICH, targets=(rented(window=4000),), max_tokens=2000) as house:
+        told = tells(house, whole({"error": {"message": OVERLONG}}, 400), answered(None))
+        body = {"model": "fast", "messages": [{"role": "user", "content": text}]}
+        status, _, answer = await house.ask(CHAT, body)
+        assert (status, len(told)) == (200, 2), answer
+        first, second = (
+            one["max_completion_tokens" if "max_completion_tokens" in one else "max_tokens"] for one in told
+        )
+        assert second <= first < 2000
+        assert (await house.settled())[0] <= first * WORD
+
+
+async def test_all_tries_of_a_call_together_cost_no_more_than_one_call_may(tmp_path: Path) -> None:
+    key = Key("key_1", "tests", budget=Budget(month=1000 * A_CALL, call=A_CALL * 3 // 2))
+    async with spending(tmp_path, key=key) as house:
+        house.cloud.once(Conduct(Misdeed.DROP))
+        status, _, body = await house.ask(CHAT, HELLO)
+        assert (status, json.loads(body)["error"]["code"]) == (429, "insufficient_quota")
+        assert b"beside $0.12 that it has cost already" in body
+        assert (await house.settled())[0] == A_CALL
+        assert (await house.ask(CHAT, HELLO))[0] == 200  # another call
+
+
+@pytest.mark.slow
+async def test_all_thoughts_of_a_call_together_cost_no_more_than_one_call_may(tmp_path: Path) -> None:
+    key = Key("key_1", "tests", budget=Budget(month=1000 * A_CALL, call=A_CALL * 5 // 2))
+    async with spending(tmp_path, key=key) as house:
+        pipeline = house.gateway.pipeline
+        small, deep = rented(name="rented/small", model="small"), rented(name="rented/deep", model="deep")
+        pipeline.settings = Settings(
+            Catalog.of([Model("small", (small,)), Model("deep", (deep,))]),
+            House({"default": Profile("default", pipeline.settings.house.profiles["default"].boundary)}, {}, {}),
+            rules=Ruleset((), {THINKS: NamedChain(("small",))}), thinking=Bounds("small", "deep"),
+        )  # fmt: skip
+        house.cloud.says = Saying(("",) * MOST_TOKENS, (ToolCall("think", json.dumps({"question": "Is it so?"})),))
+        await house.ask(CHAT, HELLO | {"model": THINKS, "reasoning_effort": "high"})
+        assert (await house.settled())[0] == len(house.cloud.calls) * A_CALL == 2 * A_CALL
