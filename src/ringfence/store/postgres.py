@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from ringfence.store.failure import StoreFailed, StoreGone
@@ -50,6 +51,8 @@ FAILURES = {
     "57014": ("took too long to answer", "look at what else the server does"),
     "53300": ("has no connection left", "raise max_connections of the server, or end other programs"),
 }
+NOT_TOGETHER = "23"
+"""What the driver has no name of its own for."""
 GONE = {
     "57P01": "was shut down",
     "57P02": "broke down",
@@ -97,9 +100,13 @@ class Postgres:
         unknown = (f"answered {type(error).__name__} {code}".strip(), "see the log, and run: ringfence doctor")
         return StoreFailed(self.name, *FAILURES.get(code, unknown))
 
-    def _seen(self, context: ExceptionContext) -> StoreFailed | None:
-        """A line that broke is not used again."""
+    def _seen(self, context: ExceptionContext) -> Exception | None:
+        """A line that broke is not used again. Rows that may not stand together are told of as SQLite does."""
         error = context.original_exception
+        if sqlstate(error):
+            error.args[0].pop("D", None)  # the details: they quote what is in the row
+        if sqlstate(error).startswith(NOT_TOGETHER):
+            return IntegrityError(context.statement, None, error, hide_parameters=True)
         if isinstance(error, OSError):
             context.is_disconnect = True
             return StoreGone(self.name, "does not answer", ASK)
@@ -138,7 +145,7 @@ class Postgres:
         asked = {name: str(value) for name, value in self._url.query.items()}
         host, port = asked.get("host") or self._url.host or "/var/run/postgresql", self._url.port or 5432
         if host.startswith("/"):
-            return {"unix_sock": f"{host}/.s.PGSQL.{port}"}
+            return {"unix_sock": f"{host}/.s.PGSQL.{port}", "ssl_context": False}
         mode = asked.get("sslmode", "disable" if _is_loopback(host) else "verify-full")
         if mode == "disable":
             return {"host": host, "port": port, "ssl_context": False}

@@ -112,7 +112,8 @@ def test_the_periods_of_budgets_are_kept_however_few_days_are() -> None:
     assert kept(400, end_of_month).astimezone(UTC) == datetime(2025, 7, 26, 10, tzinfo=UTC)
 
 
-async def test_whoever_only_reads_keeps_no_writer_waiting(db_path: Path) -> None:
+@pytest.mark.sqlite("locks of its file")
+async def test_whoever_only_reads_keeps_no_writer_waiting(db: Database, db_path: Path) -> None:
     await filled(db, [ROW])
     reader = Database(db_path, only_reads=True)
 
