@@ -201,6 +201,7 @@ class TestPostgres:
         kept.balanced(after, paid_again(house))
 
 
+@pytest.mark.sqlite("another program that holds its file, or moves it")
 @pytest.mark.slow
 class TestSqlite:
     @pytest.fixture(scope="class")

@@ -11,7 +11,7 @@ import openai
 import pytest
 from composed import CHAT, Gateway, request, target, until
 from keeping import CLOUDY, EVENT, OTHER, Keeping
-from kept_rows import rows
+from kept_rows import dump, rows
 from openai.types.responses import Response
 from parked_inside import ASYNC, Waiting
 
@@ -206,6 +206,7 @@ async def test_no_text_lies_on_disk_in_the_clear_and_none_for_ever(keeping: Keep
         mine = await client.responses.create(model="fast", input=CANARY, metadata={"note": CANARY})
         await keeping.kept.settled()
         written = b"".join(path.read_bytes() for path in keeping.folder.iterdir() if path.name != KEY_FILE)
+        written += dump(keeping.folder / "ringfence.db").encode()
         assert mine.id.encode() in written and CANARY.encode() not in written and SAID.encode() not in written
         keeping.wall_s += 30 * 86_400.0 + 1
         with pytest.raises(openai.NotFoundError):

@@ -48,7 +48,7 @@ class WhatIsSpent:
         keys, holds = list[Key](), list[HoldRow]()
         await self._ledger.flush()
         try:
-            keys = await self._db.run(keystore.all_keys)
+            keys = await self._db.read(keystore.all_keys)
             holds = await self._ledger.holds()
         except StoreFailed as failed:
             problem = str(failed)
@@ -73,7 +73,7 @@ class WhatIsSpent:
         days = _days(wanted, zone, now_s)
         await self._ledger.flush()
         unread = [day for day in days if day[0] not in self._settled]
-        read = await self._db.run(lambda connection: spend_by_day(connection, unread))
+        read = await self._db.read(lambda connection: spend_by_day(connection, unread))
         found = {begins_s: [row for row in read if row.begins_s == begins_s] for begins_s, _ in unread}
         self._settled |= {day[0]: found[day[0]] for day in unread if day[1] < now_s - SETTLED_DAYS * DAY_S}
         rows = {begins_s: found.get(begins_s) or self._settled.get(begins_s, []) for begins_s, _ in days}

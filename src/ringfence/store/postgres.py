@@ -39,6 +39,7 @@ SESSION = {
     "tcp_keepalives_count": "3",
 }
 """The server lets go of who is gone within half a minute, and with it of the lock."""
+READING = {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable read"}
 
 ASK = "wait until it is back: it is tried again by itself; paid calls are refused meanwhile"
 FAILURES = {
@@ -71,10 +72,11 @@ class Postgres:
     """One database of one server. With `is_gateway`, each connection holds the lock of the gateway: what is written
     is written by whoever holds it, and by nobody else."""
 
-    def __init__(self, url: URL, password: str | None, *, is_gateway: bool) -> None:
+    def __init__(self, url: URL, password: str | None, *, is_gateway: bool, only_reads: bool = False) -> None:
         self._url = url
         self._password = password or url.password
         self._is_gateway = is_gateway
+        self._session = SESSION | READING if only_reads else SESSION
         self.name = url.set(password=None, query={}).render_as_string()
         self._me = f"ringfence {socket.gethostname()[:30]} {os.getpid()} {secrets.token_hex(4)}"
 
@@ -107,10 +109,11 @@ class Postgres:
             error.args[0].pop("D", None)  # the details: they quote what is in the row
         if sqlstate(error).startswith(NOT_TOGETHER):
             return IntegrityError(context.statement, None, error, hide_parameters=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
             context.is_disconnect = True
             return StoreGone(self.name, "does not answer", ASK)
-        if context.is_disconnect:
+        if context.is_disconnect or isinstance(error, ConnectionError):
+            context.is_disconnect = True
             return StoreGone(self.name, "has broken the connection", ASK, may_be_back=True)
         if sqlstate(error) in GONE:
             context.is_disconnect = True
@@ -123,7 +126,7 @@ class Postgres:
             connection = driver.connect(
                 database=self._url.database or self._url.username, password=self._password, timeout=CONNECT_S,
                 user=self._url.username or os.environ.get("USER", "ringfence"), application_name=self._me,
-                startup_params=SESSION, **self._way(),
+                startup_params=self._session, **self._way(),
             )  # fmt: skip
         except (OSError, driver.InterfaceError) as error:
             raise StoreGone(self.name, "cannot be reached", ASK) from error

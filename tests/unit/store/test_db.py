@@ -166,6 +166,23 @@ class TestTransactions:
         db.close()
         db.close()
 
+    async def test_what_only_reads_keeps_nothing_from_being_written(self, db: Database) -> None:
+        has_begun, may_end = threading.Event(), threading.Event()
+
+        def slowly(connection: Connection) -> list[int]:
+            before = count(connection)
+            has_begun.set()
+            assert may_end.wait(20)
+            return [before, count(connection)]
+
+        reading = asyncio.create_task(db.read(slowly))
+        assert await asyncio.to_thread(has_begun.wait, 20)
+        await db.run(lambda connection: add(connection, "key_1"))
+        assert not reading.done()
+        may_end.set()
+        assert await reading == [0, 0], "it sees what there was when it began"
+        assert await db.read(count) == 1
+
     @pytest.mark.sqlite("PRAGMA data_version; test_postgres.py has the same for the server")
     def test_changed_sees_other_connections_only(self, db: Database, state_dir: Path) -> None:
         assert db.call(changed)

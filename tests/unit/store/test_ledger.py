@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -26,7 +25,7 @@ from ringfence.store import ledger as ledger_module
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 from ringfence.store.ledger import ANYONE, Ledger, UsageRow, totals
-from ringfence.store.ledger_writes import ADDS, COUNTS, MOST_TOKENS, MOST_USD_MICROS, Batch, write
+from ringfence.store.ledger_writes import COUNTS, MOST_TOKENS, MOST_USD_MICROS, Batch, write
 
 T = TypeVar("T")
 NOON_S = 20_000 * 86_400 + 43_200.0  # 2024-10-04T12:00Z
@@ -448,29 +447,6 @@ def test_killed_while_flushing(db_path: Path, batches: int) -> None:
     assert len({(day.requests, day.prompt_tokens, day.completion_tokens) for day in days}) == 1
     assert days[0].requests >= seen
     assert days[0].prompt_tokens == 3 * days[0].requests
-
-
-def test_the_statements_are_those_of_postgresql_too() -> None:
-    class Told:
-        """What a connection of another driver is asked."""
-
-        dialect = SimpleNamespace(paramstyle="pyformat")
-
-        def __init__(self) -> None:
-            self.asked: list[tuple[str, tuple[Any, ...]]] = []
-
-        def exec_driver_sql(self, text: str, values: tuple[Any, ...]) -> None:
-            self.asked.append((text, values))
-
-    told: Any = Told()
-    write(told, Batch([row(1, hold_id="hold_1")], holds=[hold("hold_2")], released=["hold_3"]))
-    assert [(text.split("(")[0], text.count("%s"), len(values)) for text, values in told.asked] == [
-        ("INSERT INTO calls ", 23, 23),
-        ("INSERT INTO usage ", 9, 9),
-        ("DELETE FROM holds WHERE id IN ", 2, 2),
-        ("INSERT INTO holds ", 11, 11),
-    ]
-    assert ADDS.startswith(" ON CONFLICT (key_id, model, day) DO UPDATE SET requests = usage.requests + excluded.")
 
 
 @pytest.mark.slow
