@@ -14,8 +14,7 @@ KEPT := tests/unit/store tests/unit/runtime tests/unit/control tests/unit/cli/te
   tests/scenario/test_cascade.py tests/scenario/test_cli.py tests/scenario/test_keys_and_limits.py \
   tests/scenario/test_money_fence.py tests/scenario/test_one_flight.py tests/scenario/test_parking_attacked.py \
   tests/scenario/test_parking_inside.py tests/scenario/test_parking_many.py tests/scenario/test_quota_used_up.py \
-  tests/scenario/test_reload.py tests/scenario/test_responses.py tests/scenario/test_responses_background.py \
-  tests/scenario/test_up.py
+  tests/scenario/test_reload.py tests/scenario/test_responses.py tests/scenario/test_responses_background.py
 KEPT_LONG := tests/scenario/test_budgets.py tests/scenario/test_parking.py tests/scenario/test_responses_process.py \
   tests/scenario/test_ledger_outage.py
 

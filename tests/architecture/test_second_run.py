@@ -15,7 +15,6 @@ MEETS = re.compile(
     re.MULTILINE,
 )
 LEFT_OUT = {
-    "tests/property": "the data fence and the planner; the database of a story is made for it, and not looked at",
     "tests/scenario/test_kill.py": "loads of processes, for minutes: what they are about is the gateway",
     "tests/scenario/test_kill_parked.py": "as that; restarts with what is parked are in test_parking.py",
     "tests/scenario/test_kill_batches.py": "as that; restarts of batches are in test_batches.py",

@@ -166,6 +166,7 @@ async def test_one_that_breaks_what_serves_others_is_told_so(waits: Waiting, eng
             break
         waits.now_s += 5
         assert (await waits.ask(body=CHAT)).status == 200
+    await waits.parking.endings.settled()
     assert (await waits.look(poison)).error["code"] == "engine_failed" and state_of(waits, poison) == "failed"
     assert len(engine.calls) < 25
 

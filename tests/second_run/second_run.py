@@ -54,21 +54,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def second_databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def second_databases(request: pytest.FixtureRequest) -> Iterator[None]:
     """Those of a test go with it. A file of SQLite means that something of it did not run where it should have."""
+    is_wanted = is_second(request.config) and "tmp_path" in request.fixturenames
+    folder: Path | None = request.getfixturevalue("tmp_path") if is_wanted else None
     yield
-    if not is_second(request.config):
-        return
-    folder = request.node.funcargs.get("tmp_path")
     if folder is not None:
         _drop(folder)
         assert not list(folder.rglob("ringfence.db")), "state was kept in SQLite"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def second_databases_of_module(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def second_databases_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
     """What nobody is connected to any more when the last test of a file has ended."""
     yield
     if is_second(request.config):
