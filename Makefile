@@ -7,6 +7,17 @@ ARGS ?=
 QUICK := not slow and not clients and not browser and not presidio and not postgres
 WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dialect_fits.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
 
+# What keeps something, or reads what is kept: a second time on PostgreSQL. Long ones by name.
+KEPT := tests/unit/store tests/unit/runtime tests/unit/control tests/unit/cli/test_cost_cli.py tests/unit/cli/test_keys_cli.py \
+  tests/unit/cli/test_ledger_cli.py tests/unit/cli/test_prices_cli.py tests/unit/gateway/test_priced_calls.py \
+  tests/property/test_never_over_budget.py tests/scenario/test_batches.py tests/scenario/test_batches_think.py \
+  tests/scenario/test_cascade.py tests/scenario/test_cli.py tests/scenario/test_keys_and_limits.py \
+  tests/scenario/test_money_fence.py tests/scenario/test_one_flight.py tests/scenario/test_parking_attacked.py \
+  tests/scenario/test_parking_inside.py tests/scenario/test_parking_many.py tests/scenario/test_quota_used_up.py \
+  tests/scenario/test_reload.py tests/scenario/test_responses.py tests/scenario/test_responses_background.py
+KEPT_LONG := tests/scenario/test_budgets.py tests/scenario/test_parking.py tests/scenario/test_responses_process.py \
+  tests/scenario/test_ledger_outage.py
+
 # What was compiled once is kept, whatever the environment says: each part collects the same tests, and most of them start
 # the same program.
 export PYTHONDONTWRITEBYTECODE :=
@@ -30,7 +41,8 @@ test-slow: $(VENV)/.dev
 
 test-postgres: $(VENV)/.dev
 	@echo "==> Tests with PostgreSQL"
-	@$(BIN)/python -m pytest -m postgres --timeout 300 --durations=5 $(ARGS)
+	@$(BIN)/python -m pytest --database postgresql -m "(postgres or not slow) and not timed" --durations=5 $(KEPT) $(ARGS)
+	@$(BIN)/python -m pytest --database postgresql -m "slow and not timed" --timeout 300 --durations=5 $(KEPT_LONG) $(ARGS)
 
 test-simulation: $(VENV)/.dev
 	@echo "==> A thousand simulated hours"

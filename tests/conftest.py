@@ -16,6 +16,8 @@ import pytest
 
 from ringfence.testing.tiny_model import tiny_model as make_tiny_model
 
+pytest_plugins = ["second_run"]
+
 START_S = 60
 
 

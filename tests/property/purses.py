@@ -6,9 +6,7 @@ The disk can be held back, fail, and be left behind in mid-write, as by a crash;
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from kept_rows import rows
 from sqlalchemy import Connection
 
 from ringfence.core.boundary import Boundary
@@ -84,7 +83,8 @@ class Household:
     def __init__(self, folder: Path, template: Path) -> None:
         self.loop = asyncio.new_event_loop()
         self._path = folder / "ringfence.db"
-        shutil.copy(template, self._path)
+        if template.exists():
+            shutil.copy(template, self._path)
         self.now_s = self.floor_s = START_S
         self.budgets: dict[Scope, Budget] = {}
         self.allowed: dict[tuple[Scope, Period], int] = {}
@@ -313,8 +313,7 @@ class Household:
         return self._read("SELECT at_s, key_id, profile, provider, cost_usd_micros FROM calls")
 
     def _read(self, query: str) -> list[Any]:
-        with contextlib.closing(sqlite3.connect(self._path)) as connection:
-            return connection.execute(query).fetchall()
+        return rows(self._path, query)
 
     def _limit(self, scope: Scope, period: Period) -> int:
         cap = self.budgets.get(scope, NO_BUDGET).cap(period)

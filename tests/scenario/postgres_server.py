@@ -18,15 +18,16 @@ import pg8000.dbapi
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 USER = "ringfence"
 PASSWORD = "of-the-tests"
-UNSAFE = ("fsync=off", "full_page_writes=off")
+UNSAFE = ("fsync=off", "full_page_writes=off", "max_wal_size=128MB", "max_connections=200")
 """Nobody pulls the plug of this machine; a server that is killed loses nothing by it."""
 
 
 class Server:
     """One server; each `database` is empty."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, by_socket: str) -> None:
         self.folder = folder
+        self._by_socket = by_socket
         self.data = folder / "data"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -43,8 +44,8 @@ class Server:
             for path in (self.folder, password):
                 shutil.chown(path, "postgres", "postgres")
         self._run(
-            "initdb", "--pgdata", self.data, "--username", USER, "--pwfile", password, "--auth", "scram-sha-256",
-            "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
+            "initdb", "--pgdata", self.data, "--username", USER, "--pwfile", password, "--auth-host", "scram-sha-256",
+            "--auth-local", self._by_socket, "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
         )  # fmt: skip
         options = [f"port={self.port}", f"unix_socket_directories={self.folder}", "listen_addresses=127.0.0.1", *UNSAFE]
         with (self.data / "postgresql.conf").open("a") as file:
@@ -115,11 +116,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """Started, and gone with all of its files afterwards."""
+def serving(by_socket: str = "scram-sha-256") -> Iterator[Server]:
+    """Started, and gone with all of its files afterwards. `by_socket`: how it knows who comes that way."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="ringfence-pg-", dir=memory if memory.is_dir() else None) as name:
-        server = Server(Path(name))
+        Path(name).chmod(0o711)  # a gateway may run as nobody
+        server = Server(Path(name), by_socket)
         server.make()
         server.start()
         try:

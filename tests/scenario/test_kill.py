@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import random
 import signal
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_rows import is_intact
 from whole import (
     Stream,
     ask,
@@ -241,8 +241,7 @@ def test_keys_and_ledger_survive_being_killed_at_any_moment(start_up, tiny_model
             over.set()
             answered += sum(asker.result() for asker in askers)
             keys += maker.result()
-        with contextlib.closing(sqlite3.connect(f"file:{folder}/ringfence.db?mode=ro", uri=True)) as database:
-            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert is_intact(folder / "ringfence.db")
     until(lambda: chat(up).status == 200, 20, "an answer after all that")
     assert len(keys) > KILLS
     refused = [key for key in keys if ask(up.root_url, "GET", "/v1/models", key=key).status != 200]

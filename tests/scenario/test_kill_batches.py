@@ -6,11 +6,9 @@ The moments come from RINGFENCE_KILL_SEED, or from chance; the seed is told.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from batched import CHAT, form, jsonl, line
+from kept_rows import rows
 from parked import Engine
 from parked_engine import Distinct, digest
 from reborn import Reborn
@@ -82,9 +81,8 @@ class House:
 
     def standing(self) -> tuple[str, int]:
         """The state of the batch, and how many lines are answered."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.state / 'ringfence.db'}?mode=ro", uri=True)) as read:
-            [(state, done)] = read.execute("SELECT state, completed + failed FROM batches").fetchall()
-            return state, done
+        [(state, done)] = rows(self.state / "ringfence.db", "SELECT state, completed + failed FROM batches")
+        return state, done
 
 
 def _text(number: int) -> str:

@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import random
-import sqlite3
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kept_rows import rows
 from parked import Engine
 from renting import House, clouds, started_up
 from whole import kill, open_request, question, until
@@ -187,8 +187,7 @@ def _check_local_rows(
 
 
 def _read(house: House, query: str) -> list[tuple[str, ...]]:
-    with contextlib.closing(sqlite3.connect(house.folder / "ringfence.db")) as connection:
-        return connection.execute(query).fetchall()
+    return rows(house.folder / "ringfence.db", query)
 
 
 def _tell(capsys: pytest.CaptureFixture[str], line: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import sqlite3
 import sys
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kept_rows import is_intact, rows
 from parked import House
 from parked_callers import ANSWERED, GONE, HASTY_S, NOTHING, Traffic
 from parked_engine import SAID, KilledEngine
@@ -163,10 +163,9 @@ class Row:
 
 
 def _rows(house: House) -> list[Row]:
-    with contextlib.closing(sqlite3.connect(f"file:{house.folder / 'ringfence.db'}?mode=ro", uri=True)) as read:
-        assert read.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        names = ", ".join(Row.__dataclass_fields__)
-        return [Row(*found) for found in read.execute(f"SELECT {names} FROM parked")]
+    file = house.folder / "ringfence.db"
+    assert is_intact(file)
+    return [Row(*found) for found in rows(file, f"SELECT {', '.join(Row.__dataclass_fields__)} FROM parked")]
 
 
 def _rows_at_rest(house: House) -> list[Row]:

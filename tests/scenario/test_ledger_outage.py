@@ -35,7 +35,7 @@ profiles:
   either: {tier: T2, chain: [smart, fast]}
   paid: {tier: T3, chain: [smart]}
 """
-PASSWORD = "RINGFENCE_TEST_DATABASE"
+PASSWORD = "RINGFENCE_TEST_PASSWORD"
 SUMS = (
     "SELECT count(*) FROM calls",
     "SELECT coalesce(sum(cost_usd_micros), 0) FROM calls",
@@ -201,6 +201,7 @@ class TestPostgres:
         kept.balanced(after, paid_again(house))
 
 
+@pytest.mark.sqlite("another program that holds its file, or moves it")
 @pytest.mark.slow
 class TestSqlite:
     @pytest.fixture(scope="class")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_rows import rows
 from parked import TICKET, Engine, House
 from whole import Reply, command, control, kill, open_request, question, until
 
@@ -43,8 +44,7 @@ def answered(house: House, ticket: str, within_s: float = 20.0) -> Reply:
 
 
 def states(house: House) -> dict[str, str]:
-    with sqlite3.connect(f"file:{house.folder / 'ringfence.db'}?mode=ro", uri=True) as read:
-        return dict(read.execute("SELECT id, state FROM parked").fetchall())
+    return dict(rows(house.folder / "ringfence.db", "SELECT id, state FROM parked"))
 
 
 def asked(engine: Engine) -> list[str]:
@@ -76,6 +76,7 @@ def test_a_ticket_survives_a_killed_gateway_and_is_answered(house: House, engine
     assert states(house) == {ticket: "done"}
 
 
+@pytest.mark.sqlite("its log, and the pages that it does not use any more")
 def test_the_state_folder_holds_no_text(house: House, engine: Engine) -> None:
     """Neither of who has a ticket nor of who waits; not while they wait, not in pages that are free again, and not in
     the log of a gateway that tells much."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import openai
 import pytest
 from composed import CHAT, Gateway, request, target, until
 from keeping import CLOUDY, EVENT, OTHER, Keeping
+from kept_rows import dump, rows
 from openai.types.responses import Response
 from parked_inside import ASYNC, Waiting
 
@@ -206,13 +206,13 @@ async def test_no_text_lies_on_disk_in_the_clear_and_none_for_ever(keeping: Keep
         mine = await client.responses.create(model="fast", input=CANARY, metadata={"note": CANARY})
         await keeping.kept.settled()
         written = b"".join(path.read_bytes() for path in keeping.folder.iterdir() if path.name != KEY_FILE)
+        written += dump(keeping.folder / "ringfence.db").encode()
         assert mine.id.encode() in written and CANARY.encode() not in written and SAID.encode() not in written
         keeping.wall_s += 30 * 86_400.0 + 1
         with pytest.raises(openai.NotFoundError):
             await client.responses.retrieve(mine.id)
         await keeping.kept.prune()
-    with sqlite3.connect(keeping.folder / "ringfence.db") as connection:
-        assert connection.execute("select count(*) from responses").fetchone() == (0,)
+    assert rows(keeping.folder / "ringfence.db", "select count(*) from responses") == [(0,)]
 
 
 @pytest.mark.parametrize("change", ["boundary = 2", "key_id = 'key_2'", "expires_s = expires_s + 1"])
@@ -222,8 +222,7 @@ async def test_a_row_that_was_changed_does_not_open(keeping: Keeping, change: st
     async with keeping.client() as client, keeping.client(OTHER) as other:
         mine = await client.responses.create(model="fast", input=CANARY)
         await keeping.kept.settled()
-        with sqlite3.connect(keeping.folder / "ringfence.db") as connection:
-            connection.execute(f"update responses set {change}")
+        await keeping.db.run(lambda connection: connection.exec_driver_sql(f"update responses set {change}").close())
         for each in (client, other):
             with pytest.raises(openai.NotFoundError):
                 await each.responses.retrieve(mine.id)
@@ -239,8 +238,7 @@ async def test_nothing_is_kept_where_that_is_not_wanted(keeping: Keeping, caplog
             with pytest.raises(openai.NotFoundError):
                 await client.responses.retrieve(answer.id)
     await keeping.kept.settled()
-    with sqlite3.connect(keeping.folder / "ringfence.db") as connection:
-        assert connection.execute("select count(*) from responses").fetchone() == (0,)
+    assert rows(keeping.folder / "ringfence.db", "select count(*) from responses") == [(0,)]
     assert CANARY not in caplog.text
 
 

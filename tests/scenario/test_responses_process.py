@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from kept_rows import dump
 
 pytestmark = pytest.mark.slow
 CANARY = "the heron sleeps at seven"
@@ -27,7 +28,7 @@ def test_a_response_outlives_its_gateway(start_up: Any, tiny_model: Path) -> Non
     credentials = json.loads((up.folder / "credentials.json").read_text())
     assert up.stop() == 0
     files = [path for path in up.folder.rglob("*") if path.is_file() and path.name.startswith("ringfence.db")]
-    written = b"".join(path.read_bytes() for path in files)
+    written = b"".join(path.read_bytes() for path in files) + dump(up.folder / "ringfence.db").encode()
     assert first.id.encode() in written and CANARY.encode() not in written
     again = start_up(*told, folder=up.folder)
     again.ready["api_key"] = credentials["api_key"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_rows import is_intact, rows
 from storm import Account, Callers
 from whole import Reply, chat, children, control, gateway_pid, gone, is_alive, kill, until
 
@@ -40,13 +40,14 @@ def _users_of(folder: Path) -> set[int]:
 
 def _written(folder: Path) -> dict[str, tuple[int, int, int, int]]:
     """(requests, errors, prompt tokens, completion tokens) by model."""
-    with closing(sqlite3.connect(f"file:{folder}/ringfence.db?mode=ro", uri=True)) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        rows = database.execute(
-            "SELECT model, sum(requests), sum(errors), sum(prompt_tokens), sum(completion_tokens) FROM usage"
-            " GROUP BY model"
-        )
-        return {model: (requests, errors, prompt, out) for model, requests, errors, prompt, out in rows}
+    file = folder / "ringfence.db"
+    assert is_intact(file)
+    found = rows(
+        file,
+        "SELECT model, sum(requests), sum(errors), sum(prompt_tokens), sum(completion_tokens) FROM usage"
+        " GROUP BY model",
+    )
+    return {model: (requests, errors, prompt, out) for model, requests, errors, prompt, out in found}
 
 
 def _account(model: Account) -> tuple[int, int, int, int]:

@@ -245,8 +245,13 @@ def test_one_gateway_for_one_folder(ringfence, tiny_model: Path) -> None:
 def test_the_folder_belongs_to_its_owner_alone(ringfence) -> None:
     assert ringfence.folder.stat().st_mode & 0o077 == 0
     own = [path for path in ringfence.folder.iterdir() if path.is_file()]
-    assert {path.name for path in own} >= {"ringfence.db", "credentials.json", "admin.token", "pepper", "run.json"}
+    assert {path.name for path in own} >= {"credentials.json", "admin.token", "pepper", "run.json"}
     assert [path.name for path in own if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.sqlite("its file")
+def test_the_database_lies_in_the_folder(ringfence) -> None:
+    assert (ringfence.folder / "ringfence.db").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.slow

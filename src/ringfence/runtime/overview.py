@@ -185,7 +185,7 @@ class Overview:
     async def keys(self) -> list[dict[str, Any]]:
         await self._runtime.ledger.flush()
         began = starts(time(), self._runtime.config.money.zone_info)
-        found, used, spent = await self._runtime.db.run(
+        found, used, spent = await self._runtime.db.read(
             lambda c: (keystore.all_keys(c), ledger.totals(c, "0000-00-00"), ledger.spent_by_key(c, began))
         )
         return [ledger.with_usage(key, used, spent.get(key.id)) for key in found]

@@ -50,7 +50,7 @@ class WhatIsSpent:
         keys, holds = list[Key](), list[HoldRow]()
         await self._ledger.flush()
         try:
-            keys = await self._db.run(keystore.all_keys)
+            keys = await self._db.read(keystore.all_keys)
             holds = await self._ledger.holds()
         except StoreFailed as failed:
             problem = str(failed)
@@ -77,7 +77,7 @@ class WhatIsSpent:
         days = last_days(wanted, now_s, zone)
         await self._ledger.flush()
         unread = [day for day in days if day[0] not in self._settled]
-        read = await self._db.run(lambda connection: [
+        read = await self._db.read(lambda connection: [
             days_of(slices(connection, begins_s, ends_s), begins_s, ends_s - 1, zone, price)[0]
             for begins_s, ends_s in unread
         ])  # fmt: skip

@@ -1,4 +1,5 @@
-"""The database: one engine and one thread that owns its one connection, so that writes never wait for each other.
+"""The database: one engine and one thread that owns its one connection, so that writes never wait for each other, and
+another such pair for what is only read and may take long.
 
 SQLite in WAL mode, unless a URL names a PostgreSQL (`postgres.py`). On SQLite every transaction begins as a writer
 (BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Only
@@ -81,8 +82,14 @@ class Database:
         in_file = self._is_sqlite and self._url.database not in (None, "", ":memory:")
         self.path: Path | None = Path(str(self._url.database)) if in_file else None
         """The file, None for a database that is not one."""
-        self._postgres = None if self._is_sqlite else postgres.Postgres(self._url, password, is_gateway=is_gateway)
+        self._postgres = (
+            None
+            if self._is_sqlite
+            else postgres.Postgres(self._url, password, is_gateway=is_gateway, only_reads=only_reads)
+        )
         self._only_reads = only_reads
+        self._password = password
+        self._reader: Database | None = None
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._failure: StoreFailed | None = None
@@ -102,6 +109,16 @@ class Database:
     async def run(self, fn: Callable[[Connection], T]) -> T:
         """Runs `fn` in a transaction on the writer thread. One that has begun is not undone by cancelling."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._try, fn)
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """As `run`, for what only reads and may take long: by a connection and a thread of their own, so that nothing
+        that is to be written waits for it. What was written before is seen."""
+        if self._only_reads or (self._is_sqlite and self.path is None):
+            return await self.run(fn)
+        if self._reader is None:
+            address = self.path or self._url.render_as_string(hide_password=False)
+            self._reader = Database(address, self._password, only_reads=True)
+        return await self._reader.run(fn)
 
     def call(self, fn: Callable[[Connection], T]) -> T:
         """As `run`, for code without an event loop. Not to be called from inside such a function."""
@@ -129,6 +146,8 @@ class Database:
 
     def close(self) -> None:
         """Waits for what was handed in, then lets go of the file. May be called twice."""
+        if self._reader is not None:
+            self._reader.close()
         with contextlib.suppress(RuntimeError):
             self._writer.submit(self._dispose).result()
         self._writer.shutdown()
@@ -188,7 +207,7 @@ class Database:
             )
 
     def _open(self) -> Engine:
-        if self.path is not None:
+        if self.path is not None and not self._only_reads:
             _make_private_database(self.path)
         if self._postgres is not None:
             return self._postgres.engine()

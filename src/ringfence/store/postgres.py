@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from ringfence.store.failure import StoreFailed, StoreGone
@@ -38,6 +39,7 @@ SESSION = {
     "tcp_keepalives_count": "3",
 }
 """The server lets go of who is gone within half a minute, and with it of the lock."""
+READING = {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable read"}
 
 ASK = "wait until it is back: it is tried again by itself; paid calls are refused meanwhile"
 FAILURES = {
@@ -50,6 +52,8 @@ FAILURES = {
     "57014": ("took too long to answer", "look at what else the server does"),
     "53300": ("has no connection left", "raise max_connections of the server, or end other programs"),
 }
+NOT_TOGETHER = "23"
+"""What the driver has no name of its own for."""
 GONE = {
     "57P01": "was shut down",
     "57P02": "broke down",
@@ -68,10 +72,11 @@ class Postgres:
     """One database of one server. With `is_gateway`, each connection holds the lock of the gateway: what is written
     is written by whoever holds it, and by nobody else."""
 
-    def __init__(self, url: URL, password: str | None, *, is_gateway: bool) -> None:
+    def __init__(self, url: URL, password: str | None, *, is_gateway: bool, only_reads: bool = False) -> None:
         self._url = url
         self._password = password or url.password
         self._is_gateway = is_gateway
+        self._session = SESSION | READING if only_reads else SESSION
         self.name = url.set(password=None, query={}).render_as_string()
         self._me = f"ringfence {socket.gethostname()[:30]} {os.getpid()} {secrets.token_hex(4)}"
 
@@ -97,13 +102,18 @@ class Postgres:
         unknown = (f"answered {type(error).__name__} {code}".strip(), "see the log, and run: ringfence doctor")
         return StoreFailed(self.name, *FAILURES.get(code, unknown))
 
-    def _seen(self, context: ExceptionContext) -> StoreFailed | None:
-        """A line that broke is not used again."""
+    def _seen(self, context: ExceptionContext) -> Exception | None:
+        """A line that broke is not used again. Rows that may not stand together are told of as SQLite does."""
         error = context.original_exception
-        if isinstance(error, OSError):
+        if sqlstate(error):
+            error.args[0].pop("D", None)  # the details: they quote what is in the row
+        if sqlstate(error).startswith(NOT_TOGETHER):
+            return IntegrityError(context.statement, None, error, hide_parameters=True)
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError):
             context.is_disconnect = True
             return StoreGone(self.name, "does not answer", ASK)
-        if context.is_disconnect:
+        if context.is_disconnect or isinstance(error, ConnectionError):
+            context.is_disconnect = True
             return StoreGone(self.name, "has broken the connection", ASK, may_be_back=True)
         if sqlstate(error) in GONE:
             context.is_disconnect = True
@@ -116,7 +126,7 @@ class Postgres:
             connection = driver.connect(
                 database=self._url.database or self._url.username, password=self._password, timeout=CONNECT_S,
                 user=self._url.username or os.environ.get("USER", "ringfence"), application_name=self._me,
-                startup_params=SESSION, **self._way(),
+                startup_params=self._session, **self._way(),
             )  # fmt: skip
         except (OSError, driver.InterfaceError) as error:
             raise StoreGone(self.name, "cannot be reached", ASK) from error
@@ -138,7 +148,7 @@ class Postgres:
         asked = {name: str(value) for name, value in self._url.query.items()}
         host, port = asked.get("host") or self._url.host or "/var/run/postgresql", self._url.port or 5432
         if host.startswith("/"):
-            return {"unix_sock": f"{host}/.s.PGSQL.{port}"}
+            return {"unix_sock": f"{host}/.s.PGSQL.{port}", "ssl_context": False}
         mode = asked.get("sslmode", "disable" if _is_loopback(host) else "verify-full")
         if mode == "disable":
             return {"host": host, "port": port, "ssl_context": False}

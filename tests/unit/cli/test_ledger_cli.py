@@ -76,10 +76,14 @@ def test_export_and_show(written: Ledger, tmp_path: Path, monkeypatch: pytest.Mo
     assert [row["id"] for row in json.loads(run("show", "--json").stdout)][:2] == ["call-5", "call-4"]
 
 
-def test_what_cannot_be_done_is_said(state: Path, tmp_path: Path) -> None:
+@pytest.mark.sqlite("a file that is not there yet; a server is")
+def test_without_a_first_start_there_is_none(state: Path) -> None:
     nothing = run("show")
     assert nothing.exit_code == 1
     assert "There is no ledger" in nothing.stderr
+
+
+def test_what_cannot_be_done_is_said(state: Path, tmp_path: Path) -> None:
     wrong = run("export", "--since", "yesterday")
     assert wrong.exit_code == 2
     assert "--since takes a day, a time or how long ago" in wrong.stderr

@@ -81,6 +81,7 @@ async def test_a_price_that_changes_is_written_down_once(configured: Any, tmp_pa
     db.close()
 
 
+@pytest.mark.sqlite("a file in the place of its folder")
 async def test_that_it_cannot_be_written_is_told_and_stops_nothing(
     configured: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

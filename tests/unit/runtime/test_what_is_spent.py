@@ -129,7 +129,7 @@ async def test_what_cannot_be_read_is_said(db: Database, monkeypatch: pytest.Mon
         raise StoreFailed("ringfence.db", "cannot be read", "look at the disk")
 
     _, spent = told(db, Ledger(db))
-    monkeypatch.setattr(db, "run", broken)
+    monkeypatch.setattr(db, "read", broken)
     found = await spent.now()
     assert not found["can_write"] and "look at the disk" in found["problem"]
     assert found["standings"][0]["limit_usd_micros"] == 100_000_000 and found["holds"] == []

@@ -1,9 +1,9 @@
-"""A real database: a file in a folder of its own, or one of a PostgreSQL."""
+"""A real database: a file in a folder of its own, or in a second run one of a PostgreSQL."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,35 +17,30 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that is new and empty, for copies: a migration takes a third of a second."""
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Makes a database in a folder, new and empty, by copying one: a migration takes a third of a second."""
     path = tmp_path_factory.mktemp("migrated") / "ringfence.db"
     database = Database(path)
     database.migrate()
     database.close()
-    return path
+
+    def empty(folder: Path) -> Path:
+        found = folder / "ringfence.db"
+        return shutil.copy(path, found) if path.exists() else found
+
+    return empty
 
 
 @pytest.fixture
-def db_path(migrated: Path, state_dir: Path) -> Path:
-    state_dir.mkdir(mode=0o700)
-    return shutil.copy(migrated, state_dir / "ringfence.db")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def address(request: pytest.FixtureRequest, state_dir: Path) -> Iterator[str | Path]:
+def db_path(empty: Callable[[Path], Path], state_dir: Path) -> Path:
     """Of the database, for whoever opens it once more."""
-    if request.param == "sqlite":
-        yield request.getfixturevalue("db_path")
-        return
     state_dir.mkdir(mode=0o700)
-    with request.getfixturevalue("postgres_server").database() as url:
-        yield url
+    return empty(state_dir)
 
 
 @pytest.fixture
-def db(address: str | Path) -> Iterator[Database]:
-    database = Database(address)
+def db(db_path: Path) -> Iterator[Database]:
+    database = Database(db_path)
     database.migrate()
     yield database
     database.close()

@@ -20,6 +20,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from kept_rows import rows
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import QueuePool
@@ -88,6 +89,7 @@ def migrate_as_nobody(path: Path, answers: multiprocessing.Queue[str]) -> None:
         database.close()
 
 
+@pytest.mark.sqlite("its file, its side files and its settings")
 class TestFile:
     def test_only_the_owner_can_read_it_and_its_side_files(self, db: Database, state_dir: Path) -> None:
         db.call(lambda connection: add(connection, "key_1"))
@@ -164,6 +166,24 @@ class TestTransactions:
         db.close()
         db.close()
 
+    async def test_what_only_reads_keeps_nothing_from_being_written(self, db: Database) -> None:
+        has_begun, may_end = threading.Event(), threading.Event()
+
+        def slowly(connection: Connection) -> list[int]:
+            before = count(connection)
+            has_begun.set()
+            assert may_end.wait(20)
+            return [before, count(connection)]
+
+        reading = asyncio.create_task(db.read(slowly))
+        assert await asyncio.to_thread(has_begun.wait, 20)
+        await db.run(lambda connection: add(connection, "key_1"))
+        assert not reading.done()
+        may_end.set()
+        assert await reading == [0, 0], "it sees what there was when it began"
+        assert await db.read(count) == 1
+
+    @pytest.mark.sqlite("PRAGMA data_version; test_postgres.py has the same for the server")
     def test_changed_sees_other_connections_only(self, db: Database, state_dir: Path) -> None:
         assert db.call(changed)
         assert not db.call(changed)
@@ -189,6 +209,7 @@ class TestMigration:
 
         assert db.call(differences) == []
 
+    @pytest.mark.sqlite("its former schemas")
     def test_keys_of_the_first_schema_are_bound_to_no_agent(self, db: Database) -> None:
         key, _ = db.call(lambda c: keys.create(c, bytes(32), name="laptop", created_s=1))
 
@@ -218,6 +239,7 @@ class TestMigration:
             db.migrate()
         assert db.call(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar()) == "9999"
 
+    @pytest.mark.sqlite("each migration begins with a file that is not there")
     def test_a_failed_migration_leaves_nothing(self, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail_halfway(connection: Connection) -> None:
             upgrade(connection)
@@ -249,11 +271,10 @@ class TestMigration:
         finally:
             for child in children:
                 child.join(10)
-        with sqlite3.connect(path) as plain:
-            assert plain.execute("SELECT count(*) FROM usage").fetchone() == (2,)
-            assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
-        plain.close()
+        assert rows(path, "SELECT count(*) FROM usage") == [(2,)]
+        assert rows(path, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
+    @pytest.mark.sqlite("the lock beside its file")
     def test_waits_for_another_process_only_so_long(
         self, db: Database, state_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -288,6 +309,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+@pytest.mark.sqlite("disks that its file lies on")
 class TestBadDisks:
     def test_a_full_disk_is_said_and_survived(self, tiny_disk: Path) -> None:
         database = Database(tiny_disk / "ringfence.db")

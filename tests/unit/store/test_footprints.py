@@ -16,10 +16,10 @@ SETUP = Setup("llamacpp", "b1", "sha-a", 4096, 2, "Q4_K_M", "f16", "RTX 4090")
 KNOWN = Footprint(SETUP, "qwen3", 6 * 1024**3, 7 * 1024**3, 0, 1, 12.5)
 
 
-async def test_what_is_put_is_there_after_a_restart(db: Database, address: str | Path) -> None:
+async def test_what_is_put_is_there_after_a_restart(db: Database, db_path: Path) -> None:
     unseen = Footprint(replace(SETUP, window=8192), "qwen3", 8 * 1024**3)
     await FootprintRows(db).put([KNOWN, unseen])
-    again = Database(address)
+    again = Database(db_path)
     found = await FootprintRows(again).all()
     again.close()
     assert sorted(found, key=lambda one: one.setup.window) == [KNOWN, unseen]

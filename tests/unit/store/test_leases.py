@@ -12,9 +12,9 @@ HELD = KeptLease("lease-1", "finetune", "GPU-a", 16 << 30, 4, False, 60.0, 812, 
 WATCHED = replace(HELD, id="lease-2", is_recalled=True, pid=None, started="", is_watched=True)
 
 
-async def test_what_is_written_is_there_after_a_restart(db: Database, address: str | Path) -> None:
+async def test_what_is_written_is_there_after_a_restart(db: Database, db_path: Path) -> None:
     await LeaseRows(db).replace([HELD, WATCHED])
-    again = Database(address)
+    again = Database(db_path)
     assert sorted(await LeaseRows(again).all(), key=lambda one: one.id) == [HELD, WATCHED]
     again.close()
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import shutil
 import signal
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kept_rows import is_intact, rows
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -28,7 +26,7 @@ from ringfence.store import ledger as ledger_module
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 from ringfence.store.ledger import ANYONE, Ledger, UsageRow, totals
-from ringfence.store.ledger_writes import ADDS, COUNTS, MOST_TOKENS, Batch, write
+from ringfence.store.ledger_writes import COUNTS, MOST_TOKENS, Batch, write
 
 T = TypeVar("T")
 NOON_S = 20_000 * 86_400 + 43_200.0  # 2024-10-04T12:00Z
@@ -204,16 +202,11 @@ async def test_no_hold_is_settled_twice(db: Database, monkeypatch: pytest.Monkey
         await db.run(lambda connection: write(connection, Batch([row(4, hold_id="hold_3")])))
 
 
-async def test_a_hold_is_on_the_disk_before_it_returns(db: Database) -> None:
-    if db.path is None:
-        pytest.skip("of a file")
+async def test_a_hold_is_written_before_it_returns(db: Database, db_path: Path) -> None:
     ledger = Ledger(db)
     holds = [hold(f"hold_{number:03}") for number in range(100)]
     await asyncio.gather(*(ledger.hold(one) for one in holds))
-    assert db.path is not None
-    with sqlite3.connect(db.path) as plain:
-        assert plain.execute("SELECT count(*) FROM holds").fetchone() == (100,)
-    plain.close()
+    assert rows(db_path, "SELECT count(*) FROM holds") == [(100,)]
     for one in holds[:70]:
         ledger.release(one.id)
     for number, one in enumerate(holds[70:]):
@@ -271,10 +264,8 @@ async def test_a_cancelled_hold_is_taken_back(db_path: Path) -> None:
     db.close()
 
 
+@pytest.mark.sqlite("PRAGMA max_page_count")
 async def test_a_really_full_database_is_survived(db: Database) -> None:
-    if db.path is None:
-        pytest.skip("of a file")
-
     def limit(connection: Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
@@ -389,9 +380,9 @@ class Played:
             self.left.append(name)
 
 
-def adds_up(migrated: Path, steps: list[Any]) -> None:
+def adds_up(empty: Callable[[Path], Path], steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        db = BreakableDatabase(shutil.copy(migrated, folder))
+        db = BreakableDatabase(empty(Path(folder)))
 
         async def play() -> Played:
             played = Played(db)
@@ -407,15 +398,15 @@ def adds_up(migrated: Path, steps: list[Any]) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
-def test_any_order_of_events_sums_to_the_same_totals(migrated: Path, steps: list[Any]) -> None:
-    adds_up(migrated, steps)
+def test_any_order_of_events_sums_to_the_same_totals(empty: Callable[[Path], Path], steps: list[Any]) -> None:
+    adds_up(empty, steps)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
-def test_many_orders_of_events_sum_to_the_same_totals(migrated: Path, steps: list[Any]) -> None:
-    adds_up(migrated, steps)
+def test_many_orders_of_events_sum_to_the_same_totals(empty: Callable[[Path], Path], steps: list[Any]) -> None:
+    adds_up(empty, steps)
 
 
 def flush_forever(path: str, flushed: multiprocessing.Queue[int]) -> None:
@@ -448,9 +439,7 @@ def test_killed_while_flushing(db_path: Path, batches: int) -> None:
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join(10)
-    with sqlite3.connect(path) as plain:
-        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    plain.close()
+    assert is_intact(path)
     database = Database(path)
     days = read(database)
     agree(database)
@@ -461,34 +450,10 @@ def test_killed_while_flushing(db_path: Path, batches: int) -> None:
     assert days[0].prompt_tokens == 3 * days[0].requests
 
 
-def test_the_statements_are_those_of_postgresql_too() -> None:
-    class Told:
-        """What a connection of another driver is asked."""
-
-        dialect = SimpleNamespace(paramstyle="pyformat")
-
-        def __init__(self) -> None:
-            self.asked: list[tuple[str, tuple[Any, ...]]] = []
-
-        def exec_driver_sql(self, text: str, values: tuple[Any, ...]) -> None:
-            self.asked.append((text, values))
-
-    told: Any = Told()
-    write(told, Batch([row(1, hold_id="hold_1")], holds=[hold("hold_2")], released=["hold_3"]))
-    assert [(text.split("(")[0], text.count("%s"), len(values)) for text, values in told.asked] == [
-        ("INSERT INTO calls ", 23, 23),
-        ("INSERT INTO usage ", 9, 9),
-        ("DELETE FROM holds WHERE id IN ", 2, 2),
-        ("INSERT INTO holds ", 11, 11),
-    ]
-    assert ADDS.startswith(" ON CONFLICT (key_id, model, day) DO UPDATE SET requests = usage.requests + excluded.")
-
-
 @pytest.mark.slow
 @pytest.mark.timed
+@pytest.mark.sqlite("a figure that is promised for it")
 async def test_five_thousand_rows_a_second(db: Database) -> None:
-    if db.path is None:
-        pytest.skip("of a file")
     ledger = Ledger(db)
     ledger.record(row(0))
     await ledger.flush()

@@ -112,9 +112,10 @@ def test_the_periods_of_budgets_are_kept_however_few_days_are() -> None:
     assert kept(400, end_of_month).astimezone(UTC) == datetime(2025, 7, 26, 10, tzinfo=UTC)
 
 
-async def test_whoever_only_reads_keeps_no_writer_waiting(db_path: Path) -> None:
-    writer, reader = Database(db_path), Database(db_path, only_reads=True)
-    await filled(writer, [ROW])
+@pytest.mark.sqlite("locks of its file")
+async def test_whoever_only_reads_keeps_no_writer_waiting(db: Database, db_path: Path) -> None:
+    await filled(db, [ROW])
+    reader = Database(db_path, only_reads=True)
 
     def slowly(connection: Connection) -> int:
         before = len(page(connection, START, None, 10)[0])
@@ -126,7 +127,6 @@ async def test_whoever_only_reads_keeps_no_writer_waiting(db_path: Path) -> None
     assert reader.call(slowly) == 2, "it sees what there was when it began"
     assert reader.call(lambda c: page(c, START, None, 10)) == ([], None)
     reader.close()
-    writer.close()
 
 
 def test_names_of_keys(db: Database, state_dir: Path) -> None:

@@ -154,12 +154,16 @@ class TestOneGateway:
         second.migrate()
         second.close()
 
-    def test_the_lock_comes_back_with_the_connection(self, url: str, postgres_server: Server) -> None:
+    def test_the_lock_comes_back_with_the_connection(
+        self, url: str, postgres_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         first, second = Database(url, is_gateway=True), Database(url, is_gateway=True)
         first.migrate()
-        own = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-        postgres_server.ask(own, url.rpartition("/")[2], database="postgres")
+        # It is waited for: until it has ended, it answers, and afterwards nobody has the lock until it is asked again.
+        own = "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE datname = %s"
+        assert postgres_server.ask(own, url.rpartition("/")[2], database="postgres") == [[True]]
         assert first.call(counts) == (0, 0, 0, 0)
+        monkeypatch.setattr(postgres, "LOCK_WAIT_S", 0.2)
         with pytest.raises(StoreFailed, match="in use by another gateway"):
             second.call(counts)
         first.close()

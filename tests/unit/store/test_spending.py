@@ -77,9 +77,8 @@ async def test_what_is_held_is_the_sum_of_the_holds(db: Database) -> None:
     assert db.call(held) == Held(2, 75)
 
 
+@pytest.mark.sqlite("locks of its file")
 async def test_who_reads_is_waited_for_by_nobody(db: Database, state_dir: Path) -> None:
-    if db.path is None:
-        pytest.skip("of a file")
     await written(db, {})
     reading = Database(state_dir / "ringfence.db", only_reads=True)
     other = sqlite3.connect(state_dir / "ringfence.db", timeout=0.1, isolation_level=None, check_same_thread=False)
