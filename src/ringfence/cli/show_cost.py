@@ -28,17 +28,15 @@ def cost_page(found: dict[str, Any]) -> RenderableType:
         lines.append(_line(_since(found["since"]).capitalize(), found["chosen"]))
     if held["holds"]:
         lines.append(f"Held        {dollars(held['usd_micros'])} for {plural(held['holds'], 'call')} under way")
-    lines.append(
-        f"Saved       {dollars(month['saved_usd_micros'])} this month "
-        f"({percent(month['saved_usd_micros'], month['elsewhere_usd_micros'])}) against "
-        f"{dollars(month['elsewhere_usd_micros'])} at {found['against']['scenario']}"
-    )
-    lines.append(f"            [dim]{found['against']['price']}; electricity and hardware not counted[/]")
+    if month["calls"]:
+        lines += _saved(month, found["against"])
     lines += _electricity(month, found["usd_per_kwh"])
     if month["unpriced_calls"]:
         calls = plural(month["unpriced_calls"], "call")
         lines.append(f"[yellow]Of {calls} this month nobody knows the price: they are not in these figures.[/]")
-    if found["days"]:
+    if not any(day["calls"] for day in found["days"]):
+        lines.append(f"[dim]There was no call in the last {plural(len(found['days']), 'day')}.[/]")
+    else:
         first, last = found["days"][0]["day"], found["days"][-1]["day"]
         most = max(day["cost_usd_micros"] for day in found["days"])
         most_tokens = max(day["local_tokens"] + day["cloud_tokens"] for day in found["days"])
@@ -85,6 +83,15 @@ def _line(words: str, sums: dict[str, Any]) -> str:
         f"{words:<11} [bold]{dollars(sums['cost_usd_micros'])}[/]  {plural(sums['calls'], 'call')}, "
         f"{tokens_in_words(worked)} tokens{share}{kept}"
     )
+
+
+def _saved(month: dict[str, Any], against: dict[str, Any]) -> list[str]:
+    saved, elsewhere = month["saved_usd_micros"], month["elsewhere_usd_micros"]
+    return [
+        f"Saved       {rounded(saved)} this month ({percent(saved, elsewhere)}) against {rounded(elsewhere)} at "
+        f"{against['scenario']}",
+        f"            [dim]{against['price']}; electricity and hardware not counted[/]",
+    ]
 
 
 def _electricity(month: dict[str, Any], usd_per_kwh: float | None) -> list[str]:

@@ -247,7 +247,8 @@ def caps_in_words(caps: Mapping[str, int | None]) -> str:
 
 
 def dollars(micros: int) -> str:
-    """Such as $12.34; below a cent with as many places as it takes."""
-    if micros % 10_000 == 0 or abs(micros) >= USD_MICROS:
-        return f"${micros / USD_MICROS:,.2f}"
-    return f"${micros / USD_MICROS:.6f}".rstrip("0")
+    """Such as $12.34, or -$0.50; below a dollar with as many places as it takes."""
+    sign, usd = "-" if micros < 0 else "", abs(micros) / USD_MICROS
+    if micros % 10_000 == 0 or usd >= 1:
+        return f"{sign}${usd:,.2f}"
+    return f"{sign}${usd:.6f}".rstrip("0")

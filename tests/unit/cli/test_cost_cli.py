@@ -71,7 +71,8 @@ def test_nothing_was_called_yet(state: Path) -> None:
     assert found["month"]["calls"] == 0
     assert found["caps"] is None
     assert list(state.iterdir()) == []  # who only looks leaves nothing behind
-    assert "No calls this month." in run("--by", "model").stdout
+    page = run("--by", "model").stdout
+    assert "There was no call in the last 30 days." in page and "No calls this month." in page
 
 
 @pytest.mark.usefixtures("ledger")

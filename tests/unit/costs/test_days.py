@@ -117,6 +117,7 @@ def test_pictures_say_their_sums_in_words(days: list[Day]) -> None:
 
 def test_amounts_are_written_as_people_read_them() -> None:
     assert [rounded(micros) for micros in (0, 4, 14_999, 96_984_000)] == ["$0.00", "$0.000004", "$0.01", "$96.98"]
+    assert [rounded(micros) for micros in (-4, -1_325_000)] == ["-$0.000004", "-$1.32"]
     assert [tokens_in_words(count) for count in (850, 12_000, 3_456_000)] == ["850", "12K", "3.46M"]
     assert (percent(1, 3), percent(0, 0)) == ("33.3 %", "-")
     assert (months_in_words(3.94), months_in_words(60)) == ("3.9 months", "5.0 years")

@@ -72,5 +72,8 @@ export function dollars(micros) {
   return `${micros < 0 ? "-" : ""}$${usd >= 1 || micros % 1e4 === 0 ? cents.format(usd) : usd.toFixed(6).replace(/0+$/, "")}`;
 }
 
+/** To the cent; what is less than one as exactly as it is known. */
+export const rounded = (micros) => dollars(Math.abs(micros) >= 1e4 ? Math.round(micros / 1e4) * 1e4 : micros);
+
 /** Of joules: 3.4 kWh, below one in Wh. */
 export const kilowattHours = (joules) => (joules >= 3.6e6 ? `${(joules / 3.6e6).toFixed(1)} kWh` : `${+(joules / 3600).toPrecision(3)} Wh`);

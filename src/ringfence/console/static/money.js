@@ -3,7 +3,7 @@
 import { sayParked } from "./banner.js";
 import { byId, draw, h, list, say } from "./dom.js";
 import { drawDays } from "./days.js";
-import { count, dollars, duration, kilowattHours, moment, plural } from "./format.js";
+import { count, dollars, duration, kilowattHours, moment, plural, rounded } from "./format.js";
 import { poll } from "./poll.js";
 import { sayVerdict } from "./verdict.js";
 
@@ -109,7 +109,7 @@ function fillCap(box, one, zone) {
   soft.hidden = one.soft_percent >= 100;
   const words = [
     one.held_usd_micros ? `${dollars(one.held_usd_micros)} held` : "", isSpent(one) ? "used up" : `${dollars(most - used(one))} left`, `until ${ends(one, zone)}`,
-    one.is_ahead ? `${dollars(one.projected_usd_micros)} by then at this pace` : "",
+    one.is_ahead ? `${rounded(one.projected_usd_micros)} by then at this pace` : "",
   ].filter(Boolean).join(", ");
   say(facts, words);
   for (const [name, value] of [["label", `Budget of ${whose(one)}, a ${one.period}`], ["valuemax", most / 1e6], ["valuenow", Math.min(used(one), most) / 1e6], ["valuetext", `${dollars(one.spent_usd_micros)} of ${dollars(most)} spent, ${words}`]]) meter.setAttribute(`aria-${name}`, value);
@@ -156,12 +156,12 @@ function drawSpend({ days, usd_per_kwh: price }) {
   const cost = sum(days, paid), unpriced = sum(days, (one) => one.unpriced_calls), joules = sum(days, (one) => one.energy_j);
   const providers = [...new Set(days.flatMap((one) => Object.keys(one.providers)))].sort();
   byId("spend-panel").hidden = cost + unpriced + joules === 0;
-  say(byId("spend-note"), `${dollars(cost)} paid in ${days.length} days${unpriced ? `, and ${plural(unpriced, "call")} of unknown price` : ""}`);
+  say(byId("spend-note"), `${rounded(cost)} paid in ${days.length} days${unpriced ? `, and ${plural(unpriced, "call")} of unknown price` : ""}`);
   drawDays(byId("spend"), {
-    name: "What was spent on each day, by provider", days, tell: dollars,
+    name: "What was spent on each day, by provider", days, tell: rounded,
     layers: [...providers.map((name) => ({ name, of: (one) => one.providers[name] ?? 0 })), { name: "electricity", of: power }].filter((layer) => sum(days, layer.of) > 0),
   });
-  const priced = price === null ? "money.usd_per_kwh in the configuration says what that costs" : `${dollars(sum(days, power))} at $${price} a kilowatt-hour`;
+  const priced = price === null ? "money.usd_per_kwh in the configuration says what that costs" : `${rounded(sum(days, power))} at $${price} a kilowatt-hour`;
   say(byId("power"), joules ? `Own engines took about ${kilowattHours(joules)} of electricity: ${priced}. No cap counts it.` : "");
 }
 
@@ -169,9 +169,9 @@ function drawSaved({ days, against }) {
   const saved = (one) => one.saved_usd_micros, elsewhere = sum(days, (one) => one.elsewhere_usd_micros);
   byId("saved-panel").hidden = elsewhere === 0;
   const won = sum(days, saved);
-  say(byId("saved-note"), `${dollars(Math.abs(won))} ${won < 0 ? "more" : "less"} than ${dollars(elsewhere)} at ${against.scenario}: ${against.price}; electricity and hardware not counted`);
+  say(byId("saved-note"), `${rounded(Math.abs(won))} ${won < 0 ? "more" : "less"} than ${rounded(elsewhere)} at ${against.scenario}: ${against.price}; electricity and hardware not counted`);
   drawDays(byId("saved"), {
-    name: `What was paid on each day, and saved against ${against.scenario}`, days, tell: dollars,
+    name: `What was paid on each day, and saved against ${against.scenario}`, days, tell: rounded,
     layers: [{ name: "paid", of: paid }, { name: "saved", of: saved }],
   });
 }
