@@ -13,6 +13,8 @@ from ringfence.core.ledger import CallRow
 
 FIELDS = ("id", "at", "key", *(name for name in CallRow._fields if name not in ("id", "at_s")))
 """`at` is the time in UTC, `key` the name of the key."""
+IN_MILLIONTHS = ("energy_j", "first_byte_s", "total_s")
+"""Nobody measures them finer."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A cell of text that begins so is worked out by spreadsheets; what it was called is somebody else's choice."""
 
@@ -20,6 +22,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def shown(row: CallRow, key_names: Mapping[str, str]) -> dict[str, Any]:
     """By FIELDS."""
     told: dict[str, Any] = row._asdict()
+    for name in IN_MILLIONTHS:
+        if told[name] is not None:
+            told[name] = round(told[name], 6)
     at = datetime.fromtimestamp(told.pop("at_s"), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"id": told.pop("id"), "at": at, "key": key_names.get(row.key_id, ""), **told}
 

@@ -12,6 +12,7 @@ from ringfence.cli import house_cap
 from ringfence.cli.main import app
 from ringfence.config.load import load
 from ringfence.config.money import HOUSE_NOT_NAMED
+from ringfence.config.problems import ConfigInvalid
 
 CLOUDS = """# mine
 providers:
@@ -74,3 +75,14 @@ def test_an_import_names_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(house_cap, "is_answered", lambda: True)
     asked = CliRunner().invoke(app, ["import", "litellm", str(LITELLM), "--out", "asked.yaml"], input="\n")
     assert "House cap per month in USD" in asked.stderr and "may cost $100.00 a month" in asked.stdout
+
+
+@pytest.mark.parametrize(("usd", "is_one"), [("0", True), ("0.000001", True), ("0.0000004", False)])
+def test_a_cap_that_would_come_to_nothing_is_no_cap(tmp_path: Path, usd: str, is_one: bool) -> None:
+    path = tmp_path / "ringfence.yaml"
+    path.write_text(f"money: {{house: {{day: {usd}}}}}\n")
+    if is_one:
+        assert load(path).money.house.budget.day == round(float(usd) * 1_000_000)
+        return
+    with pytest.raises(ConfigInvalid, match="at least a millionth of a dollar"):
+        load(path)

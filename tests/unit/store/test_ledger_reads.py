@@ -83,6 +83,12 @@ def test_no_name_is_worked_out_by_a_spreadsheet(name: str) -> None:
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
 
 
+def test_times_are_told_no_finer_than_they_are_known() -> None:
+    row = ROW._replace(first_byte_s=0.021777374000521377, total_s=1.0000004, energy_j=None)
+    told = json.loads(json_lines([row], {}))
+    assert (told["first_byte_s"], told["total_s"], told["energy_j"]) == (0.021777, 1.0, None)
+
+
 async def test_old_rows_are_forgotten_a_few_at_a_time_and_their_days_stay(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
