@@ -88,7 +88,13 @@ class Server:
     def ask(self, statement: str, *told: object, database: str) -> list[Any]:
         """By a connection of its own."""
         connection = pg8000.dbapi.connect(
-            USER, host="127.0.0.1", port=self.port, database=database.rpartition("/")[2], password=PASSWORD, timeout=20
+            USER,
+            host="127.0.0.1",
+            port=self.port,
+            database=database.rpartition("/")[2],
+            password=PASSWORD,
+            timeout=20,
+            ssl_context=False,
         )
         try:
             connection.autocommit = True

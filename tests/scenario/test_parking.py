@@ -156,7 +156,7 @@ def test_who_waited_when_the_gateway_was_killed_is_cancelled(house: House) -> No
     response.readline()
     pid = house.pid()
     kill(pid)
-    until(lambda: list(states(house).values()) == ["cancelled"], 15, "its end in the record")
+    until(lambda: list(states(house).values()) == ["cancelled"], 30, "its end in the record")
     response.close()
 
 
