@@ -88,7 +88,7 @@ def _line(words: str, sums: dict[str, Any]) -> str:
 def _saved(month: dict[str, Any], against: dict[str, Any]) -> list[str]:
     saved, elsewhere = month["saved_usd_micros"], month["elsewhere_usd_micros"]
     return [
-        f"Saved       {rounded(saved)} this month ({percent(saved, elsewhere)}) against {rounded(elsewhere)} at "
+        f"Saved       {dollars(saved)} this month ({percent(saved, elsewhere)}) against {dollars(elsewhere)} at "
         f"{against['scenario']}",
         f"            [dim]{against['price']}; electricity and hardware not counted[/]",
     ]
