@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import money_plants
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -28,6 +30,8 @@ from ringfence.store import db
 from ringfence.store.db import Database
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
+TRIES = 3
+"""Of a fault that shows by when the disk answers: the same steps may not lead there again."""
 caps = st.one_of(st.none(), st.integers(0, 300))
 budgets = st.one_of(st.just(NO_BUDGET), st.builds(Budget, caps, caps, caps, st.one_of(st.none(), st.integers(5, 100))))
 
@@ -175,4 +179,7 @@ def test_never_over_budget_for_long(template: Path) -> None:
 def test_a_fault_is_found(plant: Callable[[MonkeyPatch], None], template: Path, monkeypatch: MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises((AssertionError, KeyError, ExceptionGroup)):
-        spend(template, 300, (Phase.generate,))
+        for _ in range(TRIES):
+            with suppress(FlakyStrategyDefinition):
+                spend(template, 300, (Phase.generate,))
+                break
