@@ -48,6 +48,8 @@ class Provider:
     cap: Cap
     key_file: Path | None = None
     """Where the key stands, if in a file: another one may stand there by now."""
+    batch: bool = False
+    """Lines that nobody waits for may go there as a batch."""
 
     @property
     def authority(self) -> str:
@@ -110,7 +112,7 @@ def read_settings(line: str) -> Settings:
 def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     if not isinstance(row, dict):
         raise SettingsInvalid("a provider is not an object")
-    _only(row, {"name", "dialect", "url", "key", "key_file", "calls_per_day", "max_tokens"}, "a provider")
+    _only(row, {"name", "dialect", "url", "key", "key_file", "calls_per_day", "max_tokens", "batch"}, "a provider")
     name = _text(row, "name")
     if not _NAME.fullmatch(name):
         raise SettingsInvalid("the name of a provider holds other characters than letters, digits and ._-")
@@ -120,7 +122,9 @@ def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     url = _text(row, "url")
     host, port, is_tls = _split(url, name, allow_insecure=allow_insecure)
     cap = Cap(_count(row, "calls_per_day"), _count(row, "max_tokens"))
-    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, key, cap, _path(row, "key_file"))
+    return Provider(
+        name, _text(row, "dialect"), host, port, is_tls, url, key, cap, _path(row, "key_file"), row.get("batch") is True
+    )
 
 
 def _split(url: str, name: str, *, allow_insecure: bool) -> tuple[str, int, bool]:
