@@ -76,7 +76,7 @@ class Charge:
 
     __slots__ = ("at_s", "id", "price", "target", "totals", "usd_micros")
 
-    def __init__(self, at_s: float, target: Target, usd_micros: int, price: Price | None, totals: list[Total]) -> None:
+    def __init__(self, at_s: float, target: str, usd_micros: int, price: Price | None, totals: list[Total]) -> None:
         self.id = f"hold_{secrets.token_hex(10)}"
         self.at_s = at_s
         self.target = target
@@ -117,13 +117,7 @@ class Purse:
         """Money for a call of at most so many tokens, held on the disk. Raises TargetFailed (over_budget, unpriced)."""
         assert call.decision is not None
         profile = call.decision.profile
-        price = self.rules.prices.get((target.provider, target.engine_model))
-        if price is None and profile not in self.rules.unpriced and self.is_capped(call.key, profile, target.provider):
-            raise TargetFailed(target.name, "unpriced", PriceUnknown(
-                f"Nobody knows what '{target.model}' costs at '{target.provider}', and this call is under a budget. "
-                f"Say so at models.{target.model}.price, or let the profile '{profile}' use models without a price "
-                "(unpriced: allow)."
-            ))  # fmt: skip
+        price = self.price_for(call.key, profile, target)
         most = price.most(input_tokens, output_tokens) if price is not None else 0
         charge = self.take(call.key, profile, target, most, price)
         try:
@@ -138,6 +132,17 @@ class Purse:
             raise
         call.hold = charge.id
         return charge
+
+    def price_for(self, key: Key, profile: str, target: Target) -> Price | None:
+        """Raises TargetFailed (unpriced) where there is none, and a budget holds."""
+        price = self.rules.prices.get((target.provider, target.engine_model))
+        if price is None and profile not in self.rules.unpriced and self.is_capped(key, profile, target.provider):
+            raise TargetFailed(target.name, "unpriced", PriceUnknown(
+                f"Nobody knows what '{target.model}' costs at '{target.provider}', and this call is under a budget. "
+                f"Say so at models.{target.model}.price, or let the profile '{profile}' use models without a price "
+                "(unpriced: allow)."
+            ))  # fmt: skip
+        return price
 
     def take(self, key: Key, profile: str, target: Target, most: int, price: Price | None) -> Charge:
         """The check and the hold in memory. Raises TargetFailed (over_budget)."""
@@ -162,28 +167,53 @@ class Purse:
                     f"{dollars(total.held)} held for calls under way. A new {period.value} begins on "
                     f"{ends:%Y-%m-%d %H:%M} ({self.rules.zone.key})."
                 ))  # fmt: skip
-        totals = [self._total(scope, period) for scope in scopes for period in PERIODS]
+        return self._charged(now_s, target.name, most, price, scopes)
+
+    def held_again(self, row: HoldRow, key: Key, price: Price | None) -> Charge:
+        """As after a start: money of a process that is dead, for what is still under way at a provider. It was within
+        all caps, and is not measured by those of now."""
+        self._turned()
+        scopes = _scopes(key, row.profile, row.provider)
+        periods = tuple(period for period in PERIODS if row.at_s >= self._starts[period])
+        charge = self._charged(row.at_s, row.target, row.usd_micros, price, scopes, periods)
+        charge.id = row.id
+        return charge
+
+    def spend(self, charge: Charge, usd_micros: int) -> None:
+        """So much was spent, in the place of what was held."""
+        _let_go(charge)
+        for total in charge.totals:
+            total.spent += usd_micros
+
+    def let_go(self, charge: Charge) -> None:
+        """In memory alone: it never came to the disk."""
+        _let_go(charge)
+
+    def _charged(
+        self, at_s: float, target: str, most: int, price: Price | None, scopes: tuple[Scope, ...],
+        periods: tuple[Period, ...] = PERIODS,
+    ) -> Charge:  # fmt: skip
+        totals = [self._total(scope, period) for scope in scopes for period in periods]
         for total in totals:
             total.held += most
-        return Charge(now_s, target, most, price, totals)
+        return Charge(at_s, target, most, price, totals)
 
     def settle(self, charge: Charge, usage: Usage | None) -> Paid:
         """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
         most."""
         price = charge.price
         cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage)
-        _let_go(charge)
-        for total in charge.totals:
-            total.spent += cost or 0
+        self.spend(charge, cost or 0)
         return Paid(charge.id, charge.at_s, cost)
 
     def lose(self, call: Call, charge: Charge, total_s: float) -> None:
         """It may have left, and no answer came: it counts as the most that it can have cost."""
         paid, target = self.settle(charge, None), charge.target
+        provider = target.partition("/")[0]
         assert call.decision is not None and self.rows is not None
         self.rows.record(CallRow(
             call.id, paid.at_s, call.key.id, call.decision.profile, call.agent, call.spoken, call.decision.model,
-            target.name, target.provider, LEFT_IN_TIME, "unanswered", call.stream, 0, 0, 0, 0, 0, True,
+            target, provider, LEFT_IN_TIME, "unanswered", call.stream, 0, 0, 0, 0, 0, True,
             paid.usd_micros, None, 0.0, total_s, paid.hold_id,
         ))  # fmt: skip
 
@@ -199,11 +229,14 @@ class Purse:
 
     # -- all of them ----------------------------------------------------------------------------------------------
 
-    async def restore(self, never_left: Callable[[list[HoldRow]], set[str]]) -> int:
+    async def restore(
+        self, never_left: Callable[[list[HoldRow]], set[str]], open_: frozenset[str] = frozenset()
+    ) -> int:  # fmt: skip
         """At the start: holds of processes that are dead end, and what was spent in the periods is added up.
-        `never_left` are the ids of calls of which no byte has left; the others may have cost all that was held."""
+        `never_left` are the ids of calls of which no byte has left; the others may have cost all that was held. Those
+        for the batches `open_` at providers stand on."""
         assert self.rows is not None
-        dead = await self.rows.holds()
+        dead = [hold for hold in await self.rows.holds() if hold.submission not in open_]
         free = never_left(dead) if dead else set[str]()
         for hold in dead:
             if hold.call_id in free:
