@@ -34,6 +34,10 @@ class Adapter(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]: ...
     def path(self, ability: Ability, url: str) -> str: ...
+    def batch_path(self, url: str) -> str | None:
+        """What stands before /files and /batches; None where this dialect has no batches that we speak."""
+        ...
+
     def headers(self, api_key: str) -> bytes:
         """Whole header lines, each with CRLF."""
         ...
@@ -90,6 +94,22 @@ class Cloud:
         )  # fmt: skip
         renewed.turns = self.turns.renewed(number)
         return renewed
+
+    @property
+    def has_batches(self) -> bool:
+        """Whether lines may be sent there as a batch: the owner says so, and the dialect has them."""
+        return self.provider.batch and self._adapter.batch_path(self.provider.url) is not None
+
+    def batch_head(self, method: str, path: str, content_type: str) -> bytes:
+        """All of a request up to the number of its content-length. Always with the first key: what was made with one is
+        not found with another."""
+        provider, before = self.provider, self._adapter.batch_path(self.provider.url)
+        assert before is not None
+        return b"".join((
+            f"{method} {before}{path} HTTP/1.1\r\nhost: {provider.authority}\r\n".encode("ascii"),
+            self._adapter.headers(provider.keys[0].secret), f"content-type: {content_type}\r\n".encode("ascii"),
+            b"accept: */*\r\naccept-encoding: identity\r\nuser-agent: ringfence\r\ncontent-length: ",
+        ))  # fmt: skip
 
     async def addresses(self, *, is_fresh: bool) -> tuple[str, ...]:
         """Where to send: the address of a line that waits for work, else what the name leads to now, each judged.

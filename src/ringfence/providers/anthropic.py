@@ -53,6 +53,9 @@ class Anthropic:
             raise ValueError(f"Anthropic has no {ability}")
         return joined_path(url, "/messages")
 
+    def batch_path(self, url: str) -> str | None:
+        return None
+
     def headers(self, api_key: str) -> bytes:
         return f"x-api-key: {header_value(api_key)}\r\nanthropic-version: {VERSION}\r\n".encode("ascii")
 

@@ -124,6 +124,9 @@ class OpenAI:
     def path(self, ability: Ability, url: str) -> str:
         return joined_path(url, ROUTES[ability], cloud_of(url).prefix)
 
+    def batch_path(self, url: str) -> str | None:
+        return joined_path(url, "", cloud_of(url).prefix)
+
     def headers(self, api_key: str) -> bytes:
         return f"authorization: Bearer {header_value(api_key)}\r\n".encode("ascii")
 

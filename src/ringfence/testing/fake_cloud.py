@@ -22,6 +22,7 @@ from typing import Any
 
 from ringfence.testing import fake_cloud_answers as answers
 from ringfence.testing.fake_cloud_answers import Saying
+from ringfence.testing.fake_cloud_batches import FakeBatches
 from ringfence.testing.fake_cloud_rules import ANTHROPIC_VERSIONS, Refused, check_anthropic, check_openai
 
 KINDS = ("openai", "anthropic")
@@ -142,6 +143,8 @@ class FakeCloud:
         self.connections = 0
         self.open_connections = 0
         self.bytes_in = 0
+        self.batches = FakeBatches(self._line_answered)
+        """Of a cloud of OpenAI's kind."""
         self._address = address
         self._certificate = certificate
         self._next: deque[Conduct] = deque()
@@ -242,7 +245,13 @@ class FakeCloud:
         if conduct.misdeed in (Misdeed.STATUS, Misdeed.REDIRECT):
             writer.write(self._told(conduct))
             return True
+        return await self._answered(asked, conduct, writer)
+
+    async def _answered(self, asked: Asked, conduct: Conduct, writer: asyncio.StreamWriter) -> bool:
+        """As `_answer`, by what is asked."""
         try:
+            if self.kind == "openai" and self.batches.serves(asked.path):
+                return self._batch_answered(asked, conduct, writer)
             body = self._checked(asked)
         except Refused as refused:
             writer.write(_whole(refused.status, self._error(refused), conduct.headers))
@@ -310,6 +319,20 @@ class FakeCloud:
         else:
             check_anthropic(body, str(version), self.models, self.window, self.most_output)
         return body
+
+    def _batch_answered(self, asked: Asked, conduct: Conduct, writer: asyncio.StreamWriter) -> bool:
+        """False where it was done, and nobody is to hear of it. Raises Refused."""
+        self._check_key(asked.headers)
+        found = self.batches.served(asked.method, asked.path, asked.headers, asked.body_bytes)
+        if conduct.misdeed is Misdeed.DROP:
+            return False
+        writer.write(_whole(200, found, conduct.headers))
+        return True
+
+    def _line_answered(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Of a line of a batch."""
+        check_openai(body, self.models, self.reasoning, self.window)
+        return answers.openai_answer(body, self.says)
 
     def _check_key(self, headers: dict[str, str]) -> None:
         shown = headers.get("authorization", "").removeprefix("Bearer ")

@@ -1,0 +1,100 @@
+"""Money for lines that are in a batch of a provider: held when they are submitted, at the price of batches, and until
+the provider has said what became of each. A hold of this kind outlives its process."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Target
+from ringfence.core.errors import Failure
+from ringfence.core.identity import Key
+from ringfence.core.ledger import CallRow, HoldRow
+from ringfence.core.money import Price
+from ringfence.core.usage import Usage
+from ringfence.gateway.call import Call
+from ringfence.gateway.money import Charge, Purse
+
+NOTHING = Usage()
+
+
+class Held(NamedTuple):
+    """One line."""
+
+    row: HoldRow
+    charge: Charge
+
+
+class LineMoney:
+    """Holds by their ids. Each ends once: whoever says again what became of a line is told False."""
+
+    def __init__(self, purse: Purse) -> None:
+        self._purse = purse
+        self.held: dict[str, Held] = {}
+
+    async def hold(
+        self, call: Call, target: Target, tokens: tuple[int, int], submission: str, line: int
+    ) -> str:  # fmt: skip
+        """The id of the hold, which is on the disk. Raises TargetFailed (over_budget, unpriced) and StoreFailed."""
+        purse, decision = self._purse, call.decision
+        assert decision is not None
+        if purse.rows is None:
+            raise Failure("There is no ledger here, so nothing is paid for.")
+        price = purse.price_for(call, target)
+        most = price.most(*tokens, is_batch=True) if price is not None else 0
+        charge = purse.take(call.key, decision.profile, target, most, price)
+        row = HoldRow(
+            charge.id, call.id, charge.at_s, call.key.id, decision.profile, call.agent, call.spoken, decision.model,
+            target.name, target.provider, most, submission, line,
+        )  # fmt: skip
+        try:
+            await purse.rows.hold(row)
+        except BaseException:
+            purse.let_go(charge)
+            raise
+        self.held[charge.id] = Held(row, charge)
+        return charge.id
+
+    def restore(self, rows: Iterable[HoldRow], open_: Collection[str], keys: dict[str, Key]) -> None:
+        """After a start, and after `Purse.restore`: holds of what is under way at a provider stand as they stood."""
+        purse = self._purse
+        for row in rows:
+            if row.submission in open_ and row.id not in self.held:
+                key = keys.get(row.key_id) or Key(row.key_id, "")
+                engine_model = row.target.removeprefix(f"{row.provider}/")
+                price: Price | None = purse.rules.prices.get((row.provider, engine_model))
+                target = Target(row.target, row.model, "", engine_model, Boundary.CLOUD, provider=row.provider)
+                self.held[row.id] = Held(row, purse.held_again(row, target, key, price))
+
+    def settle(self, hold_id: str, status: int, outcome: str, usage: Usage | None) -> bool:
+        """The line was answered. None used: nobody knows how much, and it is the most."""
+        held = self.held.pop(hold_id, None)
+        if held is None:
+            return False
+        row, charge = held
+        price, rows = charge.price, self._purse.rows
+        cost = None if price is None else row.usd_micros if usage is None else price.cost(usage, is_batch=True)
+        if cost is not None and usage is not None and usage.estimated:
+            cost = min(cost, row.usd_micros)
+        self._purse.spend(charge, cost or 0)
+        used = usage or NOTHING
+        assert rows is not None
+        rows.record(CallRow(
+            row.call_id, row.at_s, row.key_id, row.profile, row.agent, row.dialect, row.model, row.target, row.provider,
+            status, outcome, False, used.prompt_tokens, used.cached_tokens, used.cache_write_tokens,
+            used.completion_tokens, used.reasoning_tokens, usage is None or used.estimated, cost, None, 0.0, 0.0,
+            row.id,
+        ))  # fmt: skip
+        return True
+
+    def release(self, hold_id: str) -> bool:
+        """The provider has not answered it, and charges nothing: refused, expired or cancelled."""
+        held = self.held.pop(hold_id, None)
+        if held is not None:
+            self._purse.release(held.charge)
+        return held is not None
+
+    def of(self, submission: str) -> list[Held]:
+        """The lines of one batch that have no end yet."""
+        return [held for held in self.held.values() if held.row.submission == submission]
