@@ -10,39 +10,52 @@ import asyncio
 import logging
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Any, NamedTuple
 
 import orjson
 
-from ringfence.core.catalog import Ability
+from ringfence.egress.batch_dialect import (
+    Answered,
+    BatchDialect,
+    Declined,
+    Shown,
+    Sought,
+    Steps,
+    Undecided,
+    Unheard,
+    told,
+)
 from ringfence.egress.caps import Claim, Refused, check_day, read_permit
 from ringfence.egress.cloud import Cloud
 from ringfence.egress.errand import Told, run_errand
 from ringfence.egress.journal import Journal
 from ringfence.egress.journal_chain import NOT_SENT
-from ringfence.egress.lines import (
-    OneLine,
-    file_of,
-    form_of,
-    id_in,
-    marked,
-    order_of,
-    read_lines,
-    remote_id,
-    shown,
-)
+from ringfence.egress.lines import OneLine, read_lines, remote_id, sought_in
 from ringfence.egress.server import Asked
 from ringfence.egress.settings import Timeouts
 from ringfence.store.failure import StoreFailed
 
 RETRY_S = 5.0
-LISTED = 100
-ENDPOINTS = {
-    Ability.CHAT: "/v1/chat/completions", Ability.COMPLETIONS: "/v1/completions", Ability.EMBEDDINGS: "/v1/embeddings",
-}  # fmt: skip
-"""As a batch names them, whatever stands before them in the address of the provider."""
+UNDECIDED_S = 60.0
 UNSENT = frozenset(("connect", "resolve"))
-JSON = "application/json"
+MOST_KNOWN = 10_000
 log = logging.getLogger("ringfence.egress.batching")
+
+
+class Came(NamedTuple):
+    """What came of several errands: `last` is what the provider said last, `found` what was read of it where all went
+    well. `is_begun`: something was answered."""
+
+    last: Told
+    is_begun: bool
+    found: Any = None
+
+    @property
+    def outcome(self) -> str:
+        """For the journal. What followed on something that was answered may have been heard."""
+        if self.last.outcome in UNSENT:
+            return "lost" if self.is_begun else NOT_SENT
+        return self.last.outcome
 
 
 class Batching:
@@ -52,6 +65,10 @@ class Batching:
         self._journal = journal
         self._timeouts = timeouts
         self._now_s = now_s
+        self._under_way: set[tuple[str, str]] = set()
+        """Batches that are being made, by provider and the id that we know each by."""
+        self._known: dict[tuple[str, str], str] = {}
+        """Batches that were shown to a gateway, by provider and id there, with the id that we know each by."""
 
     async def answer(self, asked: Asked, cloud_of: Callable[[str], Cloud | None]) -> None:
         """Refused when it cannot be."""
@@ -59,54 +76,60 @@ class Batching:
         cloud = cloud_of(claim.provider)
         if cloud is None:
             raise Refused(403, "unknown_provider", "No provider of this name is switched on. Nothing was sent.")
-        if not cloud.has_batches:
+        if cloud.batches is None:
             raise Refused(403, "no_batches", "This provider is not to be sent batches. Nothing was sent.")
         body, asked.body = asked.body, b""
         what = asked.path.removeprefix(b"/v1/batches").decode("ascii", "replace")
         if what == "":
-            await self._submit(asked, cloud, claim, body)
-        elif what == "/find":
-            told = await self._errand(cloud, claim, "GET", f"/batches?limit={LISTED}")
-            self._pass_on(asked, told, lambda: {"found": marked(told.body, claim.call)})
-        elif what == "/look":
-            told = await self._errand(cloud, claim, "GET", f"/batches/{remote_id(body, 'batch')}")
-            self._pass_on(asked, told, lambda: shown(orjson.loads(told.body)))
-        elif what == "/cancel":
-            told = await self._errand(cloud, claim, "POST", f"/batches/{remote_id(body, 'batch')}/cancel")
-            self._pass_on(asked, told, lambda: shown(orjson.loads(told.body)))
-        elif what == "/lines":
-            told = await self._errand(cloud, claim, "GET", f"/files/{remote_id(body, 'file')}/content")
-            self._pass_on(asked, told, lambda: {"lines": told.body.decode()})
-        elif what == "/forget":
-            told = await self._errand(cloud, claim, "DELETE", f"/files/{remote_id(body, 'file')}")
-            self._pass_on(asked, told, lambda: {"forgotten": id_in(told.body)})
-        else:
-            raise Refused(404, "not_found", "There is no such thing to be done with batches.")
+            await self._submit(asked, cloud, cloud.batches, claim, body)
+            return
+        steps, shape = self._later(what, cloud.batches, claim, body)
+        self._pass_on(asked, claim, await self._carried(cloud, claim, steps), shape)
+
+    def _later(
+        self, what: str, batches: BatchDialect, claim: Claim, body: bytes
+    ) -> tuple[Steps[Any], Callable[[Any], object]]:
+        """What is asked of a batch later, and how a gateway is told of it."""
+        if what == "/find":
+            since_s, lines = sought_in(body)
+            if (claim.provider, claim.call) in self._under_way:
+                raise _undecided("This batch is being made.", RETRY_S)
+            known = {batch: call for (provider, batch), call in self._known.items() if provider == claim.provider}
+            return batches.find(Sought(claim.call, since_s, lines, known)), lambda found: {"found": told(found)}
+        if what == "/look":
+            return batches.look(remote_id(body, "batch")), told
+        if what == "/cancel":
+            return batches.cancel(remote_id(body, "batch")), told
+        if what == "/lines":
+            return batches.lines(remote_id(body, "file")), lambda lines: {"lines": lines.decode()}
+        if what == "/forget":
+            return batches.forget(remote_id(body, "file")), lambda name: {"forgotten": name}
+        raise Refused(404, "not_found", "There is no such thing to be done with batches.")
 
     # -- lines that leave ---------------------------------------------------------------------------------------------
 
-    async def _submit(self, asked: Asked, cloud: Cloud, claim: Claim, body: bytes) -> None:
-        endpoint = ENDPOINTS.get(claim.ability)
-        if endpoint is None or claim.ability not in cloud.heads:
+    async def _submit(self, asked: Asked, cloud: Cloud, batches: BatchDialect, claim: Claim, body: bytes) -> None:
+        if claim.ability not in batches.abilities or claim.ability not in cloud.abilities:
             raise Refused(400, "unknown_ability", f"There are no batches of {claim.ability} there. Nothing was sent.")
-        lines = read_lines(claim, cloud.provider.cap, body)
+        lines = read_lines(claim, cloud.provider.cap, body, batches.limits)
         check_day(self._journal.today(claim.provider) + len(lines) - 1, cloud.provider.cap, self._now_s())
         try:
             address = (await cloud.addresses(is_fresh=True))[0]
         except OSError:
             raise _held("connect") from None
         numbers = await self._written(cloud, lines, address)
-        content_type, form = form_of(file_of(lines, endpoint))
-        told = await self._errand(cloud, claim, "POST", "/files", form, content_type.decode())
-        file_id = id_in(told.body) if told.status == 200 else None
-        outcome = NOT_SENT if told.outcome in UNSENT else told.outcome
-        if file_id is not None:
-            told = await self._errand(cloud, claim, "POST", "/batches", order_of(claim, file_id, endpoint))
-            outcome = told.outcome if told.outcome not in UNSENT else "lost"
+        under_way = (claim.provider, claim.call)
+        self._under_way.add(under_way)
+        try:
+            came = await self._carried(cloud, claim, batches.submit(claim.call, claim.ability, lines))
+        finally:
+            self._under_way.discard(under_way)
         for number in numbers:
-            self._journal.ended(number, status=told.status, bytes_in=0, sha256_in=sha256().hexdigest(), outcome=outcome)
-        log.info("%d lines to %s: %s, status %d", len(lines), claim.provider, outcome, told.status)
-        self._pass_on(asked, told, lambda: shown(orjson.loads(told.body)))
+            self._journal.ended(
+                number, status=came.last.status, bytes_in=0, sha256_in=sha256().hexdigest(), outcome=came.outcome
+            )
+        log.info("%d lines to %s: %s, status %d", len(lines), claim.provider, came.outcome, came.last.status)
+        self._pass_on(asked, claim, came, told)
 
     async def _written(self, cloud: Cloud, lines: list[OneLine], address: str) -> list[int]:
         """One line of the journal for each, and each within what is left of the day; or Refused, and none leaves."""
@@ -134,23 +157,58 @@ class Batching:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _errand(
-        self, cloud: Cloud, claim: Claim, method: str, path: str, body: bytes = b"", content_type: str = JSON
-    ) -> Told:  # fmt: skip
-        head = cloud.batch_head(method, path, content_type)
-        return await run_errand(cloud, claim.call, claim.allowed, head, body, self._timeouts)
-
-    def _pass_on(self, asked: Asked, told: Told, read: Callable[[], object]) -> None:
-        """What a provider says no with goes to the gateway as it is; what cannot be read is Refused."""
-        if told.outcome != "answered":
-            raise _held(told.outcome)
+    async def _carried(self, cloud: Cloud, claim: Claim, steps: Steps[Any]) -> Came:
+        """Everything that they want to ask, one after the other."""
+        last, is_begun = Told("malformed"), False
         try:
-            found = read() if told.status == 200 else orjson.loads(told.body)
-        except (ValueError, Refused):
-            found = None
-        if found is None:
-            raise _held("malformed")
-        asked.answer(told.status, found)
+            errand = next(steps)
+            while True:
+                last = await run_errand(cloud, claim.call, claim.allowed, errand, self._timeouts)
+                if last.outcome == "answered":
+                    is_begun = True
+                    errand = steps.send(Answered(last.status, last.body, last.head))
+                else:
+                    errand = steps.throw(Unheard(last.outcome))
+        except StopIteration as end:
+            return Came(last, is_begun, end.value)
+        except Unheard:
+            return Came(last, is_begun)
+        except Declined as declined:
+            return Came(Told("answered", *declined.answered), is_begun)
+        except ValueError:
+            return Came(Told("malformed", last.status), is_begun)
+        except Undecided:
+            message = "Whether the provider has made this batch shows when those under way there have ended."
+            raise _undecided(message, UNDECIDED_S) from None
+
+    def _pass_on(self, asked: Asked, claim: Claim, came: Came, shape: Callable[[Any], object]) -> None:
+        """What a provider says no with goes to the gateway as it is; what cannot be read is Refused."""
+        last = came.last
+        if last.outcome != "answered":
+            raise _held(last.outcome)
+        if last.status != 200:
+            asked.answer(last.status, _read(last.body), list(last.head))
+            return
+        if isinstance(came.found, Shown):
+            self._note(claim, came.found)
+        asked.answer(200, shape(came.found))
+
+    def _note(self, claim: Claim, shown: Shown) -> None:
+        """A gateway is told of it, and so names it from now on."""
+        while len(self._known) >= MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[claim.provider, shown.id] = claim.call
+
+
+def _read(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _held("malformed") from None
+
+
+def _undecided(message: str, retry_after_s: float) -> Refused:
+    return Refused(503, "not_known_yet", message, retry_after_s)
 
 
 def _held(outcome: str) -> Refused:

@@ -7,36 +7,44 @@ from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.errors import BoundaryRefused
+from ringfence.egress.batch_dialect import Errand
 from ringfence.egress.cloud import Cloud
+from ringfence.egress.exchange import is_passed_on
 from ringfence.egress.permit import issue
 from ringfence.egress.pool import HeadedLine
 from ringfence.egress.settings import Timeouts
 
-MOST_BYTES = 4 * 1024 * 1024
-
 
 class Told(NamedTuple):
-    """What came of it: `answered` with status and body, or another outcome of `calls.REASONS`."""
+    """What came of it: `answered` with what `Answered` has, or another outcome of `calls.REASONS`."""
 
     outcome: str
     status: int = 0
     body: bytes = b""
+    head: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class _Taken:
     """The receiver of its line."""
 
-    def __init__(self, line: HeadedLine) -> None:
+    def __init__(self, line: HeadedLine, errand: Errand) -> None:
         self._line = line
+        self._errand = errand
         self._parts: list[bytes] = []
         self._size = 0
         self.told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
 
     def on_piece(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size > MOST_BYTES:
+        if self.told.done():
+            return
+        if self._errand.is_first_line and b"\n" in data and self._line.status() == 200:
+            self._parts.append(data.partition(b"\n")[0])
+            self.on_end()
+            self._line.cancel()
+        elif self._size > self._errand.most_bytes:
             self.give_up("too_long")
-        elif not self.told.done():
+        else:
             self._parts.append(data)
 
     def on_end(self) -> None:
@@ -46,7 +54,8 @@ class _Taken:
         elif not 200 <= status < 600 or self._line.header(b"content-encoding") not in (None, b"identity"):
             self._end(Told("malformed"))
         else:
-            self._end(Told("answered", status, b"".join(self._parts)))
+            head = tuple(row for row in self._line.headers if row[0] != b"content-type" and is_passed_on(*row))
+            self._end(Told("answered", status, b"".join(self._parts), head))
 
     def on_lost(self, reason: str) -> None:
         self._end(Told(reason))
@@ -61,10 +70,8 @@ class _Taken:
             self.told.set_result(told)
 
 
-async def run_errand(
-    cloud: Cloud, call: str, allowed: Boundary, head: bytes, body: bytes, timeouts: Timeouts
-) -> Told:  # fmt: skip
-    """On a line of its own, so that it is never sent twice. `head` goes up to the number of its content-length."""
+async def run_errand(cloud: Cloud, call: str, allowed: Boundary, errand: Errand, timeouts: Timeouts) -> Told:
+    """On a line of its own, so that it is never sent twice."""
     try:
         addresses = await cloud.addresses(is_fresh=True)
         line = await cloud.dial(addresses[0])
@@ -74,10 +81,10 @@ async def run_errand(
         return Told("connect")
     if line.transport.is_closing():
         return Told("connect")
-    taken = _Taken(line)
+    taken = _Taken(line, errand)
     permit = issue(call, allowed, line.endpoint)
-    whole = b"%b%d\r\n\r\n" % (head, len(body))
-    line.ask(taken, permit, whole, body, timeouts.answer_s, timeouts.between_bytes_s, keep=True)
+    whole = b"%b%d\r\n\r\n" % (cloud.batch_head(errand), len(errand.body))
+    line.ask(taken, permit, whole, errand.body, timeouts.answer_s, timeouts.between_bytes_s, keep=True)
     limit = asyncio.get_running_loop().call_later(timeouts.answer_s, taken.give_up, "too_long")
     try:
         return await taken.told

@@ -1,4 +1,4 @@
-"""[pure] Lines for a batch of a provider, checked as calls are, and the file that they make.
+"""[pure] Lines for a batch of a provider, checked as calls are.
 
 Each line has a call and a hold of its own; key, profile, model and boundary are those of the permit of the whole, and
 that boundary is the narrowest of all lines. A line is known to the provider by its hold: what callers name their lines
@@ -8,8 +8,6 @@ may say something, and stays here.
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
@@ -18,13 +16,13 @@ import orjson
 from ringfence.egress.caps import Cap, Claim, Refused, checked_body
 
 MOST_LINES = 1000
+"""Of one batch, whatever more a provider takes: its answers are read at once."""
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 REMOTE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """Ids of a provider: they stand in paths."""
 FIELDS = frozenset(("call", "hold", "body"))
-SHOWN = ("id", "status", "input_file_id", "output_file_id", "error_file_id", "created_at", "expires_at")
-MARK = "ringfence"
-"""Under this name the metadata of a batch at a provider has the id that we know it by."""
+LINE_BYTES = 200
+"""What a dialect may write around the body of a line, at most."""
 
 
 class OneLine(NamedTuple):
@@ -38,16 +36,27 @@ class OneLine(NamedTuple):
         return sha256(self.body).hexdigest()
 
 
-def read_lines(claim: Claim, cap: Cap, body: bytes) -> list[OneLine]:
+class Limits(NamedTuple):
+    """What a provider takes: of lines, of bytes, and of what a line may be called."""
+
+    lines: int
+    bytes: int
+    holds: re.Pattern[str] = NAME
+
+
+def read_lines(claim: Claim, cap: Cap, body: bytes, limits: Limits) -> list[OneLine]:
     """Refused where one line is not what the permit is for: then none leaves."""
     raws = [raw for raw in body.split(b"\n") if raw.strip()]
-    if not 0 < len(raws) <= MOST_LINES:
-        raise Refused(400, "malformed_body", f"A batch has from 1 to {MOST_LINES} lines.")
+    most = min(MOST_LINES, limits.lines)
+    if not 0 < len(raws) <= most:
+        raise Refused(400, "malformed_body", f"A batch has from 1 to {most} lines.")
+    if len(body) + LINE_BYTES * len(raws) > limits.bytes:
+        raise Refused(413, "too_large", f"This provider takes batches of at most {limits.bytes} bytes.")
     found: list[OneLine] = []
     holds: set[str] = set()
     for raw in raws:
-        fields = _object(raw)
-        if fields.keys() != FIELDS or not all(_is_name(fields[name]) for name in ("call", "hold")):
+        fields = _said(raw)
+        if fields.keys() != FIELDS or not _is_name(fields["call"], NAME) or not _is_name(fields["hold"], limits.holds):
             raise Refused(400, "malformed_body", "A line has a call, a hold and a body, and nothing else.")
         if fields["hold"] in holds:
             raise Refused(400, "malformed_body", "Two lines have one hold.")
@@ -60,79 +69,50 @@ def read_lines(claim: Claim, cap: Cap, body: bytes) -> list[OneLine]:
     return found
 
 
-def file_of(lines: Sequence[OneLine], endpoint: str) -> bytes:
-    """As OpenAI reads it."""
-    return b"".join(
-        b'{"custom_id":%b,"method":"POST","url":%b,"body":%b}\n'
-        % (orjson.dumps(line.claim.hold), orjson.dumps(endpoint), line.body)
-        for line in lines
-    )
-
-
-def form_of(file: bytes) -> tuple[bytes, bytes]:
-    """Content type and body of its upload."""
-    edge = b"ringfence-" + secrets.token_hex(16).encode()
-    body = b"".join((
-        b"--", edge, b'\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n',
-        b"--", edge, b'\r\ncontent-disposition: form-data; name="file"; filename="lines.jsonl"\r\n',
-        b"content-type: application/jsonl\r\n\r\n", file, b"\r\n--", edge, b"--\r\n",
-    ))  # fmt: skip
-    return b"multipart/form-data; boundary=" + edge, body
-
-
-def order_of(claim: Claim, file_id: str, endpoint: str) -> bytes:
-    """What makes a batch of the file."""
-    return orjson.dumps({
-        "input_file_id": file_id, "endpoint": endpoint, "completion_window": "24h", "metadata": {MARK: claim.call},
-    })  # fmt: skip
-
-
 def remote_id(body: bytes, name: str) -> str:
     """The id of the provider that a gateway names. Refused for what cannot stand in a path."""
-    found = _object(body).get(name)
+    found = _said(body).get(name)
     if not isinstance(found, str) or not REMOTE.fullmatch(found):
         raise Refused(400, "malformed_body", f"'{name}' is no id of a provider.")
     return found
 
 
-def id_in(body: bytes) -> str | None:
-    """Of what a provider has made; None where it is none."""
-    try:
-        found = _object(body).get("id")
-    except Refused:
-        return None
-    return found if isinstance(found, str) and REMOTE.fullmatch(found) else None
+def sought_in(body: bytes) -> tuple[float, int | None]:
+    """(when a batch that is sought was made at the earliest, in Unix time; how many lines it has): what a gateway may
+    say of it, as `since_s` and `lines`."""
+    said = _said(body)
+    since_s, lines = said.get("since_s", 0), said.get("lines")
+    if type(since_s) not in (int, float) or (lines is not None and type(lines) is not int):
+        raise Refused(400, "malformed_body", "'since_s' and 'lines' are numbers.")
+    return float(since_s), lines
 
 
-def shown(batch: Any) -> dict[str, Any] | None:
-    """What a gateway is told of a batch of a provider; None where that is none."""
-    if not isinstance(batch, dict):
-        return None
-    fields = cast("dict[str, Any]", batch)
-    if not isinstance(fields.get("id"), str) or not isinstance(fields.get("status"), str):
-        return None
-    return {name: fields.get(name) for name in SHOWN}
+def id_in(body: bytes) -> str:
+    """Of what a provider has made. Raises ValueError where it is none."""
+    found = object_in(body).get("id")
+    if not isinstance(found, str) or not REMOTE.fullmatch(found):
+        raise ValueError("a provider told no id")
+    return found
 
 
-def marked(listed: bytes, call: str) -> dict[str, Any] | None:
-    """The batch among those listed that we know by this id."""
-    rows = _object(listed).get("data")
-    for row in cast("list[Any]", rows) if isinstance(rows, list) else []:
-        metadata = cast("dict[str, Any]", row).get("metadata") if isinstance(row, dict) else None
-        if isinstance(metadata, dict) and cast("dict[str, Any]", metadata).get(MARK) == call:
-            return shown(row)
-    return None
-
-
-def _object(raw: bytes) -> dict[str, Any]:
+def object_in(raw: bytes) -> dict[str, Any]:
+    """Raises ValueError where it is none; of what it holds nothing is said."""
     try:
         found: Any = orjson.loads(raw)
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, dict):
-        raise Refused(400, "malformed_body", "This is not a JSON object.")
+        raise ValueError("this is not a JSON object")
     return cast("dict[str, Any]", found)
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and NAME.fullmatch(value) is not None
+def _said(raw: bytes) -> dict[str, Any]:
+    """By a gateway."""
+    try:
+        return object_in(raw)
+    except ValueError:
+        raise Refused(400, "malformed_body", "This is not a JSON object.") from None
+
+
+def _is_name(value: Any, names: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and names.fullmatch(value) is not None
