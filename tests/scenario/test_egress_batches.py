@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outgoing import CANARY, CLOUD, KEY, Away, Taken, away, provider
+from egress_batches import ask, done, rows_of, said
+from outgoing import CANARY, KEY, Away, away, provider
 
 from ringfence.egress.journal_chain import verify
 from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed, make_certificate
-
-SUBMISSION = "pb-7f3a"
 
 
 @pytest.fixture(scope="module")
@@ -42,30 +41,6 @@ def a_line(number: int, **changes: Any) -> dict[str, Any]:
     return {"call": f"call-{number}", "hold": f"hold_{number}", "body": body}
 
 
-def said(*lines: Any) -> bytes:
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-
-
-async def ask(outside: Away, what: str, body: bytes, **changes: Any) -> Taken:
-    fields: dict[str, Any] = {
-        "call": SUBMISSION, "hold": SUBMISSION, "key": "key_1", "profile": "personal", "provider": "rented",
-        "model": "fake-large", "allowed": "CLOUD", "max_tokens": 50,
-    } | changes  # fmt: skip
-    line = outside.pool.take(outside.endpoint) or await outside.pool.dial(outside.endpoint)
-    head = f"POST /v1/batches{what} HTTP/1.1\r\nhost: egress\r\nx-permit: {json.dumps(fields)}\r\n"
-    taken = Taken(line)
-    whole = f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    line.ask(taken, CLOUD, whole, body, 10.0, 10.0, True)
-    await taken.ended
-    return taken
-
-
-async def done(outside: Away, what: str, **named: str) -> Any:
-    taken = await ask(outside, what, json.dumps(named).encode())
-    assert (taken.status, taken.refused) == (200, None), taken.body
-    return json.loads(taken.body)
-
-
 async def test_lines_leave_together_and_their_answers_are_fetched(outside: Away, cloud: FakeCloud) -> None:
     lines = [a_line(1), a_line(2), a_line(3, model="fake-large", temperature=0)]
     taken = await ask(outside, "", said(*lines))
@@ -81,10 +56,10 @@ async def test_lines_leave_together_and_their_answers_are_fetched(outside: Away,
     assert (await done(outside, "/look", batch=batch["id"]))["status"] == "in_progress"
     cloud.batches.finish(batch["id"], most=2)
     ended = await done(outside, "/look", batch=batch["id"])
-    rows = _rows(await done(outside, "/lines", file=ended["output_file_id"]))
+    rows = rows_of(await done(outside, "/lines", file=ended["output_file_id"]))
     assert [row["custom_id"] for row in rows] == ["hold_2", "hold_1"]
     assert rows[0]["response"]["body"]["usage"]["completion_tokens"] > 0
-    (missed,) = _rows(await done(outside, "/lines", file=ended["error_file_id"]))
+    (missed,) = rows_of(await done(outside, "/lines", file=ended["error_file_id"]))
     assert (missed["custom_id"], missed["error"]["code"]) == ("hold_3", "batch_completed")
     for name in ("input_file_id", "output_file_id", "error_file_id"):
         assert (await done(outside, "/forget", file=ended[name]))["forgotten"] == ended[name]
@@ -95,10 +70,6 @@ async def test_lines_leave_together_and_their_answers_are_fetched(outside: Away,
     assert {one.outcome for one in journalled if one.kind == "ended"} == {"answered"}
     assert verify(outside.folder / "journal").is_whole
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in (outside.folder / "journal").iterdir())
-
-
-def _rows(found: dict[str, str]) -> list[Any]:
-    return [json.loads(raw) for raw in found["lines"].splitlines()]
 
 
 WRONG: list[tuple[str, bytes, dict[str, Any], str]] = [
@@ -140,7 +111,7 @@ async def test_each_line_counts_as_a_call_of_the_day(outside: Away, cloud: FakeC
 
 
 async def test_one_of_which_nobody_heard_is_found_again(outside: Away, cloud: FakeCloud) -> None:
-    assert (await done(outside, "/find"))["found"] is None
+    assert await done(outside, "/find") == {"found": None, "is_leaving": False}
     cloud.once(Conduct(), Conduct(Misdeed.DROP))  # the file comes back, and the batch does not
     assert (await ask(outside, "", said(a_line(1)))).refused == "lost"
     found = (await done(outside, "/find"))["found"]
@@ -154,6 +125,9 @@ async def test_what_the_provider_refuses_is_told(outside: Away, cloud: FakeCloud
     cloud.once(Conduct(Misdeed.STATUS, status=429, body={"error": {"message": "slow down", "code": "rate_limit"}}))
     taken = await ask(outside, "", said(a_line(1)))
     assert (taken.status, taken.refused) == (429, None) and json.loads(taken.body)["error"]["code"] == "rate_limit"
+    cloud.once(Conduct(), Conduct(Misdeed.STATUS, status=429))  # the file comes there, and no batch is made of it
+    assert (await ask(outside, "", said(a_line(1)))).status == 429
+    assert cloud.batches.files == {}
     cloud.once(Conduct(Misdeed.REDIRECT))
     assert (await ask(outside, "", said(a_line(1)))).refused == "redirected"
     assert (await ask(outside, "/look", b'{"batch": "batch_77"}')).status == 404

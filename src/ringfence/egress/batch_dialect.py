@@ -11,8 +11,8 @@ from ringfence.egress.lines import Limits, OneLine
 
 JSON = "application/json"
 MOST_BYTES = 4 * 1024 * 1024
-MOST_RESULT_BYTES = 64 * 1024 * 1024
-"""Of the answers of one batch together, as of the answer of one call."""
+MOST_RESULT_BYTES = 32 * 1024 * 1024
+"""Of the answers of one batch together: a gateway gets them at once."""
 T = TypeVar("T")
 
 
@@ -51,10 +51,6 @@ class Unheard(Exception):
         self.outcome = outcome
 
 
-class Undecided(Exception):
-    """Nobody can tell yet whether the provider has made a batch."""
-
-
 class Shown(NamedTuple):
     """What a gateway is told of a batch of a provider, in the words of OpenAI: `status` is one of validating,
     in_progress, finalizing, cancelling, completed, expired, cancelled, failed. Times are Unix seconds."""
@@ -79,6 +75,13 @@ class Sought(NamedTuple):
     known: Mapping[str, str] = {}
 
 
+class Found(NamedTuple):
+    """`is_leaving`: there is none, but it may be on its way there, or nobody can tell yet which one it is."""
+
+    shown: Shown | None = None
+    is_leaving: bool = False
+
+
 Steps: TypeAlias = Generator[Errand, Answered, T]
 """Yields what is to be asked, and is sent what was answered. Raises Declined, and ValueError or Refused where an answer
 cannot be read."""
@@ -97,10 +100,7 @@ class BatchDialect(Protocol):
     @property
     def limits(self) -> Limits: ...
     def submit(self, call: str, ability: Ability, lines: Sequence[OneLine]) -> Steps[Shown]: ...
-    def find(self, sought: Sought) -> Steps[Shown | None]:
-        """Raises Undecided."""
-        ...
-
+    def find(self, sought: Sought) -> Steps[Found]: ...
     def look(self, batch: str) -> Steps[Shown]: ...
     def cancel(self, batch: str) -> Steps[Shown]: ...
     def lines(self, file: str) -> Steps[bytes]:

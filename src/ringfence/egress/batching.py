@@ -18,10 +18,10 @@ from ringfence.egress.batch_dialect import (
     Answered,
     BatchDialect,
     Declined,
+    Found,
     Shown,
     Sought,
     Steps,
-    Undecided,
     Unheard,
     told,
 )
@@ -36,7 +36,6 @@ from ringfence.egress.settings import Timeouts
 from ringfence.store.failure import StoreFailed
 
 RETRY_S = 5.0
-UNDECIDED_S = 60.0
 UNSENT = frozenset(("connect", "resolve"))
 MOST_KNOWN = 10_000
 log = logging.getLogger("ringfence.egress.batching")
@@ -65,8 +64,8 @@ class Batching:
         self._journal = journal
         self._timeouts = timeouts
         self._now_s = now_s
-        self._under_way: set[tuple[str, str]] = set()
-        """Batches that are being made, by provider and the id that we know each by."""
+        self._leaving: set[str] = set()
+        """Ids of batches that are being submitted."""
         self._known: dict[tuple[str, str], str] = {}
         """Batches that were shown to a gateway, by provider and id there, with the id that we know each by."""
 
@@ -81,7 +80,14 @@ class Batching:
         body, asked.body = asked.body, b""
         what = asked.path.removeprefix(b"/v1/batches").decode("ascii", "replace")
         if what == "":
-            await self._submit(asked, cloud, cloud.batches, claim, body)
+            self._leaving.add(claim.call)
+            try:
+                await self._submit(asked, cloud, cloud.batches, claim, body)
+            finally:
+                self._leaving.discard(claim.call)
+            return
+        if what == "/find" and claim.call in self._leaving:
+            asked.answer(200, _found(Found(is_leaving=True)))
             return
         steps, shape = self._later(what, cloud.batches, claim, body)
         self._pass_on(asked, claim, await self._carried(cloud, claim, steps), shape)
@@ -92,10 +98,8 @@ class Batching:
         """What is asked of a batch later, and how a gateway is told of it."""
         if what == "/find":
             since_s, lines = sought_in(body)
-            if (claim.provider, claim.call) in self._under_way:
-                raise _undecided("This batch is being made.", RETRY_S)
             known = {batch: call for (provider, batch), call in self._known.items() if provider == claim.provider}
-            return batches.find(Sought(claim.call, since_s, lines, known)), lambda found: {"found": told(found)}
+            return batches.find(Sought(claim.call, since_s, lines, known)), _found
         if what == "/look":
             return batches.look(remote_id(body, "batch")), told
         if what == "/cancel":
@@ -118,12 +122,7 @@ class Batching:
         except OSError:
             raise _held("connect") from None
         numbers = await self._written(cloud, lines, address)
-        under_way = (claim.provider, claim.call)
-        self._under_way.add(under_way)
-        try:
-            came = await self._carried(cloud, claim, batches.submit(claim.call, claim.ability, lines))
-        finally:
-            self._under_way.discard(under_way)
+        came = await self._carried(cloud, claim, batches.submit(claim.call, claim.ability, lines))
         for number in numbers:
             self._journal.ended(
                 number, status=came.last.status, bytes_in=0, sha256_in=sha256().hexdigest(), outcome=came.outcome
@@ -177,9 +176,6 @@ class Batching:
             return Came(Told("answered", *declined.answered), is_begun)
         except ValueError:
             return Came(Told("malformed", last.status), is_begun)
-        except Undecided:
-            message = "Whether the provider has made this batch shows when those under way there have ended."
-            raise _undecided(message, UNDECIDED_S) from None
 
     def _pass_on(self, asked: Asked, claim: Claim, came: Came, shape: Callable[[Any], object]) -> None:
         """What a provider says no with goes to the gateway as it is; what cannot be read is Refused."""
@@ -189,8 +185,9 @@ class Batching:
         if last.status != 200:
             asked.answer(last.status, _read(last.body), list(last.head))
             return
-        if isinstance(came.found, Shown):
-            self._note(claim, came.found)
+        shown = came.found.shown if isinstance(came.found, Found) else came.found
+        if isinstance(shown, Shown):
+            self._note(claim, shown)
         asked.answer(200, shape(came.found))
 
     def _note(self, claim: Claim, shown: Shown) -> None:
@@ -200,15 +197,15 @@ class Batching:
         self._known[claim.provider, shown.id] = claim.call
 
 
+def _found(found: Found) -> dict[str, object]:
+    return {"found": told(found.shown), "is_leaving": found.is_leaving}
+
+
 def _read(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise _held("malformed") from None
-
-
-def _undecided(message: str, retry_after_s: float) -> Refused:
-    return Refused(503, "not_known_yet", message, retry_after_s)
 
 
 def _held(outcome: str) -> Refused:

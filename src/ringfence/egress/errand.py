@@ -85,7 +85,7 @@ async def run_errand(cloud: Cloud, call: str, allowed: Boundary, errand: Errand,
     permit = issue(call, allowed, line.endpoint)
     whole = b"%b%d\r\n\r\n" % (cloud.batch_head(errand), len(errand.body))
     line.ask(taken, permit, whole, errand.body, timeouts.answer_s, timeouts.between_bytes_s, keep=True)
-    limit = asyncio.get_running_loop().call_later(timeouts.answer_s, taken.give_up, "too_long")
+    limit = asyncio.get_running_loop().call_later(timeouts.call_s, taken.give_up, "too_long")
     try:
         return await taken.told
     finally:

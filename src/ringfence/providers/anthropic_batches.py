@@ -17,7 +17,7 @@ from typing import Any, cast
 import orjson
 
 from ringfence.core.catalog import Ability
-from ringfence.egress.batch_dialect import MOST_RESULT_BYTES, Errand, Shown, Sought, Steps, Undecided, good
+from ringfence.egress.batch_dialect import MOST_RESULT_BYTES, Errand, Found, Shown, Sought, Steps, good
 from ringfence.egress.lines import Limits, OneLine, id_in, object_in
 from ringfence.providers.anthropic_errors import STATUSES
 
@@ -51,24 +51,21 @@ class MessageBatches:
         )
         return _shown(object_in(good((yield Errand("POST", "", b'{"requests":[%b]}' % requests)))))
 
-    def find(self, sought: Sought) -> Steps[Shown | None]:
-        """Of those that may be it, whichever ended says by its first result; Undecided where none of them is it, and
-        one is under way."""
+    def find(self, sought: Sought) -> Steps[Found]:
+        """Of those that may be it, whichever ended says by its first result; one that is under way says nothing."""
         rows = object_in(good((yield Errand("GET", f"?limit={LISTED}")))).get("data")
         mark, is_open = _mark(sought.call), False
         for row in _candidates(rows, sought):
             shown = _shown(row)
             if sought.known.get(shown.id) == sought.call:
-                return shown
+                return Found(shown)
             if shown.output_file_id is not None:
                 first = good((yield _results(shown.id, is_first_line=True)))
                 found = MARKED.fullmatch(str(object_in(first).get("custom_id")))
                 if found is not None and found["mark"] == mark:
-                    return shown
+                    return Found(shown)
             is_open = is_open or shown.status in UNDER_WAY.values()
-        if is_open:
-            raise Undecided
-        return None
+        return Found(is_leaving=is_open)
 
     def look(self, batch: str) -> Steps[Shown]:
         return _shown(object_in(good((yield Errand("GET", f"/{batch}")))))

@@ -12,7 +12,17 @@ from typing import Any, cast
 import orjson
 
 from ringfence.core.catalog import Ability
-from ringfence.egress.batch_dialect import MOST_RESULT_BYTES, Declined, Errand, Shown, Sought, Steps, Unheard, good
+from ringfence.egress.batch_dialect import (
+    MOST_RESULT_BYTES,
+    Declined,
+    Errand,
+    Found,
+    Shown,
+    Sought,
+    Steps,
+    Unheard,
+    good,
+)
 from ringfence.egress.lines import Limits, OneLine, id_in, object_in
 
 ENDPOINTS = {
@@ -47,13 +57,13 @@ class FileBatches:
             raise Declined(answered)
         return _shown(object_in(good(answered)))
 
-    def find(self, sought: Sought) -> Steps[Shown | None]:
+    def find(self, sought: Sought) -> Steps[Found]:
         rows = object_in(good((yield Errand("GET", f"/batches?limit={LISTED}")))).get("data")
         for row in cast("list[Any]", rows) if isinstance(rows, list) else []:
             metadata = cast("dict[str, Any]", row).get("metadata") if isinstance(row, dict) else None
             if isinstance(metadata, dict) and cast("dict[str, Any]", metadata).get(MARK) == sought.call:
-                return _shown(cast("dict[str, Any]", row))
-        return None
+                return Found(_shown(cast("dict[str, Any]", row)))
+        return Found()
 
     def look(self, batch: str) -> Steps[Shown]:
         return _shown(object_in(good((yield Errand("GET", f"/batches/{batch}")))))
