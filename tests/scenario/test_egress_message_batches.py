@@ -127,12 +127,6 @@ WRONG: list[tuple[str, bytes, dict[str, Any], str]] = [
 ]
 
 
-async def test_nothing_leaves_where_one_line_may_not(outside: Away, cloud: FakeCloud) -> None:
-    for what, body, changes, code in WRONG:
-        assert (await ask(outside, "", body, **changes)).refused == code, what
-    assert cloud.connections == 0 and outside.journalled() == []
-
-
 async def test_one_of_which_nobody_heard_is_told_by_its_results(outside: Away, cloud: FakeCloud) -> None:
     assert await done(outside, "/find") == {"found": None, "is_leaving": False}
     ours = json.loads((await ask(outside, "", said(a_line(1)), call="pb-1")).body)
@@ -158,15 +152,21 @@ async def test_one_that_others_made_is_not_taken_for_ours(outside: Away, cloud: 
     told = {"content-type": "application/json"}
     name = cloud.message_batches.served("POST", "/v1/messages/batches", told, json.dumps(theirs).encode())["id"]
     assert await done(outside, "/find") == {"found": None, "is_leaving": True}
-    for of_ours in ({"lines": 2}, {"since_s": 4_000_000_000}):
-        taken = await ask(outside, "/find", json.dumps(of_ours).encode())
-        assert json.loads(taken.body) == {"found": None, "is_leaving": False}, of_ours
+    taken = await ask(outside, "/find", b'{"since_s": 1000000000}')
+    assert json.loads(taken.body) == {"found": None, "is_leaving": False}
+    cloud.once(Conduct(Misdeed.STATUS, status=529))
+    assert (await ask(outside, "", said(a_line(2), a_line(3)), call="pb-2")).status == 529
+    taken = await ask(outside, "/find", b"{}", call="pb-2")  # it would have two lines
+    assert json.loads(taken.body) == {"found": None, "is_leaving": False}
     cloud.message_batches.finish(name)
     assert await done(outside, "/find") == {"found": None, "is_leaving": False}
-    assert (await ask(outside, "/find", b'{"lines": "two"}')).refused == "malformed_body"
+    assert (await ask(outside, "/find", b'{"since_s": "noon"}')).refused == "malformed_body"
 
 
-async def test_what_the_provider_refuses_is_told(outside: Away, cloud: FakeCloud) -> None:
+async def test_what_is_refused_here_and_there(outside: Away, cloud: FakeCloud) -> None:
+    for what, body, changes, code in WRONG:
+        assert (await ask(outside, "", body, **changes)).refused == code, what
+    assert cloud.connections == 0 and outside.journalled() == []
     for status in (429, 529):
         cloud.once(Conduct(Misdeed.STATUS, status=status, headers=(("retry-after", "33"),)))
         taken = await ask(outside, "", said(a_line(1)))

@@ -66,11 +66,11 @@ class Shown(NamedTuple):
 
 class Sought(NamedTuple):
     """A batch of which a gateway does not know whether it was made: our id of it, and what may be known besides, which
-    are when it was made at the earliest and of how many lines. `known` are batches of this provider and our ids of
-    them."""
+    are when its submission began, in Unix time, and how many lines it has. `known` are batches of this provider and
+    our ids of them."""
 
     call: str
-    since_s: float = 0.0
+    since_s: float | None = None
     lines: int | None = None
     known: Mapping[str, str] = {}
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -30,7 +30,7 @@ from ringfence.egress.cloud import Cloud
 from ringfence.egress.errand import Told, run_errand
 from ringfence.egress.journal import Journal
 from ringfence.egress.journal_chain import NOT_SENT
-from ringfence.egress.lines import OneLine, read_lines, remote_id, sought_in
+from ringfence.egress.lines import OneLine, read_lines, remote_id, since_in
 from ringfence.egress.server import Asked
 from ringfence.egress.settings import Timeouts
 from ringfence.store.failure import StoreFailed
@@ -39,6 +39,7 @@ RETRY_S = 5.0
 UNSENT = frozenset(("connect", "resolve"))
 MOST_KNOWN = 10_000
 log = logging.getLogger("ringfence.egress.batching")
+T = TypeVar("T")
 
 
 class Came(NamedTuple):
@@ -66,6 +67,8 @@ class Batching:
         self._now_s = now_s
         self._leaving: set[str] = set()
         """Ids of batches that are being submitted."""
+        self._begun: dict[tuple[str, str], tuple[float, int]] = {}
+        """When each was submitted and of how many lines, by provider and the id that we know it by."""
         self._known: dict[tuple[str, str], str] = {}
         """Batches that were shown to a gateway, by provider and id there, with the id that we know each by."""
 
@@ -97,7 +100,8 @@ class Batching:
     ) -> tuple[Steps[Any], Callable[[Any], object]]:
         """What is asked of a batch later, and how a gateway is told of it."""
         if what == "/find":
-            since_s, lines = sought_in(body)
+            begun_s, lines = self._begun.get((claim.provider, claim.call), (None, None))
+            since_s = since_in(body) if begun_s is None else begun_s
             known = {batch: call for (provider, batch), call in self._known.items() if provider == claim.provider}
             return batches.find(Sought(claim.call, since_s, lines, known)), _found
         if what == "/look":
@@ -122,6 +126,7 @@ class Batching:
         except OSError:
             raise _held("connect") from None
         numbers = await self._written(cloud, lines, address)
+        _remember(self._begun, (claim.provider, claim.call), (self._now_s(), len(lines)))
         came = await self._carried(cloud, claim, batches.submit(claim.call, claim.ability, lines))
         for number in numbers:
             self._journal.ended(
@@ -187,14 +192,16 @@ class Batching:
             return
         shown = came.found.shown if isinstance(came.found, Found) else came.found
         if isinstance(shown, Shown):
-            self._note(claim, shown)
+            _remember(self._known, (claim.provider, shown.id), claim.call)
         asked.answer(200, shape(came.found))
 
-    def _note(self, claim: Claim, shown: Shown) -> None:
-        """A gateway is told of it, and so names it from now on."""
-        while len(self._known) >= MOST_KNOWN:
-            del self._known[next(iter(self._known))]
-        self._known[claim.provider, shown.id] = claim.call
+
+def _remember(known: dict[tuple[str, str], T], name: tuple[str, str], what: T) -> None:
+    """The oldest is forgotten for it."""
+    known.pop(name, None)
+    while len(known) >= MOST_KNOWN:
+        del known[next(iter(known))]
+    known[name] = what
 
 
 def _found(found: Found) -> dict[str, object]:

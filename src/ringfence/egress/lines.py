@@ -77,14 +77,12 @@ def remote_id(body: bytes, name: str) -> str:
     return found
 
 
-def sought_in(body: bytes) -> tuple[float, int | None]:
-    """(when a batch that is sought was made at the earliest, in Unix time; how many lines it has): what a gateway may
-    say of it, as `since_s` and `lines`."""
-    said = _said(body)
-    since_s, lines = said.get("since_s", 0), said.get("lines")
-    if type(since_s) not in (int, float) or (lines is not None and type(lines) is not int):
-        raise Refused(400, "malformed_body", "'since_s' and 'lines' are numbers.")
-    return float(since_s), lines
+def since_in(body: bytes) -> float | None:
+    """When the submission of a batch that is sought began, in Unix time, where a gateway says so."""
+    since_s = _said(body).get("since_s")
+    if since_s is not None and type(since_s) not in (int, float):
+        raise Refused(400, "malformed_body", "'since_s' is a time.")
+    return since_s
 
 
 def id_in(body: bytes) -> str:

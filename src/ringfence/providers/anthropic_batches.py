@@ -26,8 +26,8 @@ MARK_CHARS = 12
 MARKED = re.compile(rf"(?P<hold>.+)-(?P<mark>[0-9a-f]{{{MARK_CHARS}}})")
 LIMITS = Limits(100_000, 256_000_000, re.compile(rf"[A-Za-z0-9_-]{{1,{64 - MARK_CHARS - 1}}}"))
 """With the mark behind it, an id of a line may have 64 letters, digits, `_` and `-`."""
-CLOCKS_S = 300.0
-"""So far the provider's clock may be behind."""
+CLOCKS_S = SUBMITTED_S = 3600.0
+"""So far the provider's clock may be off, and so long a submission may take."""
 UNDER_WAY = {"in_progress": "in_progress", "canceling": "cancelling"}
 NOT_DONE = {
     "canceled": {"code": "batch_cancelled", "message": "The batch was cancelled before this line was begun."},
@@ -103,7 +103,8 @@ def _candidates(rows: Any, sought: Sought) -> Iterator[dict[str, Any]]:
         created_s = _seconds(batch.get("created_at"))
         if sought.known.get(str(batch.get("id")), sought.call) != sought.call:
             continue
-        if created_s is not None and created_s + CLOCKS_S < sought.since_s:
+        after_s = None if created_s is None or sought.since_s is None else created_s - sought.since_s
+        if after_s is not None and not -CLOCKS_S <= after_s <= SUBMITTED_S + CLOCKS_S:
             continue
         if sought.lines is None or sum(_counts(batch).values()) == sought.lines:
             yield batch

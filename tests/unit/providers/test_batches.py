@@ -110,9 +110,13 @@ def test_one_that_is_sought_is_told_by_what_is_known_of_it() -> None:
     first = {"custom_id": "hold_1-0123456789ab", "result": {"type": "expired"}}
     asked, found = carried(MESSAGES.find(Sought("pb-1")), {"data": [BATCH, ended]}, first)
     assert asked[1].is_first_line and asked[1].path == "/msgbatch_2/results" and found == Found(is_leaving=True)
-    since_s = 1_788_256_800.0
-    assert carried(MESSAGES.find(Sought("pb-1", since_s)), {"data": [BATCH]})[1].is_leaving
-    assert not carried(MESSAGES.find(Sought("pb-1", since_s + 400)), {"data": [BATCH]})[1].is_leaving
+    for sought, may_be in (
+        (Sought("pb-1", 1_788_256_800.0, 1), True),
+        (Sought("pb-1", 1_788_256_800.0, 2), False),
+        (Sought("pb-1", 1_788_256_800.0 + 4000), False),
+        (Sought("pb-1", 1_788_256_800.0 - 8000), False),
+    ):
+        assert carried(MESSAGES.find(sought), {"data": [BATCH]})[1].is_leaving is may_be, sought
 
 
 def test_a_file_of_which_no_batch_is_made_is_taken_back() -> None:
