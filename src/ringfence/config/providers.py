@@ -39,6 +39,12 @@ class ProviderSettings(Section):
         "When its quota of the day begins anew, such as 00:00 America/Los_Angeles: once that is used up, what nobody "
         "waits for waits until then; null: it is asked again and again.",
     )
+    batch: Flag = setting(
+        False,
+        "drain",
+        "Lines of batches with a day or more go there as a batch of the provider, for half the price. It keeps their "
+        "text until then. Dialect openai, of providers that have batches.",
+    )
     budget: BudgetSettings | None = setting(None, "hot", "What may be spent there; null: no cap of its own.")
 
     @property
@@ -54,6 +60,12 @@ class ProviderSettings(Section):
             raise refused("only one of api_key and api_keys can be set", at="api_keys")
         if len(set(self.api_keys)) < len(self.api_keys):
             raise refused("names one key twice", at="api_keys")
+        return self
+
+    @model_validator(mode="after")
+    def _has_batches(self) -> ProviderSettings:
+        if self.batch and self.dialect != "openai":
+            raise refused("only a provider of dialect openai is sent batches", at="batch")
         return self
 
     @model_validator(mode="after")

@@ -52,6 +52,8 @@ class Batching:
         self._journal = journal
         self._timeouts = timeouts
         self._now_s = now_s
+        self._leaving: set[str] = set()
+        """Ids of batches that are being submitted."""
 
     async def answer(self, asked: Asked, cloud_of: Callable[[str], Cloud | None]) -> None:
         """Refused when it cannot be."""
@@ -64,10 +66,16 @@ class Batching:
         body, asked.body = asked.body, b""
         what = asked.path.removeprefix(b"/v1/batches").decode("ascii", "replace")
         if what == "":
-            await self._submit(asked, cloud, claim, body)
+            self._leaving.add(claim.call)
+            try:
+                await self._submit(asked, cloud, claim, body)
+            finally:
+                self._leaving.discard(claim.call)
+        elif what == "/find" and claim.call in self._leaving:
+            asked.answer(200, {"found": None, "is_leaving": True})
         elif what == "/find":
             told = await self._errand(cloud, claim, "GET", f"/batches?limit={LISTED}")
-            self._pass_on(asked, told, lambda: {"found": marked(told.body, claim.call)})
+            self._pass_on(asked, told, lambda: {"found": marked(told.body, claim.call), "is_leaving": False})
         elif what == "/look":
             told = await self._errand(cloud, claim, "GET", f"/batches/{remote_id(body, 'batch')}")
             self._pass_on(asked, told, lambda: shown(orjson.loads(told.body)))
@@ -103,6 +111,8 @@ class Batching:
         if file_id is not None:
             told = await self._errand(cloud, claim, "POST", "/batches", order_of(claim, file_id, endpoint))
             outcome = told.outcome if told.outcome not in UNSENT else "lost"
+            if told.outcome == "answered" and told.status != 200:  # nothing comes of the text that is there now
+                await self._errand(cloud, claim, "DELETE", f"/files/{file_id}")
         for number in numbers:
             self._journal.ended(number, status=told.status, bytes_in=0, sha256_in=sha256().hexdigest(), outcome=outcome)
         log.info("%d lines to %s: %s, status %d", len(lines), claim.provider, outcome, told.status)

@@ -12,7 +12,7 @@ from ringfence.egress.permit import issue
 from ringfence.egress.pool import HeadedLine
 from ringfence.egress.settings import Timeouts
 
-MOST_BYTES = 4 * 1024 * 1024
+MOST_BYTES = 32 * 1024 * 1024
 
 
 class Told(NamedTuple):

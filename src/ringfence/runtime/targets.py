@@ -90,7 +90,7 @@ def cloud(provider: ProviderSettings) -> Cloud:
     adapter = CLOUDS[provider.dialect]
     if provider.prompt_cache and isinstance(adapter, Anthropic):
         adapter = replace(adapter, marks=True)
-    return Cloud(adapter, provider.url, provider.max_tokens)
+    return Cloud(adapter, provider.url, provider.max_tokens, provider.batch)
 
 
 def rented(name: str, settings: ModelSettings, config: Config) -> Model:
