@@ -3,7 +3,7 @@ the provider has said what became of each. A hold of this kind outlives its proc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
@@ -29,9 +29,24 @@ class Held(NamedTuple):
 class LineMoney:
     """Holds by their ids. Each ends once: whoever says again what became of a line is told False."""
 
-    def __init__(self, purse: Purse) -> None:
+    def __init__(self, purse: Purse, flush: Callable[[], Awaitable[None]]) -> None:
+        """`flush` writes down what is pending."""
         self._purse = purse
+        self._flush = flush
+        self._total = 0
         self.held: dict[str, Held] = {}
+
+    def most(self, call: Call, target: Target, tokens: tuple[int, int]) -> int:
+        """Micro-dollars. Raises TargetFailed (unpriced)."""
+        price = self._purse.price_for(call, target)
+        return price.most(*tokens, is_batch=True) if price is not None else 0
+
+    def leaves_room(self, call: Call, target: Target, most: int, planned: int) -> bool:
+        """Whether no more than half of what is left of each budget is held for lines then: it may be held for a day,
+        and others are to be served meanwhile. `planned` is for lines that are about to be held for."""
+        assert call.decision is not None
+        left = self._purse.left(call.key, call.decision.profile, target.provider)
+        return left is None or 2 * (self._total + planned + most) <= left + self._total
 
     async def hold(
         self, call: Call, target: Target, tokens: tuple[int, int], submission: str, line: int
@@ -41,8 +56,7 @@ class LineMoney:
         assert decision is not None
         if purse.rows is None:
             raise Failure("There is no ledger here, so nothing is paid for.")
-        price = purse.price_for(call, target)
-        most = price.most(*tokens, is_batch=True) if price is not None else 0
+        price, most = purse.price_for(call, target), self.most(call, target, tokens)
         charge = purse.take(call.key, decision.profile, target, most, price)
         row = HoldRow(
             charge.id, call.id, charge.at_s, call.key.id, decision.profile, call.agent, call.spoken, decision.model,
@@ -53,23 +67,32 @@ class LineMoney:
         except BaseException:
             purse.let_go(charge)
             raise
-        self.held[charge.id] = Held(row, charge)
+        self._hold(Held(row, charge))
         return charge.id
 
-    def restore(self, rows: Iterable[HoldRow], open_: Collection[str], keys: dict[str, Key]) -> None:
+    async def rows(self) -> list[HoldRow]:
+        """All holds on the disk. Raises StoreFailed."""
+        return await self._purse.rows.holds() if self._purse.rows is not None else []
+
+    async def is_over(self, submission: str) -> bool:
+        """Whether nothing is held for it on the disk either. Raises StoreFailed."""
+        await self._flush()
+        return not any(row.submission == submission for row in await self.rows())
+
+    def restore(self, rows: Iterable[HoldRow], open_: Collection[str], key_of: Callable[[str], Key | None]) -> None:
         """After a start, and after `Purse.restore`: holds of what is under way at a provider stand as they stood."""
         purse = self._purse
         for row in rows:
             if row.submission in open_ and row.id not in self.held:
-                key = keys.get(row.key_id) or Key(row.key_id, "")
+                key = key_of(row.key_id) or Key(row.key_id, "")
                 engine_model = row.target.removeprefix(f"{row.provider}/")
                 price: Price | None = purse.rules.prices.get((row.provider, engine_model))
                 target = Target(row.target, row.model, "", engine_model, Boundary.CLOUD, provider=row.provider)
-                self.held[row.id] = Held(row, purse.held_again(row, target, key, price))
+                self._hold(Held(row, purse.held_again(row, target, key, price)))
 
     def settle(self, hold_id: str, status: int, outcome: str, usage: Usage | None) -> bool:
         """The line was answered. None used: nobody knows how much, and it is the most."""
-        held = self.held.pop(hold_id, None)
+        held = self._pop(hold_id)
         if held is None:
             return False
         row, charge = held
@@ -90,7 +113,7 @@ class LineMoney:
 
     def release(self, hold_id: str) -> bool:
         """The provider has not answered it, and charges nothing: refused, expired or cancelled."""
-        held = self.held.pop(hold_id, None)
+        held = self._pop(hold_id)
         if held is not None:
             self._purse.release(held.charge)
         return held is not None
@@ -98,3 +121,12 @@ class LineMoney:
     def of(self, submission: str) -> list[Held]:
         """The lines of one batch that have no end yet."""
         return [held for held in self.held.values() if held.row.submission == submission]
+
+    def _hold(self, held: Held) -> None:
+        self.held[held.row.id] = held
+        self._total += held.row.usd_micros
+
+    def _pop(self, hold_id: str) -> Held | None:
+        held = self.held.pop(hold_id, None)
+        self._total -= held.row.usd_micros if held is not None else 0
+        return held

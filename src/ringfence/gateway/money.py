@@ -262,12 +262,12 @@ class Purse:
                     return True
         return False
 
-    def left(self, key: Key, profile: str) -> int | None:
-        """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to; None where
-        nothing is capped."""
+    def left(self, key: Key, profile: str, provider: str = "") -> int | None:
+        """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to unless one is
+        named; None where nothing is capped."""
         self._turned()
         left: list[int] = []
-        for scope in _scopes(key, profile, ""):
+        for scope in _scopes(key, profile, provider):
             budget = self._budget(scope, key)
             for period, book in self._now:
                 if (limit := budget.cap(period)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from ringfence.store.db import Database
 from ringfence.store.tables import provider_batches
@@ -58,3 +58,8 @@ class ProviderBatchRows:
         is_open = (provider_batches.c.id == batch_id) & (provider_batches.c.state != ENDED)
         query = update(provider_batches).where(is_open).values(values)
         await self._db.run(lambda connection: connection.execute(query))
+
+    async def prune(self, before_s: float) -> None:
+        """Forgets what has ended, and was begun before then."""
+        gone = (provider_batches.c.state == ENDED) & (provider_batches.c.created_s < before_s)
+        await self._db.run(lambda connection: connection.execute(delete(provider_batches).where(gone)))

@@ -44,12 +44,12 @@ class House:
         self.purse = Purse(lambda: self.now_s)
         self.purse.rows = self.ledger
         self.purse.rules = MoneyRules(house=Budget(day=20_000), prices={("rented", "large"): PRICE})
-        self.money = LineMoney(self.purse)
+        self.money = LineMoney(self.purse, self.ledger.flush)
 
     async def start_again(self, *open_: str) -> None:
         self.start()
         await self.purse.restore(lambda _holds: set(), frozenset(open_))
-        self.money.restore(await self.ledger.holds(), open_, {KEY.id: KEY})
+        self.money.restore(await self.ledger.holds(), open_, {KEY.id: KEY}.get)
 
     def house(self) -> tuple[int, int]:
         """Spent and held of the day."""
