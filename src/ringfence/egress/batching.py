@@ -95,7 +95,7 @@ class Batching:
 
     async def _submit(self, asked: Asked, cloud: Cloud, claim: Claim, body: bytes) -> None:
         endpoint = ENDPOINTS.get(claim.ability)
-        if endpoint is None or claim.ability not in cloud.heads:
+        if endpoint is None or claim.ability not in cloud.abilities:
             raise Refused(400, "unknown_ability", f"There are no batches of {claim.ability} there. Nothing was sent.")
         lines = read_lines(claim, cloud.provider.cap, body)
         check_day(self._journal.today(claim.provider) + len(lines) - 1, cloud.provider.cap, self._now_s())

@@ -120,7 +120,8 @@ class Rented:
 
     async def restore(self, key_of: Callable[[str], Key | None]) -> None:
         """After money was counted: what is held for lines there stands as it stood. Raises StoreFailed."""
-        self.money.restore(await self.money.rows(), self.open, key_of)
+        models = {one.id: one.model for one in self.open.values()}
+        self.money.restore(await self.money.rows(), models, key_of)
 
     def took_in(self, live: Live) -> None:
         """A batch goes on: which of its lines are at a provider."""
