@@ -296,7 +296,7 @@ class Rented:
                 return await self._end(one, {})
             found, is_leaving = await self._outside.find(order)
             if found is None:
-                return not is_leaving and self._was_never_made(one) and await self._end(one, {})
+                return not is_leaving and self._was_never_made(one) and await self._end(one, {}, is_again=True)
             one = await self._changed(one, SUBMITTED, str(found["id"]))
         if held and one.state != CANCELLING and self._is_to_stop(one):
             await self._outside.cancel(order, one.remote_id)
@@ -331,13 +331,15 @@ class Rented:
         begun_s = max(live.batch.created_s, live.batch.not_before_s)
         return self._wall() >= begun_s + 0.75 * (live.batch.expires_s - begun_s)
 
-    async def _end(self, one: ProviderBatch, found: Mapping[str, object]) -> bool:
-        """What is still held for it comes free, and those lines are asked as others are. Whether it has ended on the
-        disk, too: not before its rows are there."""
+    async def _end(self, one: ProviderBatch, found: Mapping[str, object], *, is_again: bool = False) -> bool:
+        """What is still held for it comes free, and those lines are asked as others are; where `is_again`, they may go
+        to a provider once more. Whether it has ended on the disk, too: not before its rows are there."""
         live = self.live.get(one.batch_id)
         for held in self.money.of(one.id):
             self.money.release(held.row.id)
-            if live is not None:
+            if live is not None and is_again:
+                live.out.discard(held.row.line)
+            elif live is not None:
                 self._direct(live, held.row.line)
         self.tell()
         if not await self.money.is_over(one.id):
