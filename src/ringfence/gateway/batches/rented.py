@@ -181,9 +181,14 @@ class Rented:
         """Submit what is gathered of this batch; whether that was anything."""
         groups = self._groups.pop(live.batch.id, {})
         self._planned.pop(live.batch.id, None)
-        for group in groups.values():
-            await self._submit(live, group.ready)
-        return bool(groups)
+        sent = bool(groups)
+        try:
+            while groups:
+                await self._submit(live, groups.pop(next(iter(groups))).ready)
+        finally:  # what did not come to its turn is offered again
+            for group in groups.values():
+                live.out.difference_update(each.number for each in group.ready)
+        return sent
 
     def drop(self, live: Live) -> None:
         """It is to stop: what is gathered does not go."""
@@ -251,7 +256,7 @@ class Rented:
         allowed = Boundary.CLOUD
         for hold, each in holds:
             try:
-                permit = self._pipeline.permit(each.call, self._pipeline.settings, self._outside.endpoint)
+                permit = self._pipeline.permit(each.call, each.settings, self._outside.endpoint)
             except Failure:
                 self.money.release(hold)
                 self._direct(live, each.number)
