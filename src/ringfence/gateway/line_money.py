@@ -3,7 +3,7 @@ the provider has said what became of each. A hold of this kind outlives its proc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ringfence.core.boundary import Boundary
@@ -79,14 +79,16 @@ class LineMoney:
         await self._flush()
         return not any(row.submission == submission for row in await self.rows())
 
-    def restore(self, rows: Iterable[HoldRow], open_: Collection[str], key_of: Callable[[str], Key | None]) -> None:
-        """After a start, and after `Purse.restore`: holds of what is under way at a provider stand as they stood."""
+    def restore(self, rows: Iterable[HoldRow], open_: Mapping[str, str], key_of: Callable[[str], Key | None]) -> None:
+        """After a start, and after `Purse.restore`: holds of what is under way at a provider stand as they stood.
+        `open_` are the batches there, and the name that their model has there."""
         purse = self._purse
         for row in rows:
-            if row.submission in open_ and row.id not in self.held:
+            engine_model = open_.get(row.submission)
+            if engine_model is not None and row.id not in self.held:
                 key = key_of(row.key_id) or Key(row.key_id, "")
-                engine_model = row.target.removeprefix(f"{row.provider}/")
                 price: Price | None = purse.rules.prices.get((row.provider, engine_model))
+                price = price.on(row.at_s) if price is not None else None
                 target = Target(row.target, row.model, "", engine_model, Boundary.CLOUD, provider=row.provider)
                 self._hold(Held(row, purse.held_again(row, target, key, price)))
 

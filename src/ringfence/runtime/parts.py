@@ -221,6 +221,7 @@ class Runtime:
             asyncio.create_task(self._look_around(), name="look around"),
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
+            asyncio.create_task(self._every(PARKING_EVERY_S, self.batches.tick), name="serve batches"),
             asyncio.create_task(self._every(PRUNE_EVERY_S, self.responses.prune), name="forget responses"),
             asyncio.create_task(self._every(PRUNE_EVERY_S, self._prune_ledger), name="forget old calls"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.responses.background.tick), name="watch background"),

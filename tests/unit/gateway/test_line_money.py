@@ -49,7 +49,7 @@ class House:
     async def start_again(self, *open_: str) -> None:
         self.start()
         await self.purse.restore(lambda _holds: set(), frozenset(open_))
-        self.money.restore(await self.ledger.holds(), open_, {KEY.id: KEY}.get)
+        self.money.restore(await self.ledger.holds(), dict.fromkeys(open_, "large"), {KEY.id: KEY}.get)
 
     def house(self) -> tuple[int, int]:
         """Spent and held of the day."""

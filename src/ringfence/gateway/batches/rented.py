@@ -120,7 +120,8 @@ class Rented:
 
     async def restore(self, key_of: Callable[[str], Key | None]) -> None:
         """After money was counted: what is held for lines there stands as it stood. Raises StoreFailed."""
-        self.money.restore(await self.money.rows(), self.open, key_of)
+        models = {one.id: one.model for one in self.open.values()}
+        self.money.restore(await self.money.rows(), models, key_of)
 
     def took_in(self, live: Live) -> None:
         """A batch goes on: which of its lines are at a provider."""
@@ -180,9 +181,14 @@ class Rented:
         """Submit what is gathered of this batch; whether that was anything."""
         groups = self._groups.pop(live.batch.id, {})
         self._planned.pop(live.batch.id, None)
-        for group in groups.values():
-            await self._submit(live, group.ready)
-        return bool(groups)
+        sent = bool(groups)
+        try:
+            while groups:
+                await self._submit(live, groups.pop(next(iter(groups))).ready)
+        finally:  # what did not come to its turn is offered again
+            for group in groups.values():
+                live.out.difference_update(each.number for each in group.ready)
+        return sent
 
     def drop(self, live: Live) -> None:
         """It is to stop: what is gathered does not go."""
@@ -250,7 +256,7 @@ class Rented:
         allowed = Boundary.CLOUD
         for hold, each in holds:
             try:
-                permit = self._pipeline.permit(each.call, self._pipeline.settings, self._outside.endpoint)
+                permit = self._pipeline.permit(each.call, each.settings, self._outside.endpoint)
             except Failure:
                 self.money.release(hold)
                 self._direct(live, each.number)
@@ -295,7 +301,7 @@ class Rented:
                 return await self._end(one, {})
             found, is_leaving = await self._outside.find(order)
             if found is None:
-                return not is_leaving and self._was_never_made(one) and await self._end(one, {})
+                return not is_leaving and self._was_never_made(one) and await self._end(one, {}, is_again=True)
             one = await self._changed(one, SUBMITTED, str(found["id"]))
         if held and one.state != CANCELLING and self._is_to_stop(one):
             await self._outside.cancel(order, one.remote_id)
@@ -330,13 +336,15 @@ class Rented:
         begun_s = max(live.batch.created_s, live.batch.not_before_s)
         return self._wall() >= begun_s + 0.75 * (live.batch.expires_s - begun_s)
 
-    async def _end(self, one: ProviderBatch, found: Mapping[str, object]) -> bool:
-        """What is still held for it comes free, and those lines are asked as others are. Whether it has ended on the
-        disk, too: not before its rows are there."""
+    async def _end(self, one: ProviderBatch, found: Mapping[str, object], *, is_again: bool = False) -> bool:
+        """What is still held for it comes free, and those lines are asked as others are; where `is_again`, they may go
+        to a provider once more. Whether it has ended on the disk, too: not before its rows are there."""
         live = self.live.get(one.batch_id)
         for held in self.money.of(one.id):
             self.money.release(held.row.id)
-            if live is not None:
+            if live is not None and is_again:
+                live.out.discard(held.row.line)
+            elif live is not None:
                 self._direct(live, held.row.line)
         self.tell()
         if not await self.money.is_over(one.id):

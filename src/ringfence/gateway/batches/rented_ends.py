@@ -13,7 +13,7 @@ from ringfence.core.usage import Usage
 from ringfence.gateway.batches.line import call_of, raw_lines, read_line
 from ringfence.gateway.batches.live import Live
 from ringfence.gateway.batches.outside import NotDone, Order, Outside, Unanswered
-from ringfence.gateway.batches.rented_line import answer_in, results, usage_in, written
+from ringfence.gateway.batches.rented_line import answer_in, results, usage_of, written
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.line_money import Held, LineMoney
 from ringfence.gateway.pipeline import Pipeline
@@ -57,7 +57,7 @@ class Ends:
         held = {each.row.id: each for each in self._money.of(one.id)}
         answered = {hold: body for hold, row in rows.items() if (body := answer_in(row)) is not None and hold in held}
         cloud = self._pipeline.relay.clouds.get(one.provider)
-        used = {hold: usage_in(cloud, body) for hold, body in answered.items()}
+        used = {hold: usage_of(cloud, body) for hold, body in answered.items()}
         if live is not None:
             used |= await self._write(
                 live, {held[hold].row.line: (held[hold], body) for hold, body in answered.items()}

@@ -15,6 +15,7 @@ from ringfence.gateway.batches.line import Line, call_of, used
 from ringfence.gateway.batches.told import answered_line
 from ringfence.gateway.call import Call
 from ringfence.gateway.cloud import Cloud, said
+from ringfence.gateway.deciding import Settings
 from ringfence.gateway.dialects.dialect import Dialect
 from ringfence.gateway.fitting import prepared, refuse_steering
 from ringfence.gateway.held import Held
@@ -31,7 +32,7 @@ from ringfence.store.batches import Batch, Written
 
 
 class Ready(NamedTuple):
-    """What is to be sent of it, and the most tokens that it can take."""
+    """What is to be sent of it, and the most tokens that it can take. `settings` are those that it was decided by."""
 
     number: int
     call: Call
@@ -39,6 +40,7 @@ class Ready(NamedTuple):
     body: bytes
     most: Most
     max_tokens: int
+    settings: Settings
 
     def __repr__(self) -> str:
         return f"<Ready line {self.number}>"
@@ -72,17 +74,19 @@ async def readied(
         cloud = pipeline.relay.clouds.get(target.provider) if target is not None else None
         if target is None or cloud is None or not cloud.has_batches:
             return None
-        return await _made(pipeline, line.number, call, target, cloud)
+        return await _made(pipeline, settings, line.number, call, target, cloud)
     except (Failure, TargetFailed):
         return None
 
 
-async def _made(pipeline: Pipeline, number: int, call: Call, target: Target, cloud: Cloud) -> Ready | None:
+async def _made(
+    pipeline: Pipeline, settings: Settings, number: int, call: Call, target: Target, cloud: Cloud
+) -> Ready | None:
     """Raises Failure and TargetFailed."""
     lease = pipeline.placement.take(target)
     if lease is None:
         return None
-    endpoint, settings, decision = lease.endpoint, pipeline.settings, call.decision
+    endpoint, decision = lease.endpoint, call.decision
     lease.release()
     assert decision is not None
     call.output = output_asked(call.body) if call.dialect.generates else None
@@ -99,7 +103,7 @@ async def _made(pipeline: Pipeline, number: int, call: Call, target: Target, clo
     pipeline.permit(call, settings, endpoint)
     needed = 0 if call.key.tokens_per_minute is None else pipeline.needed(call, decision)
     pipeline.limits.hold(call.key, needed, held)  # by estimate: what it took is known long after its minute
-    return Ready(number, call, target, orjson.dumps(asked), most, cloud.max_tokens)
+    return Ready(number, call, target, orjson.dumps(asked), most, cloud.max_tokens, settings)
 
 
 def written(
@@ -129,12 +133,13 @@ def written(
     return Written(line.number, True, text, used(shown, recorder.body)), usage
 
 
-def usage_in(cloud: Cloud | None, body: dict[str, Any]) -> Usage | None:
-    """What an answer took, in whatever dialect; None where it is none, or does not say."""
+def usage_of(cloud: Cloud | None, body: dict[str, Any]) -> Usage | None:
+    """What an answer took; None where that is not said."""
     try:
-        return Usage.read(cloud.adapter.answer(body).get("usage")) if cloud is not None else None
+        fields = cloud.adapter.answer(dict(body)) if cloud is not None else body
     except Failure:
-        return None
+        fields = body
+    return Usage.read(fields.get("usage"))
 
 
 def results(text: bytes) -> tuple[dict[str, dict[str, Any]], bool]:
