@@ -190,7 +190,7 @@ def egress_settings(config: Config) -> dict[str, Any]:
             {
                 "name": name, "dialect": provider.dialect, "url": provider.url,
                 "keys": [{"key": key.resolve(os.environ), **_file_of_key(key)} for key in provider.keys],
-                "calls_per_day": provider.calls_per_day, "max_tokens": provider.max_tokens,
+                "calls_per_day": provider.calls_per_day, "max_tokens": provider.max_tokens, "batch": provider.batch,
             }
             for name, provider in config.providers.items()
         ],

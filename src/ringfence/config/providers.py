@@ -39,6 +39,12 @@ class ProviderSettings(Section):
         "When its quota of the day begins anew, such as 00:00 America/Los_Angeles: once that is used up, what nobody "
         "waits for waits until then; null: it is asked again and again.",
     )
+    batch: Flag = setting(
+        False,
+        "drain",
+        "Lines of batches with a day or more go there as a batch of the provider, for half the price. It keeps their "
+        "text until then. For providers whose batches are in OpenAI's or Anthropic's form.",
+    )
     budget: BudgetSettings | None = setting(None, "hot", "What may be spent there; null: no cap of its own.")
 
     @property

@@ -154,6 +154,9 @@ class BatchesSettings(Section):
     most: Whole = setting(100, "hot", "Batches of one key that have not ended.", ge=1, le=10_000)
     most_lines: Whole = setting(50_000, "hot", "Lines of one batch.", ge=1, le=1_000_000)
     most_bytes: Size = setting(2048 * _MIB, "hot", "All files together, such as 2GiB.")
+    look_every_s: Whole = setting(
+        60, "hot", "Seconds between two looks at a batch of a provider (providers.NAME.batch).", ge=1, le=3600
+    )
     keep_s: Whole = setting(
         604_800, "hot", "Seconds that a file is kept, unless its caller says otherwise.", ge=3600, le=2_592_000
     )

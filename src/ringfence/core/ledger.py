@@ -52,6 +52,9 @@ class HoldRow(NamedTuple):
     target: str
     provider: str
     usd_micros: int
+    submission: str = ""
+    """The batch at a provider that it is held for, and the line in it: such a hold outlives its process."""
+    line: int = 0
 
 
 class Paid(NamedTuple):

@@ -306,6 +306,10 @@ class Provider(Translator, Protocol):
         """The path that a request goes to, with what `url` has before it."""
         ...
 
+    def batches(self, url: str) -> object | None:
+        """How lines that can wait go there as a batch; None where there is no such way."""
+        ...
+
     def headers(self, api_key: str) -> bytes:
         """Header lines, each with CRLF, that show key and version. ValueError for a key that no header holds."""
         ...

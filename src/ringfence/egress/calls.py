@@ -11,6 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ringfence.core.errors import BoundaryRefused
+from ringfence.egress.batching import Batching
 from ringfence.egress.caps import Claim, Refused, check_day, checked_body, read_permit
 from ringfence.egress.cloud import Cloud
 from ringfence.egress.exchange import Exchange
@@ -58,6 +59,7 @@ class Calls:
         self._journal = journal
         self._timeouts = timeouts
         self._now_s = now_s
+        self._batching = Batching(journal, timeouts, now_s)
         self.running: set[asyncio.Task[None]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -65,8 +67,8 @@ class Calls:
         """Start answering."""
         if asked.path == b"/v1/health":
             asked.answer(200, self._health())
-        elif asked.path != b"/v1/calls" or asked.method != b"POST":
-            asked.refuse(Refused(404, "not_found", "There is POST /v1/calls here, and GET /v1/health."))
+        elif asked.method != b"POST" or not (asked.path == b"/v1/calls" or asked.path.startswith(b"/v1/batches")):
+            asked.refuse(Refused(404, "not_found", "There is POST /v1/calls and /v1/batches here, and GET /v1/health."))
         else:
             task = asyncio.create_task(self._run(asked))
             self.running.add(task)
@@ -95,7 +97,10 @@ class Calls:
 
     async def _run(self, asked: Asked) -> None:
         try:
-            await self.answer(asked)
+            if asked.path == b"/v1/calls":
+                await self.answer(asked)
+            else:
+                await self._batching.answer(asked, self.clouds.get)
         except Refused as refused:
             log.info("refused: %s", refused.code)
             asked.refuse(refused)

@@ -10,6 +10,7 @@ from ringfence.core.catalog import Ability, Endpoint
 from ringfence.egress.permit import Permit
 
 CALLS_PATH = "/v1/calls"
+BATCHES_PATH = "/v1/batches"
 HEALTH_PATH = "/v1/health"
 
 
@@ -32,5 +33,15 @@ def permit_line(
 
 def call_head(endpoint: Endpoint, permit_line: bytes) -> bytes:
     """The head of one call, up to the number of its content-length: `b"%b%d\\r\\n\\r\\n" % (head, len(body))`."""
-    start = f"POST {CALLS_PATH} HTTP/1.1\r\n".encode("ascii")
+    return _head(endpoint, permit_line, CALLS_PATH)
+
+
+def batch_head(endpoint: Endpoint, permit_line: bytes, what: str) -> bytes:
+    """As `call_head`, for what is to be done with a batch: nothing to submit one, /find, /look, /cancel, /lines or
+    /forget."""
+    return _head(endpoint, permit_line, BATCHES_PATH + what)
+
+
+def _head(endpoint: Endpoint, permit_line: bytes, path: str) -> bytes:
+    start = f"POST {path} HTTP/1.1\r\n".encode("ascii")
     return b"".join((start, endpoint.head, permit_line, b"content-type: application/json\r\ncontent-length: "))

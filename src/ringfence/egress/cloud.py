@@ -16,6 +16,7 @@ from typing import Protocol
 from ringfence.config.secret_file import Unusable, checked, read
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint
+from ringfence.egress.batch_dialect import BatchDialect, Errand
 from ringfence.egress.pool import HeadedLine, Pool
 from ringfence.egress.resolve import LookUp, resolve_cloud, system_look_up
 from ringfence.egress.settings import ApiKey, Provider, loopback_of
@@ -34,6 +35,10 @@ class Adapter(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]: ...
     def path(self, ability: Ability, url: str) -> str: ...
+    def batches(self, url: str) -> BatchDialect | None:
+        """How batches are sent there; None where there are none that we speak."""
+        ...
+
     def headers(self, api_key: str) -> bytes:
         """Whole header lines, each with CRLF."""
         ...
@@ -59,6 +64,8 @@ class Cloud:
             {ability: _head(provider, adapter, ability, key) for ability in adapter.abilities} for key in provider.keys
         )
         """By the number of the key that they name."""
+        self.batches = adapter.batches(provider.url) if provider.batch else None
+        """None unless the owner says that lines may be sent there as a batch, and the dialect has them."""
         self._adapter = adapter
         self._trusted = tls
         self._tls = tls if provider.is_tls else None
@@ -90,6 +97,18 @@ class Cloud:
         )  # fmt: skip
         renewed.turns = self.turns.renewed(number)
         return renewed
+
+    def batch_head(self, errand: Errand) -> bytes:
+        """All of a request up to the number of its content-length. Always with the first key: what was made with one is
+        not found with another."""
+        provider, batches = self.provider, self.batches
+        assert batches is not None
+        return b"".join((
+            f"{errand.method} {batches.before}{errand.path} HTTP/1.1\r\n".encode("ascii"),
+            f"host: {provider.authority}\r\n".encode("ascii"), self._adapter.headers(provider.keys[0].secret),
+            f"content-type: {errand.content_type}\r\n".encode("ascii"),
+            b"accept: */*\r\naccept-encoding: identity\r\nuser-agent: ringfence\r\ncontent-length: ",
+        ))  # fmt: skip
 
     async def addresses(self, *, is_fresh: bool) -> tuple[str, ...]:
         """Where to send: the address of a line that waits for work, else what the name leads to now, each judged.

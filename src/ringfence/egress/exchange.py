@@ -84,7 +84,7 @@ class Exchange:
             self.give_up(outcome)
         else:
             self.is_begun = True
-            self._asked.begin(status, [row for row in line.headers if _is_passed_on(*row)][:MAX_HEADERS])
+            self._asked.begin(status, [row for row in line.headers if is_passed_on(*row)][:MAX_HEADERS])
             if self._asked.is_paused:
                 line.pause()
         return self.is_begun
@@ -101,6 +101,7 @@ class Exchange:
             self.outcome.set_result(outcome)
 
 
-def _is_passed_on(name: bytes, value: bytes) -> bool:
+def is_passed_on(name: bytes, value: bytes) -> bool:
+    """Whether a gateway is told of this header of a cloud."""
     is_known = name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
     return is_known and len(name) + len(value) <= MAX_VALUE_BYTES and SHOWN.issuperset(value)

@@ -54,6 +54,8 @@ class Provider:
     url: str
     keys: tuple[ApiKey, ...]
     cap: Cap
+    batch: bool = False
+    """Lines that nobody waits for may go there as a batch."""
 
     @property
     def authority(self) -> str:
@@ -116,7 +118,9 @@ def read_settings(line: str) -> Settings:
 def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     if not isinstance(row, dict):
         raise SettingsInvalid("a provider is not an object")
-    _only(row, {"name", "dialect", "url", "key", "key_file", "keys", "calls_per_day", "max_tokens"}, "a provider")
+    _only(
+        row, {"name", "dialect", "url", "key", "key_file", "keys", "calls_per_day", "max_tokens", "batch"}, "a provider"
+    )
     name = _text(row, "name")
     if not _NAME.fullmatch(name):
         raise SettingsInvalid("the name of a provider holds other characters than letters, digits and ._-")
@@ -124,7 +128,7 @@ def _provider(row: Any, *, allow_insecure: bool) -> Provider:
     url = _text(row, "url")
     host, port, is_tls = _split(url, name, allow_insecure=allow_insecure)
     cap = Cap(_count(row, "calls_per_day"), _count(row, "max_tokens"))
-    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, keys, cap)
+    return Provider(name, _text(row, "dialect"), host, port, is_tls, url, keys, cap, row.get("batch") is True)
 
 
 def _keys(row: Mapping[str, Any], name: str) -> tuple[ApiKey, ...]:

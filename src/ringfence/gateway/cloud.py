@@ -42,21 +42,26 @@ class Cloud:
     adapter: Provider
     url: str
     max_tokens: int
+    has_batches: bool = False
+    """Lines that nobody waits for may go there as a batch."""
+
+
+def said(cloud: Cloud, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    """`body` as this provider is told it. BadRequest for what its dialect cannot carry."""
+    if call.asked is not None:
+        body = for_cloud(body, cloud.adapter.kind, cloud.url)
+    return cloud.adapter.request(call.dialect.ability, body, cloud.url, cloud.max_tokens)
 
 
 def request(
     cloud: Cloud, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit
 ) -> tuple[bytes, bytes]:
     """Head and body of the call to the egress process. BadRequest for what this dialect cannot carry."""
-    ability = call.dialect.ability
-    if call.asked is not None:
-        body = for_cloud(body, cloud.adapter.kind, cloud.url)
-    asked = cloud.adapter.request(ability, body, cloud.url, cloud.max_tokens)
-    data = orjson.dumps(asked)
+    data = orjson.dumps(said(cloud, call, body))
     profile = call.decision.profile if call.decision is not None else call.key.profile
     line = permit_line(
         permit, hold=call.hold, key=call.key.id, profile=profile, provider=target.provider, model=target.engine_model,
-        max_tokens=cloud.max_tokens, ability=ability,
+        max_tokens=cloud.max_tokens, ability=call.dialect.ability,
     )  # fmt: skip
     return b"%b%d\r\n\r\n" % (call_head(endpoint, line), len(data)), data
 

@@ -132,15 +132,7 @@ class Purse:
         no_ledger). `for_an_hour`: a cache may be asked to keep tokens so long."""
         assert call.decision is not None
         profile = call.decision.profile
-        price = self.rules.prices.get((target.provider, target.engine_model))
-        if price is not None:
-            price = price.on(self._clock(), has_media=bool(call.media))
-        if price is None and profile not in self.rules.unpriced and self.is_capped(call.key, profile, target.provider):
-            raise TargetFailed(target.name, "unpriced", PriceUnknown(
-                f"Nobody knows what '{target.model}' costs at '{target.provider}', and this call is under a budget. "
-                f"Say so at models.{target.model}.price, or let the profile '{profile}' use models without a price "
-                "(unpriced: allow)."
-            ))  # fmt: skip
+        price = self.price_for(call, target)
         most = price.most(input_tokens, output_tokens, for_an_hour=for_an_hour) if price is not None else 0
         if call.bill is None:
             call.bill = Bill()
@@ -162,6 +154,21 @@ class Purse:
             )) from failed  # fmt: skip
         call.hold = charge.id
         return charge
+
+    def price_for(self, call: Call, target: Target) -> Price | None:
+        """What it costs now. Raises TargetFailed (unpriced) where nobody knows, and a budget holds."""
+        assert call.decision is not None
+        profile = call.decision.profile
+        price = self.rules.prices.get((target.provider, target.engine_model))
+        if price is not None:
+            return price.on(self._clock(), has_media=bool(call.media))
+        if profile not in self.rules.unpriced and self.is_capped(call.key, profile, target.provider):
+            raise TargetFailed(target.name, "unpriced", PriceUnknown(
+                f"Nobody knows what '{target.model}' costs at '{target.provider}', and this call is under a budget. "
+                f"Say so at models.{target.model}.price, or let the profile '{profile}' use models without a price "
+                "(unpriced: allow)."
+            ))  # fmt: skip
+        return None
 
     def take(
         self, key: Key, profile: str, target: Target, most: int, price: Price | None, bill: Bill | None = None
@@ -192,9 +199,31 @@ class Purse:
                     f"{period.value} begins on {ends:%Y-%m-%d %H:%M} ({self.zone.key})."
                 ))  # fmt: skip
         totals = [_total(book, scope) for scope in scopes for _, book in self._now]
-        for total in totals:
-            total.held += most
-        return Charge(now_s, target, most, price, totals, key, profile, bill)
+        return _charged(now_s, target, most, price, totals, key, profile, bill)
+
+    def held_again(self, row: HoldRow, target: Target, key: Key, price: Price | None) -> Charge:
+        """As after a start: money of a process that is dead, for what is still under way at a provider. It was within
+        all caps, and is not measured by those of now."""
+        now_s, totals = self._turned(), list[Total]()
+        for period, book in self._now:
+            if period.start_s(now_s, self.zone) <= row.at_s < period.end_s(now_s, self.zone):
+                totals += [_total(book, scope) for scope in _scopes(key, row.profile, row.provider)]
+        charge = _charged(row.at_s, target, row.usd_micros, price, totals, key, row.profile, Bill())
+        charge.id = row.id
+        return charge
+
+    def spend(self, charge: Charge, usd_micros: int) -> None:
+        """So much was spent, in the place of what was held."""
+        _let_go(charge)
+        charge.bill.usd_micros += usd_micros
+        for total in charge.totals:
+            total.spent += usd_micros
+        if usd_micros:
+            self._look(charge, usd_micros)
+
+    def let_go(self, charge: Charge) -> None:
+        """In memory alone: it never came to the disk."""
+        _let_go(charge)
 
     def settle(self, charge: Charge, usage: Usage | None) -> Paid:
         """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
@@ -204,12 +233,7 @@ class Purse:
         cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage, span=span)
         if cost is not None:
             cost = min(cost, charge.usd_micros if usage is not None and usage.estimated else MOST_MICROS)
-        _let_go(charge)
-        charge.bill.usd_micros += cost or 0
-        for total in charge.totals:
-            total.spent += cost or 0
-        if cost:
-            self._look(charge, cost)
+        self.spend(charge, cost or 0)
         return Paid(charge.id, charge.at_s, cost)
 
     def lose(self, call: Call, charge: Charge, total_s: float) -> None:
@@ -245,12 +269,12 @@ class Purse:
                     return True
         return False
 
-    def left(self, key: Key, profile: str) -> int | None:
-        """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to; None where
-        nothing is capped."""
+    def left(self, key: Key, profile: str, provider: str = "") -> int | None:
+        """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to unless one is
+        named; None where nothing is capped."""
         self._turned()
         left: list[int] = []
-        for scope in _scopes(key, profile, ""):
+        for scope in _scopes(key, profile, provider):
             budget = self._budget(scope, key)
             for period, book in self._now:
                 if (limit := budget.cap(period)) is not None:
@@ -265,9 +289,12 @@ class Purse:
 
     # -- all of them ----------------------------------------------------------------------------------------------
 
-    async def restore(self, never_left: Callable[[list[HoldRow]], set[str]]) -> int:
+    async def restore(
+        self, never_left: Callable[[list[HoldRow]], set[str]], open_: frozenset[str] = frozenset()
+    ) -> int:  # fmt: skip
         """At the start: holds of processes that are dead end, and what was spent in the periods is added up.
-        `never_left` are the ids of calls of which no byte has left; the others may have cost all that was held."""
+        `never_left` are the ids of calls of which no byte has left; the others may have cost all that was held. Those
+        for the batches `open_` at providers stand on."""
         assert self.rows is not None
         now_s = self._clock()
         self._floor_s = now_s
@@ -279,7 +306,7 @@ class Purse:
             self._ahead += [(period, end_s, row) for row in ahead]
             found += [(period, 1, row) for row in await self.rows.spent_since(period.start_s(now_s, self.zone))]
             found += [(period, -1, row) for row in ahead]
-        dead = await self.rows.holds()
+        dead = [hold for hold in await self.rows.holds() if hold.submission not in open_]
         books = dict(self._now)
         for period, sign, row in found:
             _add(books[period], row, sign)
@@ -395,6 +422,14 @@ def _add(book: Book, row: Spent, sign: int = 1) -> None:
     scopes = (HOUSE, Scope("provider", row.provider), Scope("profile", row.profile), Scope("key", row.key_id))
     for scope in scopes:
         _total(book, scope).spent += sign * row.usd_micros
+
+
+def _charged(
+    at_s: float, target: Target, most: int, price: Price | None, totals: list[Total], key: Key, profile: str, bill: Bill
+) -> Charge:  # fmt: skip
+    for total in totals:
+        total.held += most
+    return Charge(at_s, target, most, price, totals, key, profile, bill)
 
 
 def _let_go(charge: Charge) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import Failure
 from ringfence.providers import anthropic_answer, anthropic_request, failures
+from ringfence.providers.anthropic_batches import MessageBatches
+from ringfence.providers.anthropic_errors import STATUSES
 from ringfence.providers.anthropic_marks import mark
 from ringfence.providers.anthropic_stream import MessageStream
 from ringfence.providers.fields import header_value, joined_path
@@ -16,20 +18,6 @@ from ringfence.providers.fields import header_value, joined_path
 VERSION = "2023-06-01"
 """The API as of this day still takes temperature and top_p, which 2026-10-21 refuses:
 https://platform.claude.com/docs/en/api/migration-2026-10-21"""
-
-STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""By type, for errors in the middle of a stream, which have no status: https://platform.claude.com/docs/en/api/errors"""
 
 OVERFLOWS = (
     re.compile(r"prompt is too long: (?P<tokens>\d+) tokens > (?P<window>\d+) maximum"),
@@ -52,6 +40,9 @@ class Anthropic:
         if ability is not Ability.CHAT:
             raise ValueError(f"Anthropic has no {ability}")
         return joined_path(url, "/messages")
+
+    def batches(self, url: str) -> MessageBatches:
+        return MessageBatches(joined_path(url, "/messages/batches"))
 
     def headers(self, api_key: str) -> bytes:
         return f"x-api-key: {header_value(api_key)}\r\nanthropic-version: {VERSION}\r\n".encode("ascii")

@@ -20,6 +20,7 @@ from ringfence.providers.fields import (
     refuse_what_reaches_beyond,
     refused,
 )
+from ringfence.providers.openai_batches import FileBatches
 
 ROUTES = {
     Ability.CHAT: "/chat/completions",
@@ -62,6 +63,10 @@ class Cloud:
     renames: dict[str, str] = field(default_factory=dict[str, str])
     keeps_marks: bool = False
     """It passes on up to where a prompt is to be kept, to clouds of Anthropic."""
+    has_batches: bool = True
+    """It takes batches in OpenAI's form. OpenRouter, Gemini and Mistral have them in forms of their own:
+    https://openrouter.ai/docs/batch-quickstart, https://ai.google.dev/gemini-api/docs/batch-api,
+    https://docs.mistral.ai/studio-api/batch-processing; DeepSeek is not known to have any."""
 
 
 CLOUDS = (
@@ -73,19 +78,19 @@ CLOUDS = (
         refuses=frozenset(("logprobs", "top_logprobs", "logit_bias", "n")),
     ),
     # https://openrouter.ai/docs/api/reference/parameters: unknown parameters are ignored for the model at hand.
-    Cloud("OpenRouter", ("openrouter.ai",), "/api/v1", has_developer=True, keeps_marks=True),
+    Cloud("OpenRouter", ("openrouter.ai",), "/api/v1", has_developer=True, keeps_marks=True, has_batches=False),
     # https://ai.google.dev/gemini-api/docs/openai; 'Unknown name "frequency_penalty"' is 400 there.
     Cloud(
-        "Gemini", ("generativelanguage.googleapis.com",), "/v1beta/openai",
+        "Gemini", ("generativelanguage.googleapis.com",), "/v1beta/openai", has_batches=False,
         refuses=frozenset(("frequency_penalty", "presence_penalty")),
     ),
     # 'unknown variant `developer`' is 400: https://github.com/earendil-works/pi/issues/1048
-    Cloud("DeepSeek", ("api.deepseek.com",), "/v1"),
+    Cloud("DeepSeek", ("api.deepseek.com",), "/v1", has_batches=False),
     # Extra fields are 422 there; usage comes with every stream; a seed is called random_seed.
     # https://github.com/avante-corp/avante.nvim/issues/2347, https://docs.mistral.ai/api/
     Cloud(
         "Mistral", ("api.mistral.ai",), "/v1", drops=frozenset(("stream_options",)), renames={"seed": "random_seed"},
-        refuses=frozenset(("logit_bias", "logprobs", "top_logprobs")),
+        refuses=frozenset(("logit_bias", "logprobs", "top_logprobs")), has_batches=False,
     ),
     # https://platform.kimi.ai/docs/guide/migrating-from-openai-to-kimi: the older functions are not supported.
     Cloud(
@@ -123,6 +128,10 @@ class OpenAI:
 
     def path(self, ability: Ability, url: str) -> str:
         return joined_path(url, ROUTES[ability], cloud_of(url).prefix)
+
+    def batches(self, url: str) -> FileBatches | None:
+        cloud = cloud_of(url)
+        return FileBatches(joined_path(url, "", cloud.prefix)) if cloud.has_batches else None
 
     def headers(self, api_key: str) -> bytes:
         return f"authorization: Bearer {header_value(api_key)}\r\n".encode("ascii")

@@ -37,7 +37,7 @@ from ringfence.placement.events import InstanceFailed, InstanceQuarantined, Inst
 from ringfence.placement.instance import Placement
 from ringfence.routing.health import Health
 from ringfence.runtime import gauges, settings, tokenizers
-from ringfence.runtime.batches import batch_settings, running_batches
+from ringfence.runtime.batches import batch_settings, restore_money, running_batches
 from ringfence.runtime.database import database
 from ringfence.runtime.desks import desks
 from ringfence.runtime.instances import Instances
@@ -47,7 +47,6 @@ from ringfence.runtime.money import (
     kept_since_s,
     money_for_thoughts,
     money_rules,
-    never_left,
     row_of,
 )
 from ringfence.runtime.parent import Parent
@@ -205,7 +204,7 @@ class Runtime:
         self.fenced.begin(config)
         self.pipeline.settings.isolation = self.fenced.standing
         await record_prices(self.db, config)
-        await self.pipeline.money.restore(partial(never_left, self.folder / "journal"))
+        await restore_money(self)
         await self.parking.restore()
         self.port = await self.server.listen(config.server.host, config.server.port)
         self.instances.own_port = self.port
@@ -223,6 +222,7 @@ class Runtime:
             asyncio.create_task(self._look_around(), name="look around"),
             asyncio.create_task(self._every(TRY_WALL_EVERY_S, self._try_wall), name="try the wall"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.parking.tick), name="serve parked"),
+            asyncio.create_task(self._every(PARKING_EVERY_S, self.batches.tick), name="serve batches"),
             asyncio.create_task(self._every(PRUNE_EVERY_S, self.responses.prune), name="forget responses"),
             asyncio.create_task(self._every(PRUNE_EVERY_S, self._prune_ledger), name="forget old calls"),
             asyncio.create_task(self._every(PARKING_EVERY_S, self.responses.background.tick), name="watch background"),
@@ -275,6 +275,8 @@ class Runtime:
             parking.most, parking.deadline_s, parking.most_deadline_s, server.body_memory_bytes // 2
         )
         self.batches.settings = batch_settings(config)
+        if self.batches.rented is not None:
+            self.batches.rented.look_every_s = float(config.batches.look_every_s)
         self.responses.kept_s = config.responses.kept_days * DAY_S
         self.responses.background.settings = settings.background(config)
         logging.getLogger().setLevel(config.logging.level.upper())

@@ -90,7 +90,8 @@ def cloud(provider: ProviderSettings) -> Cloud:
     adapter = CLOUDS[provider.dialect]
     if provider.prompt_cache and isinstance(adapter, Anthropic):
         adapter = replace(adapter, marks=True)
-    return Cloud(adapter, provider.url, provider.max_tokens)
+    has_batches = provider.batch and adapter.batches(provider.url) is not None
+    return Cloud(adapter, provider.url, provider.max_tokens, has_batches)
 
 
 def rented(name: str, settings: ModelSettings, config: Config) -> Model:

@@ -70,6 +70,8 @@ holds = Table(
     Column("target", String(300), nullable=False),
     Column("provider", String(100), nullable=False),
     Column("usd_micros", BigInteger, nullable=False),
+    Column("submission", String(32), nullable=False, server_default=""),
+    Column("line", Integer, nullable=False, server_default="0"),
 )
 
 usage = Table(
@@ -228,4 +230,17 @@ prices = Table(
     Column("source", String(200), nullable=False),
     Column("rates", Text),
     Index("ix_prices_provider_model", "provider", "model"),
+)
+
+provider_batches = Table(
+    "provider_batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("batch_id", String(40), nullable=False, index=True),
+    Column("provider", String(100), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("remote_id", String(128), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_s", Float, nullable=False),
+    Column("expires_s", Float, nullable=False),
 )

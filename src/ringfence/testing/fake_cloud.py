@@ -22,6 +22,8 @@ from typing import Any
 
 from ringfence.testing import fake_cloud_answers as answers
 from ringfence.testing.fake_cloud_answers import Saying
+from ringfence.testing.fake_cloud_batches import FakeBatches
+from ringfence.testing.fake_cloud_message_batches import FakeMessageBatches
 from ringfence.testing.fake_cloud_rules import ANTHROPIC_VERSIONS, Refused, check_anthropic, check_openai
 
 KINDS = ("openai", "anthropic")
@@ -142,6 +144,10 @@ class FakeCloud:
         self.connections = 0
         self.open_connections = 0
         self.bytes_in = 0
+        self.batches = FakeBatches(self._line_answered)
+        """Of a cloud of OpenAI's kind."""
+        self.message_batches = FakeMessageBatches(self._message_answered)
+        """Of a cloud of Anthropic's kind."""
         self._address = address
         self._certificate = certificate
         self._next: deque[Conduct] = deque()
@@ -242,7 +248,14 @@ class FakeCloud:
         if conduct.misdeed in (Misdeed.STATUS, Misdeed.REDIRECT):
             writer.write(self._told(conduct))
             return True
+        return await self._answered(asked, conduct, writer)
+
+    async def _answered(self, asked: Asked, conduct: Conduct, writer: asyncio.StreamWriter) -> bool:
+        """As `_answer`, by what is asked."""
         try:
+            batches = self.batches if self.kind == "openai" else self.message_batches
+            if batches.serves(asked.path):
+                return self._batch_answered(batches, asked, conduct, writer)
             body = self._checked(asked)
         except Refused as refused:
             writer.write(_whole(refused.status, self._error(refused), conduct.headers))
@@ -294,9 +307,7 @@ class FakeCloud:
         self._check_key(asked.headers)
         if asked.method != "POST" or asked.path != PATHS[self.kind]:
             raise Refused(f"Invalid URL ({asked.method} {asked.path})", 404, self._named("not_found_error"))
-        version = asked.headers.get("anthropic-version")
-        if self.kind == "anthropic" and version not in ANTHROPIC_VERSIONS:
-            raise Refused("anthropic-version: header is required" if version is None else "anthropic-version: invalid")
+        version = self._check_version(asked.headers)
         if not asked.headers.get("content-type", "").startswith("application/json"):
             raise Refused("the content type must be application/json")
         try:
@@ -308,8 +319,36 @@ class FakeCloud:
         if self.kind == "openai":
             check_openai(body, self.models, self.reasoning, self.window)
         else:
-            check_anthropic(body, str(version), self.models, self.window, self.most_output)
+            check_anthropic(body, version, self.models, self.window, self.most_output)
         return body
+
+    def _batch_answered(
+        self, batches: FakeBatches | FakeMessageBatches, asked: Asked, conduct: Conduct, writer: asyncio.StreamWriter
+    ) -> bool:
+        """False where it was done, and nobody is to hear of it. Raises Refused."""
+        self._check_key(asked.headers)
+        self._check_version(asked.headers)
+        found = batches.served(asked.method, asked.path, asked.headers, asked.body_bytes)
+        if conduct.misdeed is Misdeed.DROP:
+            return False
+        writer.write(_whole(200, found, conduct.headers))
+        return True
+
+    def _line_answered(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Of a line of a batch."""
+        check_openai(body, self.models, self.reasoning, self.window)
+        return answers.openai_answer(body, self.says)
+
+    def _message_answered(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Of a line of a batch of messages."""
+        check_anthropic(body, "2023-06-01", self.models, self.window, self.most_output)
+        return answers.anthropic_answer(body, self.says)
+
+    def _check_version(self, headers: dict[str, str]) -> str:
+        version = headers.get("anthropic-version")
+        if self.kind == "anthropic" and version not in ANTHROPIC_VERSIONS:
+            raise Refused("anthropic-version: header is required" if version is None else "anthropic-version: invalid")
+        return str(version)
 
     def _check_key(self, headers: dict[str, str]) -> None:
         shown = headers.get("authorization", "").removeprefix("Bearer ")

@@ -97,6 +97,13 @@ def test_a_day_at_the_end_of_a_name_is_read_where_all_releases_cost_the_same() -
     assert price(ANTHROPIC, "claude-opus-5-5-20271231") == price(ANTHROPIC, "Claude-Opus-5-5")
 
 
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5", "claude-haiku-4-5"])
+def test_batches_of_messages_cost_half(model: str) -> None:
+    """With what is read from a cache and written to it."""
+    used, one = Usage(9_000, 1_000, cached_tokens=4_000, cache_write_tokens=2_000), price(ANTHROPIC, model)
+    assert one.cost(used, is_batch=True) == -(-one.cost(used) // 2)
+
+
 @pytest.mark.parametrize("provider", table().providers)
 def test_each_price_is_whole(provider: str) -> None:
     for told in table().providers[provider]["prices"]:

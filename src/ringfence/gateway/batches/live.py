@@ -25,6 +25,10 @@ class Live:
         self.answered: set[int] = set()
         """Lines that are written down."""
         self.going: dict[int, Going] = {}
+        self.out: set[int] = set()
+        """Lines that are with a provider, or on their way there."""
+        self.direct: set[int] = set()
+        """Lines that came back from there without an answer."""
         self.stop = ""
         """The state in which it is to end before all is answered."""
         self.errors: Sequence[Mapping[str, Any]] = ()
@@ -32,6 +36,11 @@ class Live:
         self.served = 0
         """Lines that were answered since the start."""
         self._broken: dict[int, tuple[int, int]] = {}
+
+    @property
+    def is_all_out(self) -> bool:
+        """Nothing is left to be begun: all that is not answered is with a provider."""
+        return bool(self.out) and len(self.answered) + len(self.out) >= self.batch.total
 
     def reach(self, number: int) -> Boundary:
         """How far the text of this line may travel."""

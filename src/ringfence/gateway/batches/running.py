@@ -26,6 +26,7 @@ from ringfence.gateway.batches.checking import check, error
 from ringfence.gateway.batches.line import Line, call_of, raw_lines, read_line, refused, used
 from ringfence.gateway.batches.live import Going, Live
 from ringfence.gateway.batches.pauses import Pauses
+from ringfence.gateway.batches.rented import Rented, Take
 from ringfence.gateway.batches.settings import BatchSettings
 from ringfence.gateway.batches.told import answered_line, missed_line
 from ringfence.gateway.batches.writing import Writing
@@ -81,6 +82,8 @@ class Running:
         """`now` is what pauses are measured by; `wall` is for what is written down, and for deadlines and hours."""
         self.settings = BatchSettings()
         self.rows = rows
+        self.rented: Rented | None = None
+        """Takes lines that may go to a provider as a batch of its own."""
         self.live: dict[str, Live] = {}
         self.is_waiting: Callable[[Call], bool] = lambda _call: False
         """Whether a call that is under way only waits, and keeps no target busy."""
@@ -112,6 +115,9 @@ class Running:
             return
         for batch in found:
             self.take_in(batch)
+        if self.rented is not None:
+            self.rented.live, self.rented.tell = self.live, self._tell
+            self.rented.resume()
         if found:
             log.info("%d batches go on", len(found))
 
@@ -119,6 +125,8 @@ class Running:
         live = self.live[batch.id] = Live(batch)
         if batch.state == CANCELLING:
             live.stop = CANCELLED
+        if self.rented is not None:
+            self.rented.took_in(live)
         self._pipeline.comes_first = self._make_room
         live.task = asyncio.get_running_loop().create_task(self._work(live), name="a batch")
 
@@ -143,6 +151,8 @@ class Running:
             self._prune_s = self._now() + PRUNE_EVERY_S
             await self.rows.files.prune(wall_s)
             await self.rows.prune(wall_s)
+            if self.rented is not None:
+                await self.rented.prune()
 
     def look_anew(self) -> None:
         """Something came back, or was changed."""
@@ -158,9 +168,13 @@ class Running:
         for going in list(self._going):
             going.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.rented is not None:
+            await self.rented.close()
         await self._writing.close()
 
     def _stop(self, live: Live, state: str) -> None:
+        if not live.stop and live.out and self.rented is not None:
+            self.rented.wake()
         live.stop = live.stop or state
         for going in list(live.going.values()):
             going.stop()
@@ -197,10 +211,11 @@ class Running:
     def _may_begin(self, live: Live) -> bool:
         if self._is_closed or len(self._going) >= self.settings.at_once:
             return False
+        return self._is_time(live) and (live.is_late(self._wall()) or not self._is_busy())
+
+    def _is_time(self, live: Live) -> bool:
         wall_s, hours = self._wall(), self.settings.hours
-        if wall_s < live.batch.not_before_s or (hours is not None and not hours.at(wall_s)[0]):
-            return False
-        return live.is_late(wall_s) or not self._is_busy()
+        return wall_s >= live.batch.not_before_s and (hours is None or hours.at(wall_s)[0])
 
     # -- one batch ----------------------------------------------------------------------------------------------------
 
@@ -234,7 +249,9 @@ class Running:
         live.answered = await self.rows.answered(live.batch)
         while not live.stop and len(live.answered) < live.batch.total:
             await self._go_through(live, file)
-        while live.going:
+        if self.rented is not None:
+            self.rented.drop(live)
+        while live.going or live.out:
             await self._news.wait()
         if live.stop in MISSED and live.batch.output_file_id:
             await self._fill(live, file)
@@ -264,7 +281,7 @@ class Running:
         begun = 0
         later: list[Line] = []
         async for number, raw in raw_lines(self.rows.files, file):
-            if number in live.answered or number in live.going:
+            if number in live.answered or number in live.going or number in live.out:
                 continue
             line = read_line(number, raw)
             if live.has_broken(number) and len(later) < MOST_LATER:
@@ -275,7 +292,9 @@ class Running:
                 return
         for line in later:
             begun += await self._begins(live, line)
-        while live.going and not live.stop:
+        if self.rented is not None:
+            await self.rented.send(live)
+        while (live.going or live.is_all_out) and not live.stop:
             await self._news.wait()
         if not begun and not live.stop and len(live.answered) < live.batch.total:
             await self._news.wait()
@@ -284,11 +303,28 @@ class Running:
         """Begin a line when it may; False where it is to wait for another time."""
         if self._pauses.holds(live.batch.key_id, line.model, self._now()):
             return False
+        if self.rented is not None and self.rented.may_take(live, line.number):
+            taken = await self._offered(self.rented, live, line)
+            if taken is not Take.NO:
+                return taken is Take.TAKEN
         while not live.stop and not self._may_begin(live):
             await self._news.wait()
         if not live.stop:
             self._go(live, line)
         return not live.stop
+
+    async def _offered(self, rented: Rented, live: Live, line: Line) -> Take:
+        """Whether a provider takes it, in a batch of its own."""
+        while not live.stop and not self._is_time(live):
+            await self._news.wait()
+        key = self._key_of(live.batch.key_id)
+        if live.stop or key is None:
+            return Take.LATER
+        route, call_id = self._routes[live.batch.endpoint], self._pipeline.ids.next(self._now())
+        taken = await rented.take(live, line, key, route, call_id)
+        if taken is Take.LATER:  # as much as may be is held for those that are there
+            self._pauses.hold(live.batch.key_id, line.model, self._now())
+        return taken
 
     async def _fill(self, live: Live, file: File) -> None:
         """Say of each line that was not asked why not."""
