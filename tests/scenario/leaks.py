@@ -323,6 +323,13 @@ LEAKS = (
         ("gateway/batches/line.py", "call.at_most = min(call.at_most, reach)", "call.at_most = Boundary.CLOUD"),
     ),
     _leak(
+        "provider-batch", "private",
+        (
+            "gateway/batches/rented_line.py", "call_of(line, batch, key, route, call_id, reach)",
+            "call_of(line, batch, type(key)(key.id, key.name, 'prove-open'), route, call_id, Boundary.CLOUD)",
+        ),
+    ),
+    _leak(
         "background-response", "private",
         (
             "gateway/responses_background.py", "        pipeline = self._pipeline\n        if pipeline.decided(call)",

@@ -194,7 +194,10 @@ class _Names(asyncio.DatagramProtocol):
 
 
 def _cloud_answer(path: str, raw: bytes) -> Iterator[bytes]:
-    """In the dialect that the path belongs to; anything else gets an empty object."""
+    """In the dialect that the path belongs to; anything else gets an empty object. Files are not taken, once read."""
+    if path.endswith("/files"):
+        yield b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+        return
     body: dict[str, Any] = json.loads(raw) if raw else {}
     says = clouds.Saying()
     is_chat, is_messages = path.endswith("/chat/completions"), path.endswith("/messages")

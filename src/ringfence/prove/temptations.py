@@ -123,7 +123,7 @@ class _Making:
         told["agents"][OPEN_AGENT] = {"profile": OPEN_PROFILE}
         told["tools"][OPEN_TOOL] = {"profile": OPEN_PROFILE}
         told["sensitivity"]["labels"] = [*told["sensitivity"].get("labels", ()), LABEL]
-        told["providers"][PROVIDER] = self._provider(PROVIDER, "openai", f"https://{CLOUD_HOST}/v1")
+        told["providers"][PROVIDER] = self._provider(PROVIDER, "openai", f"https://{CLOUD_HOST}/v1") | {"batch": True}
         models = told["models"]
         told["thinking"] = {"model": LOCAL_MODEL, "reasoning": CLOUD_MODEL}
         models[CLOUD_MODEL] = {"provider": PROVIDER, "price": FREE}

@@ -18,6 +18,15 @@ EDGE = "edge-of-the-proof"
 
 async def _batch(house: House, text: str) -> Tried:
     """A line of a batch names a rented model."""
+    return await _tried(house, text, "1h")
+
+
+async def _not_urgent(house: House, text: str) -> Tried:
+    """It may wait for a day, and so go as part of a batch of the provider."""
+    return await _tried(house, text, "24h")
+
+
+async def _tried(house: House, text: str, window: str) -> Tried:
     body = {"model": CLOUD_MODEL, "messages": [{"role": "user", "content": text}], "max_tokens": 16}
     line = json.dumps({"custom_id": "proof", "method": "POST", "url": ENDPOINT, "body": body})
     form = (
@@ -27,7 +36,7 @@ async def _batch(house: House, text: str) -> Tried:
     )
     head = {"content-type": f"multipart/form-data; boundary={EDGE}"}
     file = await house.read("/v1/files", form.encode(), head, "POST")
-    asked = {"input_file_id": file.get("id"), "endpoint": ENDPOINT, "completion_window": "1h"}
+    asked = {"input_file_id": file.get("id"), "endpoint": ENDPOINT, "completion_window": window}
     batch = await house.read("/v1/batches", asked, method="POST")
     until = monotonic() + ENDS_S
     while batch.get("status") in ("validating", "in_progress") and monotonic() < until:
@@ -55,5 +64,12 @@ async def _put_off(house: House, text: str) -> Tried:
 
 WAYS = (
     Way("batch", "a line of a batch names a rented model", _batch, reaches=True),
+    Way(
+        "provider-batch",
+        "a line that may wait for a day names a rented model of a provider with batches",
+        _not_urgent,
+        ("permit gateway/batches/outside.py:Outside._ask", "permit egress/errand.py:run_errand"),
+        reaches=True,
+    ),
     Way("background-response", "a response in the background names a rented model", _put_off, reaches=True),
 )
