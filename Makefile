@@ -12,17 +12,18 @@ KEPT := tests/unit/store tests/unit/runtime tests/unit/control tests/unit/cli/te
   tests/unit/cli/test_ledger_cli.py tests/unit/cli/test_prices_cli.py tests/unit/gateway/test_priced_calls.py \
   tests/property/test_never_over_budget.py tests/scenario/test_batches.py tests/scenario/test_batches_think.py \
   tests/scenario/test_cascade.py tests/scenario/test_cli.py tests/scenario/test_keys_and_limits.py \
-  tests/scenario/test_money_fence.py tests/scenario/test_one_flight.py tests/scenario/test_parking_attacked.py \
+  tests/scenario/test_money_attacked.py tests/scenario/test_money_fence.py tests/scenario/test_one_flight.py tests/scenario/test_parking_attacked.py \
   tests/scenario/test_parking_inside.py tests/scenario/test_parking_many.py tests/scenario/test_quota_used_up.py \
-  tests/scenario/test_reload.py tests/scenario/test_responses.py tests/scenario/test_responses_background.py
-KEPT_LONG := tests/scenario/test_budgets.py tests/scenario/test_parking.py tests/scenario/test_responses_process.py \
+  tests/scenario/test_reload.py tests/scenario/test_rented_batches.py tests/scenario/test_rented_messages.py \
+  tests/scenario/test_responses.py tests/scenario/test_responses_background.py
+KEPT_LONG := tests/scenario/test_budgets.py tests/scenario/test_rented_batches_up.py tests/scenario/test_parking.py tests/scenario/test_responses_process.py \
   tests/scenario/test_ledger_outage.py
 
 # What was compiled once is kept, whatever the environment says: each part collects the same tests, and most of them start
 # the same program.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up test test-postgres test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against prices clean
+.PHONY: up test test-kills test-postgres test-slow test-simulation test-window test-presidio lint clients bench bench-fence bench-streams bench-against prices clean
 
 up: $(VENV)/.run
 	@exec $(BIN)/ringfence up $(ARGS)
@@ -36,8 +37,12 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
-	@$(BIN)/python -m pytest -m "slow and not timed and not postgres" --timeout 300 --numprocesses 2 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not timed and not postgres" --timeout 300 --numprocesses 3 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
 	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
+
+# Two hundred kills under paid load take five minutes, and want a machine that does nothing else.
+test-kills: $(VENV)/.dev
+	@RINGFENCE_KILLS=$${RINGFENCE_KILLS:-200} $(BIN)/python -m pytest tests/scenario/test_kill_money.py $(ARGS)
 
 test-postgres: $(VENV)/.dev
 	@echo "==> Tests with PostgreSQL"

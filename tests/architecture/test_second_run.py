@@ -19,7 +19,7 @@ LEFT_OUT = {
     "tests/scenario/test_kill_parked.py": "as that; restarts with what is parked are in test_parking.py",
     "tests/scenario/test_kill_batches.py": "as that; restarts of batches are in test_batches.py",
     "tests/scenario/test_storm.py": "as that",
-    "tests/scenario/test_kill_money.py": "runs where RINGFENCE_KILLS says so, with the switch if wanted",
+    "tests/scenario/test_kill_money.py": "as that; test_ledger_outage.py has what a database does",
     "tests/scenario/test_batches_yield.py": "times of answers",
     "tests/scenario/test_messages.py": "what is said; test_parking_inside.py has the same waiting",
     "tests/scenario/test_thinking_beside.py": "what is said; test_parking_inside.py has the same waiting",

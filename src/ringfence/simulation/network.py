@@ -144,6 +144,9 @@ class SimulatedRelay:
     def cuts(self, _target: Target) -> bool:
         return False
 
+    def cloud_of(self, target: Target) -> Cloud:
+        return self.clouds[target.provider]
+
     async def open(self, call: Call, target: Target, endpoint: Endpoint, body: dict[str, Any], permit: Permit) -> Reply:
         """Returns with the first byte. Raises TargetFailed."""
         server = self._network.at(endpoint)
