@@ -40,13 +40,13 @@ def prices(
 
 
 def _show(config: Path | None, which: str, as_json: bool) -> None:
+    from ringfence.cli.running import in_force
     from ringfence.config.load import load
-    from ringfence.config.places import find
     from ringfence.prices.table import table
     from ringfence.runtime.prices import price_row, price_rows
 
     now_s = time.time()
-    rows = price_rows(load(find(config, Path.cwd()), check_secrets=False), now_s)
+    rows = price_rows(load(in_force(config), check_secrets=False), now_s)
     if which:
         rows = [row for row in rows if which in (row["name"], f"{row['provider']}/{row['model']}")]
         provider, _, model = which.partition("/")

@@ -1,4 +1,5 @@
-"""Whether a gateway runs with a state folder: what its note says, and whether that process still lives."""
+"""Whether a gateway runs with a state folder: what its note says, whether that process still lives, and what it was
+started with."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+from ringfence.config.places import find
 
 
 def running(folder: Path) -> int | None:
@@ -24,6 +27,19 @@ def running(folder: Path) -> int | None:
     is_later = began_s is not None and isinstance(noted_s, int | float) and began_s > noted_s + 5
     # A clock that was set forward also makes a process seem younger than the note about it.
     return None if is_later and not _is_ringfence(pid) else pid
+
+
+def in_force(named: Path | None) -> Path | None:
+    """The configuration to read: what is named, or what the gateway was started with that runs with that state."""
+    from ringfence.config.load import peek_state_dir
+
+    found = find(named, Path.cwd())
+    if named is not None or os.environ.get("RINGFENCE_CONFIG"):
+        return found
+    folder = peek_state_dir(found, os.environ)
+    note = read_json(folder / "run.json") if running(folder) is not None else None
+    started_with = note.get("config") if note is not None else None
+    return Path(started_with) if isinstance(started_with, str) else found
 
 
 def _is_ringfence(pid: int) -> bool:

@@ -14,10 +14,10 @@ import typer
 from sqlalchemy import Connection
 
 from ringfence.cli.client import Gateway, NotRunning, Refused, folder_of
+from ringfence.cli.running import in_force
 from ringfence.cli.stored import stored
 from ringfence.cli.words import length_s
 from ringfence.config.load import load
-from ringfence.config.places import find
 from ringfence.config.problems import ConfigError
 from ringfence.core.money import Period
 from ringfence.costs.assumptions import REFERENCE, Assumptions, read_assumptions, reference
@@ -37,7 +37,7 @@ class Books:
         self.now_s = time.time()
         self._config = config
         try:
-            said = load(find(config, Path.cwd()), check_secrets=False).money
+            said = load(in_force(config), check_secrets=False).money
             self.zone: ZoneInfo = said.zone_info
             self.usd_per_kwh = said.usd_per_kwh
             self.folder = folder_of(config)

@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 def stored(config: Path | None) -> Database | None:
     """The database that the configuration names, brought to the present schema where no gateway runs that would have;
     None where nothing was ever kept. Raises ConfigError and StoreFailed."""
-    from ringfence.cli.running import running
+    from ringfence.cli.running import in_force, running
     from ringfence.config.load import load
-    from ringfence.config.places import find
     from ringfence.config.schema import state_dir
     from ringfence.runtime.database import database
 
-    found = load(find(config, Path.cwd()), check_secrets=False)
+    found = load(in_force(config), check_secrets=False)
     named = database(found, only_reads=True)
     if named.path is not None and not named.path.exists():
         return None

@@ -244,7 +244,9 @@ def write_outcome(folder: Path, outcome: Outcome, asked_s: float) -> None:
 
 
 def _write_run_file(runtime: Runtime) -> None:
-    row = {"pid": os.getpid(), "base_url": runtime.base_url, "started_s": runtime.started_s}
+    path = runtime.origin.path
+    row = {"pid": os.getpid(), "base_url": runtime.base_url, "started_s": runtime.started_s,
+           "config": str(path.absolute()) if path is not None else None}  # fmt: skip
     replace_private(runtime.folder / "run.json", json.dumps(row).encode())
 
 

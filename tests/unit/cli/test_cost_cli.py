@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from io import StringIO
 from pathlib import Path
@@ -256,3 +257,15 @@ def test_the_report_is_one_file_with_three_pictures(tmp_path: Path) -> None:
     assert "<script" not in text
     assert "src=" not in text and "href=" not in text
     assert "cannot be written" in run("report", "--html", str(tmp_path / "no" / "report.html"), code=1).output
+
+
+def test_the_configuration_that_the_gateway_was_started_with_is_read(state: Path, tmp_path: Path) -> None:
+    """As with `ringfence up --config`: nobody has to name it again; a gateway that is gone has none."""
+    with_energy(state, ("call", time.time(), 3_600_000.0))
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text("money: {usd_per_kwh: 0.5}\n", encoding="utf-8")
+    note = {"pid": os.getpid(), "base_url": "http://127.0.0.1:1/v1", "started_s": time.time(), "config": str(file)}
+    (state / "run.json").write_text(json.dumps(note), encoding="utf-8")
+    assert json.loads(run("--json").stdout)["usd_per_kwh"] == 0.5
+    (state / "run.json").write_text(json.dumps(note | {"pid": 2**22 + 1}), encoding="utf-8")
+    assert json.loads(run("--json").stdout)["usd_per_kwh"] is None
