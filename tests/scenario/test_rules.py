@@ -134,6 +134,7 @@ async def test_each_call_goes_where_the_first_rule_says(unchanged: House) -> Non
     assert await house.went("bold") == ("small", "rest")
     assert await house.went("bold", reasoning_effort="high") == ("big", "hard")
     assert await house.went("bold", service_tier="priority") == ("fake-large", "hasty")
+    assert house.cloud.calls[-1].body["service_tier"] == "default", "haste has a price that nobody held"
     assert await house.went("bold", headers={"x-ringfence-agent": "coder"}) == ("big", "coder")
     assert await house.went("bold", model="quick") == ("fake-large", "requested-model")
     assert await house.went("bold", model="ways", service_tier="priority") == ("big", "requested-model")

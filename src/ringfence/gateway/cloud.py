@@ -50,6 +50,8 @@ def said(cloud: Cloud, call: Call, body: dict[str, Any]) -> dict[str, Any]:
     """`body` as this provider is told it. BadRequest for what its dialect cannot carry."""
     if call.asked is not None:
         body = for_cloud(body, cloud.adapter.kind, cloud.url)
+    if body.get("service_tier") == "priority":  # rules have read it; money is held for the usual price
+        body = {**body, "service_tier": "default"}
     return cloud.adapter.request(call.dialect.ability, body, cloud.url, cloud.max_tokens)
 
 
