@@ -190,7 +190,11 @@ class Household:
             self.allowed[scope, period] = max(self.allowed[scope, period], self._come_to(scope, period))
 
     def put_clock(self, by_s: float) -> None:
+        """What was spent by a clock that ran ahead counts in each later period, whatever the caps have become."""
         self.now_s += by_s
+        if self.is_ahead:
+            for scope, period in self.allowed:
+                self.allowed[scope, period] = max(self._limit(scope, period), self._come_to(scope, period))
 
     def flush(self) -> None:
         """What is to be written is, where the disk takes it."""
