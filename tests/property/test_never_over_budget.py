@@ -170,7 +170,7 @@ def test_never_over_budget(template: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_never_over_budget_for_long(template: Path) -> None:
-    spend(template, 300)
+    spend(template, 150)
 
 
 @pytest.mark.slow
