@@ -46,7 +46,7 @@ def test_bars_show_what_is_spent_and_held_of_each_cap(money: Page) -> None:
     assert "At most $0.50 a call" in money.text("#caps [data-key=bold]")
     assert money.text("#caps [data-key=key_ci]").split("\n\n") == ["ci", "At most $0.04 a call"]
     assert " by then at this pace" in money.text("#caps [data-key=anthropic]")
-    assert "Heading more than 20 % above the cap: provider anthropic, this month." in money.text("#verdict")
+    assert "At this pace provider anthropic comes to $67.28 this month, of $60.00." in money.text("#verdict")
     assert "Key 2 of 3 of groq is at its limit" in money.text("#aside")
     assert "$0.36" in money.text("#holds") and "claude-sonnet-4-5" in money.text("#holds")
     money.shot("money-light")
