@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -13,6 +14,7 @@ from ringfence.cli.main import app
 from ringfence.store.db import Database
 from ringfence.store.prices import record
 
+NOON_S = 1_800_014_400.0  # 2027-01-15T12:00Z: DeepSeek asks for more at some hours
 CONFIG = """\
 state_dir: ./state
 providers:
@@ -32,6 +34,7 @@ def said(*words: str) -> Result:
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ringfence.cli.prices.time", SimpleNamespace(time=lambda: NOON_S))
     for name in ("RINGFENCE_CONFIG", "RINGFENCE_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "ringfence.yaml").write_text(CONFIG)
