@@ -15,7 +15,7 @@ import pytest
 import spacy
 
 from ringfence.config.problems import ConfigError
-from ringfence.config.schema import PresidioSettings
+from ringfence.config.sensitivity import PresidioSettings
 from ringfence.core.boundary import Boundary
 from ringfence.runtime.presidio import Presidio
 
