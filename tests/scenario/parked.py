@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from renting import free_port
 from whole import Reply, ask, control, made_key, question, until
 
 from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.ports import free_port
 
 CONFIG = """
 discovery: {{adopt: false}}

@@ -6,12 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ringfence.testing.ports import free_port
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 USER = "ringfence"
@@ -27,9 +28,7 @@ class Server:
         self.folder = folder
         self._by_socket = by_socket
         self.data = folder / "data"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._made = 0
 
     def make(self) -> None:

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +18,7 @@ from whole import Reply, ask, children, is_alive, made_key, question
 
 from ringfence.testing.fake_cloud import Certificate, FakeCloud
 from ringfence.testing.fake_cloud_answers import Saying
+from ringfence.testing.ports import free_port
 
 SECRET = "sk-rented-7f3a91c5e2d84b60"
 KINDS = {"gateway": "ringfence.runtime.process", "egress": "ringfence.egress.process", "engine": "llamacpp_process"}
@@ -154,12 +153,3 @@ def started_up(file: Path, made: dict[str, HeardCloud], certificate: Certificate
         finally:
             process.terminate()
             process.wait(40)
-
-
-def free_port() -> int:
-    """Below the ports from which a connection starts out: a caller that tries while nobody listens may meet itself."""
-    for port in random.sample(range(20_000, 32_000), 50):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")

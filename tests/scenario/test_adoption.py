@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,15 +20,11 @@ from whole import ask, chat, control, engine_pid, gone, is_alive, question, unti
 
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.ports import free_port
 
 pytestmark = pytest.mark.slow
 
 QUICK = ("--set", "discovery.interval_s=0.2")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _ports(**ports: int) -> tuple[str, str]:

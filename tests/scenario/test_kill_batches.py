@@ -20,8 +20,9 @@ from kept_rows import rows
 from parked import Engine
 from parked_engine import Distinct, digest
 from reborn import Reborn
-from renting import free_port
 from whole import Reply, ask, until
+
+from ringfence.testing.ports import free_port
 
 LINES = 10_000
 KILLS = 60

@@ -21,10 +21,11 @@ from kept_rows import is_intact, rows
 from parked import House
 from parked_callers import ANSWERED, GONE, HASTY_S, NOTHING, Traffic
 from parked_engine import SAID, KilledEngine
-from renting import KINDS, SECRET, HeardCloud, beside, clouds, free_port
+from renting import KINDS, SECRET, HeardCloud, beside, clouds
 from whole import ask, children, is_alive, kill, until
 
 from ringfence.testing.fake_cloud import Certificate, make_certificate
+from ringfence.testing.ports import free_port
 
 KILLS = 200
 MOST_EARLY = 2

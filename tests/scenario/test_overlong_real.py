@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_server import free_port, llama_server
+from llama_server import llama_server
 from overlong import Asked, error_events, outcome, prose, requests, user
 from whole import Reply, ask, until
+
+from ringfence.testing.ports import free_port
 
 WINDOW = 1024
 RUNS: dict[str, tuple[int, int, dict[str, Any]]] = {

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from renting import SECRET, HeardCloud, House, beside, clouds, free_port, started_up
+from renting import SECRET, HeardCloud, House, beside, clouds, started_up
 from whole import Terminal, command, control, gateway_pid, kill, open_request, question, reloaded, until
 
 from ringfence.config.money import HOUSE_NOT_NAMED
 from ringfence.egress.journal_chain import calls, verify
 from ringfence.testing.fake_cloud import Certificate, Conduct, Misdeed, make_certificate
+from ringfence.testing.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_server import free_port, llama_server
+from llama_server import llama_server
 from whole import ask, chat, until
 
 from ringfence.gateway.window import hard_cap
 from ringfence.testing.fake_dialects import KINDS, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -25,6 +25,7 @@ from ringfence.testing.fake_cloud_answers import Saying
 from ringfence.testing.fake_cloud_batches import FakeBatches
 from ringfence.testing.fake_cloud_message_batches import FakeMessageBatches
 from ringfence.testing.fake_cloud_rules import ANTHROPIC_VERSIONS, Refused, check_anthropic, check_openai
+from ringfence.testing.ports import listen
 
 KINDS = ("openai", "anthropic")
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
@@ -160,7 +161,7 @@ class FakeCloud:
         if self._certificate is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(self._certificate.cert_path, self._certificate.key_path)
-        self._server = await asyncio.start_server(self._connected, self._address, 0, ssl=context)
+        self._server = await listen(self._connected, self._address, ssl=context)
         return self
 
     async def __aexit__(

@@ -20,6 +20,7 @@ from typing import Any
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint
+from ringfence.testing.ports import listen
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -77,7 +78,7 @@ class FakeComfyUi:
     # -- the server ---------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> FakeComfyUi:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await listen(self._serve)
         return self
 
     async def __aexit__(

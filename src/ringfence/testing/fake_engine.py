@@ -27,6 +27,7 @@ from ringfence.testing import fake_media, fake_ollama
 from ringfence.testing.fake_controls import Controls
 from ringfence.testing.fake_dialects import Dialect, FakeModel, words_in
 from ringfence.testing.fake_twists import Twist
+from ringfence.testing.ports import listen
 
 RANK = "/v1/rerank"
 INFERENCE = frozenset(
@@ -140,7 +141,10 @@ class FakeEngine:
 
     async def start(self, port: int = 0, address: str = "127.0.0.1") -> None:
         """Listen; a fixed port is for coming back after `stop`."""
-        self._server = await asyncio.start_server(self.serve, address, port)
+        if port:
+            self._server = await asyncio.start_server(self.serve, address, port)
+        else:
+            self._server = await listen(self.serve, address)
 
     async def stop(self) -> None:
         """Refuse new connections and break the open ones."""

@@ -13,6 +13,8 @@ import struct
 from enum import StrEnum
 from types import TracebackType
 
+from ringfence.testing.ports import listen
+
 PIECE_BYTES = 16 * 1024
 
 
@@ -40,7 +42,7 @@ class FaultProxy:
         self._open: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> FaultProxy:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await listen(self._connected)
         return self
 
     async def __aexit__(

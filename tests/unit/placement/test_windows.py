@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from llama_server import free_port, llama_server
+from llama_server import llama_server
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Endpoint, Target
@@ -19,6 +19,7 @@ from ringfence.placement.instance import Placement
 from ringfence.placement.windows import Windows
 from ringfence.testing.fake_dialects import Dialect, FakeModel
 from ringfence.testing.fake_engine import FakeEngine
+from ringfence.testing.ports import free_port
 
 FetchAt = Callable[[Endpoint], Fetch]
 
