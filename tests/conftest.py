@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ringfence.testing.tiny_model import tiny_model as make_tiny_model
 
 pytest_plugins = ["second_run"]
+
+# How long an example takes is no finding: the machine may do something else as well.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 START_S = 60
 
