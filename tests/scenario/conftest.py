@@ -16,6 +16,7 @@ import pytest
 import uvloop
 from composed import Gateway
 from keeping import CLOUDY, OTHER, Keeping
+from outgoing import KEY
 from parked_inside import PRIVATE, Waiting
 from thinking_inside import Script, thought
 
@@ -29,6 +30,7 @@ from ringfence.gateway.responses_kept import KeptResponses
 from ringfence.routing.health import Health
 from ringfence.store.db import Database
 from ringfence.store.responses import ResponseRows
+from ringfence.testing.fake_cloud import Certificate, FakeCloud, make_certificate
 from ringfence.testing.fake_engine import FakeEngine
 
 
@@ -51,6 +53,18 @@ def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 async def engine() -> AsyncIterator[FakeEngine]:
     async with FakeEngine("vllm") as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def cloud(certificate: Certificate) -> AsyncIterator[FakeCloud]:
+    """One of OpenAI's kind, on loopback."""
+    async with FakeCloud(api_key=KEY, certificate=certificate) as cloud:
+        yield cloud
 
 
 Serve = Callable[..., Any]

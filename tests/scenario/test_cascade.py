@@ -9,6 +9,7 @@ import pytest
 from composed import Client, Gateway, Reply, target
 from thinking_inside import Script
 
+from ringfence.config.conditions import ANY
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Endpoint, Model
 from ringfence.core.route import House, Profile
@@ -16,7 +17,7 @@ from ringfence.gateway.cascade.cascade import Escalation
 from ringfence.gateway.cascade.checks import Check, Checks
 from ringfence.gateway.cascade.schema import compiled
 from ringfence.gateway.deciding import Settings
-from ringfence.routing.ruleset import NamedChain, Ruleset
+from ringfence.routing.ruleset import NamedChain, Rule, Ruleset
 from ringfence.telemetry.events import Escalated
 from ringfence.testing.fake_engine import Behaviour, Fault
 from ringfence.testing.fake_turns import USED, Says
@@ -30,12 +31,12 @@ LOOK = {"type": "function", "function": {"name": "look", "parameters": {
 }}}  # fmt: skip
 
 
-async def cascading(serve: Any, small: Script, deep: Script, *on: Check) -> Gateway:
+async def cascading(serve: Any, small: Script, deep: Script, *on: Check, rules: tuple[Rule, ...] = ()) -> Gateway:
     gateway: Gateway = await serve(engine=small.endpoint)
     models = [Model(name, (target(f"seat/{name}", model=name),)) for name in ("small", "deep")]
     gateway.pipeline.settings = Settings(
         Catalog.of(models), House({"default": Profile("default")}, {}, {}),
-        rules=Ruleset((), {"thrifty": NamedChain(("small", "deep"))}),
+        rules=Ruleset(rules, {"thrifty": NamedChain(("small", "deep"))}),
         escalations={"thrifty": Escalation(("small", "deep"), Checks(frozenset(on or Check)), compiled)},
     )  # fmt: skip
     gateway.seats.elsewhere["seat/deep"] = Endpoint("127.0.0.1", deep.port, Boundary.HOST)
@@ -145,6 +146,37 @@ async def test_the_best_there_was_is_given_where_the_last_fails(serve: Any, smal
     reply = await asked(gateway)
     assert content(reply) == "It is a very"
     assert reply.head["x-ringfence-cascade"] == "small length; deep engine_failed; small, the best there was"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_rule_sends_there(serve: Any, small: Script, deep: Script, stream: bool) -> None:
+    gateway = await cascading(serve, small, deep, rules=(Rule("cheap-first", "", (), ("thrifty",)),))
+    small.says(Says(" "), Says(GOOD, probability=0.9))
+    reply = await asked(gateway, model="auto", stream=stream)
+    assert reply.head["x-ringfence-cascade"] == "rule cheap-first; small length; deep"
+    assert (reply.text.strip() if stream else content(reply)) == BETTER
+    reply = await asked(gateway, model="auto", stream=stream)
+    assert reply.head["x-ringfence-cascade"] == "rule cheap-first; small"
+    assert [len(engine.bodies) for engine in (small, deep)] == [2, 1]
+    small.says(Says(" "))
+    reply = await asked(gateway, model="auto", n=2)
+    assert "x-ringfence-cascade" not in reply.head and len(deep.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("both", "", (), ("thrifty", "deep")),
+        Rule("goes-on", "", (), ("thrifty",), "next"),
+        Rule("all", "", (), ("thrifty",), names=(ANY,)),
+    ],
+    ids=lambda rule: rule.name,
+)
+async def test_a_rule_with_another_way_on_does_not(serve: Any, small: Script, deep: Script, rule: Rule) -> None:
+    gateway = await cascading(serve, small, deep, rules=(rule,))
+    small.says(Says(" "))
+    reply = await asked(gateway, model="auto")
+    assert (reply.status, "x-ringfence-cascade" in reply.head, deep.bodies) == (200, False, [])
 
 
 @pytest.mark.parametrize("changes", [{"n": 2}, {"logprobs": True}])

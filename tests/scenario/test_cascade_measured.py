@@ -30,6 +30,8 @@ models:
   large: {{provider: dear, provider_model: fake-large, price: {{input: 5, output: 25}}}}
 chains:
   thrifty: {{models: [small, large], escalate: {{}}}}
+rules:
+  - {{name: cheap-first, use: [thrifty]}}
 profiles:
   default: {{tier: T2}}
 """
@@ -82,6 +84,9 @@ def test_the_report_is_what_was_worked_out_by_hand(tmp_path: Path) -> None:
                 env=os.environ | {"RINGFENCE_STATE_DIR": str(house.folder), "RENTED_KEY": SECRET},
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
+            house.make_keys("default")
+            reply = house.chat("default", "What is number 6", model="auto")
+            assert reply.headers["x-ringfence-cascade"] == "rule cheap-first; small length; large"
     told = json.loads(done.stdout)
     # Each question has seven tokens (four words, and three of its frame), and each answer but a refusal three. In
     # micro-dollars: 7 x 5 + 3 x 25 = 110 of the dear model; 7 x 0.5 + 3 x 2 = 9.5, which is 10, of the cheap one, and

@@ -12,18 +12,7 @@ from egress_batches import ask, done, rows_of, said
 from outgoing import CANARY, KEY, Away, away, provider
 
 from ringfence.egress.journal_chain import verify
-from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed, make_certificate
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-async def cloud(certificate: Certificate) -> AsyncIterator[FakeCloud]:
-    async with FakeCloud(api_key=KEY, certificate=certificate) as cloud:
-        yield cloud
+from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed
 
 
 @pytest.fixture

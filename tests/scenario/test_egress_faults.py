@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from composed import Gateway, target
-from outgoing import CLOUD, KEY, WORKS, Away, away, provider, rude_cloud
+from outgoing import CLOUD, WORKS, Away, away, provider, rude_cloud
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability
@@ -23,24 +23,13 @@ from ringfence.egress.child import EgressNotStarted, EgressProcess, Pace
 from ringfence.egress.client import call_head, egress_endpoint, permit_line
 from ringfence.egress.journal_chain import verify
 from ringfence.egress.pool import Pool
-from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed, make_certificate
+from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed
 
 EVENTS: dict[str, Any] = {**WORKS, "stream": True}
 SOON = {"connect_s": 0.5, "first_byte_s": 0.2, "between_bytes_s": 0.2, "answer_s": 0.2, "call_s": 1.0}
 BEGINNING = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 CHUNK = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-async def cloud(certificate: Certificate) -> AsyncIterator[FakeCloud]:
-    async with FakeCloud(api_key=KEY, certificate=certificate) as cloud:
-        yield cloud
 
 
 @pytest.fixture

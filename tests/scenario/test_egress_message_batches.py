@@ -17,16 +17,11 @@ from ringfence.core.money import Price, Rates
 from ringfence.core.usage import Usage
 from ringfence.egress.journal_chain import verify
 from ringfence.providers.anthropic import ADAPTER
-from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed, make_certificate
+from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdeed
 from ringfence.testing.fake_cloud_answers import Saying
 
 BODY = {"messages": [{"role": "system", "content": "Be brief."}], "model": "fake-large", "max_tokens": 40}
 PRICE = Price(Rates.of(3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000), batch_percent=50)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

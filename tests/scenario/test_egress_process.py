@@ -29,17 +29,6 @@ from ringfence.testing.fake_cloud import Certificate, Conduct, FakeCloud, Misdee
 EVENTS: dict[str, Any] = {**WORKS, "stream": True}
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-async def cloud(certificate: Certificate) -> AsyncIterator[FakeCloud]:
-    async with FakeCloud(api_key=KEY, certificate=certificate) as cloud:
-        yield cloud
-
-
 @pytest.fixture
 async def outside(tmp_path: Path, cloud: FakeCloud, certificate: Certificate) -> AsyncIterator[Away]:
     async with away(tmp_path, provider(cloud.url), certificate=certificate) as outside:

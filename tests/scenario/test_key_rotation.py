@@ -19,7 +19,7 @@ from renting import HeardCloud, House, beside, clouds, started_up
 from whole import Reply, command, gateway_pid, reloaded, until
 
 from ringfence.egress.journal_chain import calls, verify
-from ringfence.testing.fake_cloud import Certificate, make_certificate
+from ringfence.testing.fake_cloud import Certificate
 from ringfence.testing.fake_dialects import FakeModel
 from ringfence.testing.fake_engine import FakeEngine
 
@@ -46,11 +46,6 @@ class Both(str):
         return shown not in (OLD, NEW)
 
     __hash__ = str.__hash__
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

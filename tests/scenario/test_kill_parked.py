@@ -24,7 +24,7 @@ from parked_engine import SAID, KilledEngine
 from renting import KINDS, SECRET, HeardCloud, beside, clouds
 from whole import ask, children, is_alive, kill, until
 
-from ringfence.testing.fake_cloud import Certificate, make_certificate
+from ringfence.testing.fake_cloud import Certificate
 from ringfence.testing.ports import free_port
 
 KILLS = 200
@@ -41,11 +41,6 @@ def engine() -> Iterator[KilledEngine]:
     engine = KilledEngine(free_port())
     yield engine
     engine.go()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Certificate:
-    return make_certificate(tmp_path)
 
 
 @pytest.fixture

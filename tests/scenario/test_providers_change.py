@@ -18,7 +18,7 @@ from whole import Terminal, command, control, gateway_pid, kill, open_request, q
 
 from ringfence.config.money import HOUSE_NOT_NAMED
 from ringfence.egress.journal_chain import calls, verify
-from ringfence.testing.fake_cloud import Certificate, Conduct, Misdeed, make_certificate
+from ringfence.testing.fake_cloud import Certificate, Conduct, Misdeed
 from ringfence.testing.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -37,11 +37,7 @@ RENTED = "rented: {url: RENTED, api_key: 'env:RENTED_KEY', calls_per_day: CALLS,
 OTHER = "other: {dialect: anthropic, url: OTHER, api_key: 'KEY', calls_per_day: 1000, max_tokens: 48}"
 SMART = "  smart: {provider: rented, provider_model: fake-large, price: {input: 3, output: 15}}"
 WISE = "  wise: {provider: other, provider_model: fake-large, price: {input: 3, output: 15}}"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
+STRANGE = "  strange: {provider: rented, provider_model: of-no-known-price}"
 
 
 @pytest.fixture
@@ -113,6 +109,9 @@ def test_the_first_provider_comes_another_joins_and_all_go(
             assert paths == {"providers.rented", "models.smart"}
             assert house.chat("personal", model="smart").headers["x-ringfence-boundary"] == "CLOUD"
             first = house.pids("egress")
+            written.write(RENTED, OTHER, models=(SMART, WISE, STRANGE))
+            [note] = reloaded(house)["notes"]
+            assert "Nobody knows what 'strange' costs" in note
             written.write(RENTED, OTHER, models=(SMART, WISE))
             assert reloaded(house)["notes"] == []
             assert house.chat("personal", model="wise").headers["x-ringfence-boundary"] == "CLOUD"
@@ -248,7 +247,7 @@ def _ask_and_be_cut_off(house: House, stream: bool) -> None:
 def test_egress_beside_serve(
     written: Written, rented: dict[str, HeardCloud], certificate: Certificate, tmp_path: Path
 ) -> None:
-    written.write(RENTED, models=(SMART,))
+    written.write(RENTED, models=(SMART, STRANGE))
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     state = {"RINGFENCE_STATE_DIR": str(folder)}
@@ -257,6 +256,7 @@ def test_egress_beside_serve(
     with Terminal(tmp_path / "serve", *words, env=environment) as serve:
         told = serve.until('"ready"')
         assert "start `ringfence egress` beside this" in told
+        assert "Nobody knows what 'strange' costs" in told
         ready = next(json.loads(line)["ready"] for line in told.splitlines() if '"ready"' in line)
         house = House(serve.process, ready["base_url"].removesuffix("/v1"), folder, written.file, rented)
         house.make_keys("private", "personal")

@@ -64,6 +64,8 @@ class Settings:
     decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""
+    escalates_by: Mapping[str, str] = field(init=False)
+    """Such chains, by the names of rules that send there."""
     ruled: frozenset[str] = field(init=False)
     """Names for which rules may decide: a call that names anything else pays for this look, and no more."""
     offered: dict[str, Model] = field(init=False)
@@ -74,6 +76,7 @@ class Settings:
     """How far any target lies."""
 
     def __post_init__(self) -> None:
+        self.escalates_by = self.rules.that_use_only(self.escalations)
         ruled = self.rules.names
         self.ruled = frozenset(ruled - {AUTO}) if AUTO in self.catalog.names and type(ruled) is frozenset else ruled
         targets = [target for model in self.catalog.models.values() for target in model.targets]

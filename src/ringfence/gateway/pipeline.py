@@ -127,9 +127,7 @@ class Pipeline(Deciding):
         escalates."""
         if call.model == self.settings.thinks:
             return self.thinking.complete(call)
-        if self.settings.escalations and (escalation := self.cascade.escalation(call)) is not None:
-            return self.cascade.complete(call, escalation)
-        return self.complete(call)
+        return self.cascade.begin(call) if self.settings.escalations else self.complete(call)
 
     # -- the path -----------------------------------------------------------------------------------------------
 

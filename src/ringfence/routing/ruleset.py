@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from ringfence.config.conditions import ANY, Condition
@@ -99,6 +99,15 @@ class Ruleset:
         """Of the rules for a name: those that matched a call before, else all."""
         known = [rule for rule in self.rules if name in rule.names or ANY in rule.names]
         return tuple(rule for rule in known if rule.name in matched) or tuple(known)
+
+    def that_use_only(self, chains: Container[str]) -> dict[str, str]:
+        """Of rules that use one of these chains and nothing else: the chain, by the rule's name. Not of those for every
+        name, which would decide again for each model of it."""
+        return {
+            rule.name: rule.use[0]
+            for rule in self.rules
+            if len(rule.use) == 1 and rule.use[0] in chains and rule.ending != "next" and ANY not in rule.names
+        }
 
     def targets(self, rule: Rule, catalog: Catalog) -> tuple[Target, ...]:
         """All that it uses and that is there now, in order, each once."""

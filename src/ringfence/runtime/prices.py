@@ -13,6 +13,8 @@ from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 
 log = logging.getLogger("ringfence.runtime")
+MOST_NAMED = 5
+"""Models in one sentence."""
 
 
 def prices_of(config: Config) -> dict[tuple[str, str], Price | None]:
@@ -29,6 +31,23 @@ def prices_of(config: Config) -> dict[tuple[str, str], Price | None]:
 
             found[model.provider, told] = table().price(config.providers[model.provider].url, told)
     return found
+
+
+def unpriced_in_words(config: Config) -> str | None:
+    """For whoever starts or reloads: the rented models of whose price nobody knows; None where there is none."""
+    prices = prices_of(config)
+    names = [
+        f"'{name}'" for name, model in config.models.items()
+        if model.provider is not None and prices[model.provider, model.provider_model or name] is None
+    ]  # fmt: skip
+    if not names:
+        return None
+    more = len(names) - MOST_NAMED
+    shown = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return (
+        f"Nobody knows what {shown} cost{'s' if len(names) == 1 else ''}, so calls under a budget are refused there: "
+        "say it at models.NAME.price. `ringfence prices` shows them all."
+    )
 
 
 async def record_prices(db: Database, config: Config) -> None:

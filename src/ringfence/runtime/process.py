@@ -36,6 +36,7 @@ from ringfence.runtime.configured import wanted
 from ringfence.runtime.instances import WAY_OUT, NotServable
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.parts import Origin, Runtime
+from ringfence.runtime.prices import unpriced_in_words
 from ringfence.runtime.reloading import Outcome
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.store.failure import StoreFailed
@@ -146,6 +147,8 @@ async def _bring_up(runtime: Runtime, tell: Tell, began: float) -> None:
     await _until_ready(runtime, tell)
     for problem in runtime.without_tokenizer:
         tell({"warning": problem})
+    if reason := unpriced_in_words(runtime.config):
+        tell({"warning": reason})
     if reason := await runtime.instances.closed_way_out():
         tell({"warning": reason})
     tell({"ready": _ready(runtime, credentials.api_key if credentials else None, monotonic() - began)})

@@ -19,7 +19,7 @@ from ringfence.runtime import settings, tokenizers
 from ringfence.runtime.instances import NotServable
 from ringfence.runtime.parent import Parent
 from ringfence.runtime.presidio import Presidio, started
-from ringfence.runtime.prices import record_prices
+from ringfence.runtime.prices import record_prices, unpriced_in_words
 from ringfence.runtime.sensitive import sensitivity
 from ringfence.telemetry.events import Reloaded
 from ringfence.telemetry.logs import configure
@@ -73,7 +73,7 @@ class Reloading:
                 return Outcome(False, problems=(str(error),))
             finally:
                 live.pool.mesh = live.config.mesh_networks
-            is_first = not live.config.providers and bool(fresh.providers)
+            notes = self._notes(fresh)
             problems, rented = await self._open_clouds(told)
             changes = tuple(dict.fromkeys((*changes, *_renewed("providers", rented, fresh))))
             live.config = fresh
@@ -91,8 +91,17 @@ class Reloading:
                 await former.close()
             live.events.emit(Reloaded(len(changes)))
             log.info("reloaded with %d changes", len(changes))
-            notes = (HOUSE_NOT_NAMED,) if is_first and not fresh.money.is_house_named else ()
             return Outcome(not problems, changes, problems, tuple(dead_keys(fresh, live.keyring.valid())), notes)
+
+    def _notes(self, fresh: Config) -> tuple[str, ...]:
+        """What `fresh` brings that may cost, or that may not be used for what it costs."""
+        live = self._runtime
+        is_first = not live.config.providers and bool(fresh.providers)
+        unpriced = unpriced_in_words(fresh)
+        return (
+            *((HOUSE_NOT_NAMED,) if is_first and not fresh.money.is_house_named else ()),
+            *((unpriced,) if unpriced and unpriced != unpriced_in_words(live.config) else ()),
+        )
 
     async def _open_clouds(self, parent: Parent | None) -> tuple[tuple[str, ...], list[str]]:
         """Before their models are offered; problems, and providers that have another key now. What goes wrong here,

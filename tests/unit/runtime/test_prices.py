@@ -13,7 +13,7 @@ from ringfence.config.load import load
 from ringfence.config.schema import Config
 from ringfence.core.money import Rates
 from ringfence.runtime.money import money_rules
-from ringfence.runtime.prices import price_rows, prices_of, record_prices
+from ringfence.runtime.prices import price_rows, prices_of, record_prices, unpriced_in_words
 from ringfence.store.db import Database
 from ringfence.store.prices import history
 
@@ -50,6 +50,17 @@ def test_what_the_configuration_says_comes_first_and_the_table_second(configured
     assert rules.prices["claude", "claude-opus-4-5"].source.startswith("genai-prices")
     assert rules.prices.keys() & {("cloud", "strange"), ("", "demo")} == set()
     assert rules.unpriced == {"easy"}
+
+
+def test_models_without_a_price_are_named(configured: Any) -> None:
+    told = unpriced_in_words(configured())
+    assert told is not None
+    assert told.startswith("Nobody knows what 'strange' costs, so calls under a budget are refused there")
+    many = configured()
+    many.models.update({f"more{number}": many.models["strange"] for number in range(6)})
+    assert "'strange', 'more0', 'more1', 'more2', 'more3' and 2 more cost, so" in str(unpriced_in_words(many))
+    del many.models["strange"]
+    assert unpriced_in_words(many.model_copy(update={"models": {"known": many.models["known"]}})) is None
 
 
 def test_every_shape_can_be_told(configured: Any) -> None:

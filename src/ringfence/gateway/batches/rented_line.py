@@ -63,7 +63,7 @@ async def readied(
         settings = pipeline.settings
         if call.model == settings.thinks or call.dialect.passed is not None:
             return None
-        if settings.escalations and pipeline.cascade.escalation(call) is not None:
+        if settings.escalations and await pipeline.cascade.of(call):
             return None
         decision = call.decision = pipeline.decided(call) or await pipeline.decided_in_turns(call)
         if decision.caching is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,25 +35,59 @@ class Escalation:
 
 
 class Cascade:
-    """Answers calls that name such a chain."""
+    """Answers calls that name such a chain, or that a rule sends to one."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 
-    def escalation(self, call: Call) -> Escalation | None:
-        """How a call for this name escalates; None for one that goes down the path as any other: what is no chat, and
+    def begin(self, call: Call) -> Coroutine[Any, Any, tuple[Reply | Given, bytes]]:
+        """As `Pipeline.complete`."""
+        settings = self._pipeline.settings
+        if (escalation := self.escalation(call, call.model)) is not None:
+            return self._complete(call, call.model, escalation, [])
+        if settings.escalates_by and call.model in settings.ruled:
+            return self._by_rules(call)
+        return self._pipeline.complete(call)
+
+    async def of(self, call: Call) -> bool:
+        """Whether it escalates: by its name, or as rules decide. Raises what deciding raises."""
+        settings = self._pipeline.settings
+        if self.escalation(call, call.model) is not None:
+            return True
+        return bool(settings.escalates_by) and call.model in settings.ruled and await self._sent_to(call) is not None
+
+    async def _by_rules(self, call: Call) -> tuple[Reply | Given, bytes]:
+        sent = await self._sent_to(call)
+        if sent is None:
+            return await self._pipeline.complete(call)
+        rule, chain, escalation = sent
+        return await self._complete(call, chain, escalation, [f"rule {rule}"])
+
+    async def _sent_to(self, call: Call) -> tuple[str, str, Escalation] | None:
+        """The rule, the chain that it uses and how that escalates."""
+        pipeline = self._pipeline
+        settings = pipeline.settings
+        decision = pipeline.decided(call) or await pipeline.decided_in_turns(call)
+        chain = settings.escalates_by.get(decision.rule)
+        escalation = None if chain is None else self.escalation(call, chain)
+        return None if chain is None or escalation is None else (decision.rule, chain, escalation)
+
+    def escalation(self, call: Call, chain: str) -> Escalation | None:
+        """How a call for this chain escalates; None for one that goes down the path as any other: what is no chat, and
         what wants several answers, or to hear of each token."""
-        found = self._pipeline.settings.escalations.get(call.model)
+        found = self._pipeline.settings.escalations.get(chain)
         if found is None or call.dialect.ability is not Ability.CHAT:
             return None
         body = call.body
         is_plain = body.get("n") in (None, 1) and not body.get("logprobs") and not body.get("top_logprobs")
         return found if is_plain else None
 
-    async def complete(self, call: Call, escalation: Escalation) -> tuple[Reply | Given, bytes]:
-        """As `Pipeline.complete`. The last model's answer is not checked, and a stream of its goes on as it comes."""
+    async def _complete(
+        self, call: Call, chain: str, escalation: Escalation, tried: list[str]
+    ) -> tuple[Reply | Given, bytes]:
+        """The last model's answer is not checked, and a stream of its goes on as it comes. `tried`: what is told of how
+        it came here."""
         *first, last = escalation.models
-        chain, tried = call.model, list[str]()
         within = Within(self._pipeline, call, call.at_most)
         schemas = schemas_of(call.body, escalation.compiled) if escalation.compiled is not None else NO_SCHEMAS
         kept: tuple[Heard, bytes] | None = None
