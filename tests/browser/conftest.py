@@ -211,7 +211,7 @@ class Page:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def until(self, script: str, *arguments: Any, timeout_s: float = 8.0) -> Any:
+    def until(self, script: str, *arguments: Any, timeout_s: float = 25.0) -> Any:
         """Waits until the script returns something true."""
         wait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
         return wait(self.driver, timeout_s, 0.03).until(lambda _: self.run(script, *arguments), f"never true: {script}")

@@ -56,7 +56,9 @@ def test_paid_calls_are_seen_as_spent_and_those_under_way_as_held(page: Page, ho
     assert [reply.status for reply in replies] == [200] * 3
     usages = [reply.json["usage"] for reply in replies]
     cost = sum(3 * usage["prompt_tokens"] + 15 * usage["completion_tokens"] for usage in usages)
-    until(lambda: of(control(house, "/money"), "house", "month")["spent_usd_micros"] == cost, 5, "the three calls paid")
+    until(
+        lambda: of(control(house, "/money"), "house", "month")["spent_usd_micros"] == cost, 25, "the three calls paid"
+    )
     share = round(100 * cost / 20_000)
     page.until_text("#caps", f"${cost / 1e6:.6f}".rstrip("0"))
     settled(page)
@@ -65,7 +67,7 @@ def test_paid_calls_are_seen_as_spent_and_those_under_way_as_held(page: Page, ho
     house.clouds["rented"].once(Conduct(Misdeed.HANG))
     hanging = threading.Thread(target=house.chat, args=("personal",), kwargs={"model": "smart", "max_tokens": 200})
     hanging.start()
-    until(lambda: control(house, "/money")["holds"], 5, "the hold of a call under way")
+    until(lambda: control(house, "/money")["holds"], 25, "the hold of a call under way")
     told = control(house, "/money")
     (hold,) = told["holds"]
     assert hold["usd_micros"] == of(told, "house", "month")["held_usd_micros"] >= 200 * 15

@@ -151,6 +151,7 @@ async def test_one_that_fails_gets_a_few_calls_of_many_and_none_is_lost(serve: S
         assert len(second.calls) == 150
 
 
+@pytest.mark.timed
 async def test_many_at_once_learn_from_the_first_ones(serve: Serve) -> None:
     """Who waits for a place at a target that is found silent meanwhile does not go there."""
     slots = 2
@@ -291,6 +292,7 @@ async def test_the_only_one_is_tried_however_often_it_fails(serve: Serve, status
         assert [reply.status for reply in await asked(gateway, CHAT, 1)] == [200]
 
 
+@pytest.mark.timed
 async def test_nobody_waits_long_for_the_only_one_while_it_is_silent(serve: Serve) -> None:
     async with engines(1) as served:
         gateway = await gateway_of(serve, served, chain("only"), retries=0, timeouts=QUICK)
@@ -333,6 +335,7 @@ async def test_one_that_says_when_to_come_again_is_left_alone_until_then(
         assert len(of(gateway, Retried)) == 1, "the same one is not asked again by the same call"
 
 
+@pytest.mark.timed
 async def test_no_further_try_begins_after_the_time_for_tries(serve: Serve, engine: FakeEngine) -> None:
     gateway = await serve(retries=10, timeouts=QUICK)
     gateway.pipeline.settings.retry_within_s = 0.5 * FIRST_BYTE_S

@@ -129,6 +129,7 @@ class FakeEngine:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._answering: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
 
     async def __aenter__(self) -> FakeEngine:
         await self.start()
@@ -141,6 +142,7 @@ class FakeEngine:
 
     async def start(self, port: int = 0, address: str = "127.0.0.1") -> None:
         """Listen; a fixed port is for coming back after `stop`."""
+        self._is_stopped = False
         if port:
             self._server = await asyncio.start_server(self.serve, address, port)
         else:
@@ -152,6 +154,7 @@ class FakeEngine:
         if server is None:
             return
         server.close()
+        self._is_stopped = True
         self.drop_connections()
         if self._answering:
             await asyncio.wait(self._answering, timeout=1.0)
@@ -203,6 +206,9 @@ class FakeEngine:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection, also one that came in through another's door."""
+        if self._is_stopped:  # it was taken just before, and nobody knew of it yet
+            writer.transport.abort()
+            return
         self.connections += 1
         self.open_connections += 1
         self._writers.add(writer)

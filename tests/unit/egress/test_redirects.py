@@ -79,6 +79,9 @@ async def test_a_call_is_not_carried_on(status: int) -> None:
         assert again is line
         line.ask(taken := Taken(line), HERE, ASK, b"private", 1, 1, False)
         assert await asyncio.wait_for(taken.ended, 25) == ("end", status)
+        async with asyncio.timeout(25):
+            while engine.received.count(b"private") < 2:
+                await asyncio.sleep(0.005)
         await asyncio.sleep(0.05)
         assert engine.received.count(b"private") == 2
         assert (engine.connections, there.connections, taken.body) == (1, 0, b"gone")

@@ -116,7 +116,7 @@ def test_it_does_not_start_for_a_parent_that_is_gone(started: Started, model: Pa
     process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     started.append(process)
     spec = {"model_path": str(model), "alias": "tiny", "api_key": "key", "parent_pid": os.getppid()}
-    out, _err = process.communicate(json.dumps(spec) + "\n", timeout=5)
+    out, _err = process.communicate(json.dumps(spec) + "\n", timeout=25)
     assert (process.returncode, out) == (1, "")
 
 

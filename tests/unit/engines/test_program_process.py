@@ -103,7 +103,7 @@ def test_it_tells_where_the_program_answers_and_hands_the_key_over_in_private(st
     process, said = start(SERVE.format(before=""), "--more", device="gpu", window=512)
     assert (said["device"], said["window"]) == ("gpu", 512)
     assert said["ready"].startswith("http://127.0.0.1:")
-    with urllib.request.urlopen(said["ready"] + "/health", timeout=5) as answer:
+    with urllib.request.urlopen(said["ready"] + "/health", timeout=25) as answer:
         told = json.load(answer)
     assert told == {"key": "secret-key", "more": "1", "said": [said["ready"].rpartition(":")[2], "--more"]}
     shown = [

@@ -319,7 +319,7 @@ class TestPlanned:
     async def test_who_waits_is_a_demand_until_he_gives_up_and_a_miss_afterwards(self, fetch_at: FetchAt) -> None:
         one = Placeable(fetch_at)
         waiter = asyncio.create_task(one.placement.lease(TARGET, 0.05, urgency=1))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         assert [(d.model, d.waiting, d.urgency) for d in one.placement.demands.all()] == [("tiny", 1, 1)]
         with pytest.raises(TargetFailed) as caught:
             await waiter

@@ -76,7 +76,9 @@ async def test_a_page_of_everything_has_the_memory_at_once_and_the_rest_a_moment
     placed = Placed()
     found = holds(counted(placed, gpu0=CARD), placed)
     assert [row["id"] for row in found.shown(placed.rows)] == ["cpu"]
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(25):
+        while [row["id"] for row in found.shown(placed.rows)] == ["cpu"]:
+            await asyncio.sleep(0.01)
     assert [row["id"] for row in found.shown(placed.rows)] == ["gpu0"]
 
 

@@ -104,7 +104,8 @@ async def _gone(house: House, text: str) -> Tried:
     was_asked = before.status == 200 and await house.heard(text)
     for engine in (house.own_engine, house.engine):
         await engine.stop()
-    answers = [await house.chat(text, name) for name in ("auto", NAMED_MODEL)]
+    again = f"{text}, and once more"  # an answer to the same may have been kept
+    answers = [await house.chat(again, name) for name in ("auto", NAMED_MODEL)]
     return Tried(", ".join(said.in_words for said in answers), was_asked and all(said.came_in for said in answers))
 
 
