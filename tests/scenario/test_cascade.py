@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from thinking_inside import Script
 
 from ringfence.config.conditions import ANY
 from ringfence.core.boundary import Boundary
-from ringfence.core.catalog import Catalog, Endpoint, Model
-from ringfence.core.route import House, Profile
+from ringfence.core.catalog import Catalog, Endpoint, Model, Target
+from ringfence.core.errors import TargetUnavailable
+from ringfence.core.route import Ending, House, Profile, Tier
+from ringfence.gateway.call import Call
 from ringfence.gateway.cascade.cascade import Escalation
 from ringfence.gateway.cascade.checks import Check, Checks
 from ringfence.gateway.cascade.schema import compiled
@@ -23,6 +26,7 @@ from ringfence.testing.fake_engine import Behaviour, Fault
 from ringfence.testing.fake_turns import USED, Says
 
 ASKED: dict[str, Any] = {"model": "thrifty", "messages": [{"role": "user", "content": "What is it?"}]}
+PLAIN = Profile("default")
 GOOD, BETTER = "It is seven.", "It is eight."
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 WANTS = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
@@ -31,12 +35,17 @@ LOOK = {"type": "function", "function": {"name": "look", "parameters": {
 }}}  # fmt: skip
 
 
-async def cascading(serve: Any, small: Script, deep: Script, *on: Check, rules: tuple[Rule, ...] = ()) -> Gateway:
+async def cascading(
+    serve: Any, small: Script, deep: Script, *on: Check, rules: tuple[Rule, ...] = (), waits: bool = False,
+    profile: Profile = PLAIN, first: Target | None = None,
+) -> Gateway:  # fmt: skip
     gateway: Gateway = await serve(engine=small.endpoint)
     models = [Model(name, (target(f"seat/{name}", model=name),)) for name in ("small", "deep")]
+    if first is not None:
+        models[0] = Model("small", (first,))
     gateway.pipeline.settings = Settings(
-        Catalog.of(models), House({"default": Profile("default")}, {}, {}),
-        rules=Ruleset(rules, {"thrifty": NamedChain(("small", "deep"))}),
+        Catalog.of(models), House({"default": profile}, {}, {}),
+        rules=Ruleset(rules, {"thrifty": NamedChain(("small", "deep"), waits)}),
         escalations={"thrifty": Escalation(("small", "deep"), Checks(frozenset(on or Check)), compiled)},
     )  # fmt: skip
     gateway.seats.elsewhere["seat/deep"] = Endpoint("127.0.0.1", deep.port, Boundary.HOST)
@@ -169,6 +178,7 @@ async def test_a_rule_sends_there(serve: Any, small: Script, deep: Script, strea
         Rule("both", "", (), ("thrifty", "deep")),
         Rule("goes-on", "", (), ("thrifty",), "next"),
         Rule("all", "", (), ("thrifty",), names=(ANY,)),
+        Rule("for-others-too", "", (), ("thrifty",), names=("auto", "deep")),
     ],
     ids=lambda rule: rule.name,
 )
@@ -177,6 +187,70 @@ async def test_a_rule_with_another_way_on_does_not(serve: Any, small: Script, de
     small.says(Says(" "))
     reply = await asked(gateway, model="auto")
     assert (reply.status, "x-ringfence-cascade" in reply.head, deep.bodies) == (200, False, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "waits", "ending"),
+    [
+        ("thrifty", "error", True, Ending.ERROR),
+        ("auto", "queue", False, Ending.ERROR),
+        ("thrifty", "error", False, Ending.PARK),
+        ("auto", "error", False, Ending.PARK),
+        ("thrifty", "queue", False, Ending.ERROR),
+    ],
+)
+async def test_where_none_can_serve_it_waits_for_any_of_them(
+    serve: Any, small: Script, deep: Script, name: str, rule: str, waits: bool, ending: Ending
+) -> None:
+    """As the chain, the rule or the profile says; the last row is one of which nobody says so."""
+    rules, profile = (Rule("cheap-first", "", (), ("thrifty",), rule),), Profile("default", ending=ending)
+    gateway = await cascading(serve, small, deep, rules=rules, waits=waits, profile=profile)
+    for engine in (small, deep):
+        engine.as_usual()
+        engine.always = Behaviour(Fault.STATUS, status=503)
+    parked: list[str] = []
+
+    class Parks:
+        async def wait(self, _request: Any, call: Call) -> None:
+            parked.append(call.model)
+            raise TargetUnavailable("It waits.")
+
+    gateway.pipeline.parking = Parks()
+    assert (await asked(gateway, model=name)).status == 503
+    assert parked == ([] if (name, rule) == ("thrifty", "queue") else [name])
+
+
+async def test_a_rented_one_is_waited_for_as_long_as_one_of_ones_own_may_come_back(
+    serve: Any, small: Script, deep: Script
+) -> None:
+    """The rented one cannot be reached at all, or may not be paid for: who parks waits for the other."""
+    profile = Profile("default", ending=Ending.PARK)
+    gateway = await cascading(serve, small, deep, profile=profile)
+    small.as_usual()
+    small.always = Behaviour(Fault.STATUS, status=503)
+    last = Model("deep", (target("rented/deep", model="deep", provider="cloud", boundary=Boundary.CLOUD, engine=""),))
+    settings = gateway.pipeline.settings
+    gateway.pipeline.settings = replace(settings, catalog=Catalog.of([settings.catalog.models["small"], last]))
+    reply = await asked(gateway)
+    assert (reply.status, reply.error["code"]) == (503, "target_unavailable")
+
+
+@pytest.mark.parametrize(("tier", "name", "goes_first"), [
+    (Tier.SPEED_OPTIONAL, "auto", "deep"), (Tier.SPEED_OPTIONAL, "thrifty", "small"),
+    (Tier.CLOUD_EXPLICIT, "auto", "small"),
+])  # fmt: skip
+async def test_under_t2_a_rule_asks_ones_own_first(
+    serve: Any, small: Script, deep: Script, tier: Tier, name: str, goes_first: str
+) -> None:
+    rented = target("rented/small", model="small", provider="cloud", boundary=Boundary.CLOUD, engine="")
+    gateway = await cascading(
+        serve, small, deep, rules=(Rule("cheap-first", "", (), ("thrifty",)),), first=rented,
+        profile=Profile("default", Boundary.CLOUD, tier),
+    )  # fmt: skip
+    deep.says(Says(BETTER, probability=0.9))
+    told = (await asked(gateway, model=name)).head["x-ringfence-cascade"].removeprefix("rule cheap-first; ")
+    assert told.split()[0].rstrip(";") == goes_first
+    assert told.endswith("deep")
 
 
 @pytest.mark.parametrize("changes", [{"n": 2}, {"logprobs": True}])

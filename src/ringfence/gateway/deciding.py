@@ -23,7 +23,7 @@ from ringfence.gateway.step import in_task
 from ringfence.gateway.thinking.bounds import Bounds
 from ringfence.gateway.tools import tool_names
 from ringfence.routing.rules import decide, decide_by
-from ringfence.routing.ruleset import AUTO, NO_RULES, Ruleset, resolve
+from ringfence.routing.ruleset import AUTO, NO_RULES, Rule, Ruleset, resolve
 from ringfence.routing.standing import standing, tools_reach, walled
 from ringfence.signals.sensitivity import Sensitivity
 
@@ -64,8 +64,8 @@ class Settings:
     decisions: dict[Asked, Decision] = field(default_factory=dict["Asked", Decision])
     heads: dict[tuple[str, str, str], bytes] = field(default_factory=dict[tuple[str, str, str], bytes])
     """Header lines of answers, by target, rule and window."""
-    escalates_by: Mapping[str, str] = field(init=False)
-    """Such chains, by the names of rules that send there."""
+    escalates_by: Mapping[str, Rule] = field(init=False)
+    """The rules that send to one of them, by name."""
     ruled: frozenset[str] = field(init=False)
     """Names for which rules may decide: a call that names anything else pays for this look, and no more."""
     offered: dict[str, Model] = field(init=False)

@@ -100,13 +100,13 @@ class Ruleset:
         known = [rule for rule in self.rules if name in rule.names or ANY in rule.names]
         return tuple(rule for rule in known if rule.name in matched) or tuple(known)
 
-    def that_use_only(self, chains: Container[str]) -> dict[str, str]:
-        """Of rules that use one of these chains and nothing else: the chain, by the rule's name. Not of those for every
-        name, which would decide again for each model of it."""
+    def that_use_only(self, chains: Container[str]) -> dict[str, Rule]:
+        """Of rules for 'auto' those that use one of these chains and nothing else, by their names. One for other names
+        would decide again for the models of the chain."""
         return {
-            rule.name: rule.use[0]
+            rule.name: rule
             for rule in self.rules
-            if len(rule.use) == 1 and rule.use[0] in chains and rule.ending != "next" and ANY not in rule.names
+            if len(rule.use) == 1 and rule.use[0] in chains and rule.ending != "next" and rule.names == (AUTO,)
         }
 
     def targets(self, rule: Rule, catalog: Catalog) -> tuple[Target, ...]:
