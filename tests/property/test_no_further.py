@@ -17,7 +17,7 @@ from inside import Tally, stories
 from ringfence.signals.sensitivity import Sensitivity
 
 FIRST = int(os.environ.get("RINGFENCE_SEED", "0"))
-MANY, MANY_S = 20_000, 200.0
+MANY, MANY_S = 20_000, 300.0
 """Requests, and the most seconds that they may take on one core."""
 
 
