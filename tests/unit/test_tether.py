@@ -11,7 +11,7 @@ import pytest
 from ringfence.cli import main
 
 PROGRAM = """
-import os, subprocess, sys, time
+import os, subprocess, sys
 from ringfence.tether import adopt_orphans, bury_orphans
 adopt_orphans()
 spared = subprocess.Popen(["sleep", "60"])
@@ -23,7 +23,7 @@ assert spared.poll() is None and os.path.exists(f"/proc/{left}"), "only the dead
 bury_orphans(spare=(spared.pid,), alive=True)
 assert spared.poll() is None and not os.path.exists(f"/proc/{left}")
 spared.kill()
-time.sleep(0.05)
+os.waitid(os.P_PID, spared.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and we have not taken note
 bury_orphans()
 print(os.path.exists(f"/proc/{spared.pid}"))
 """

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -191,11 +192,20 @@ async def test_an_end_belongs_to_a_call_that_runs_and_has_a_code(journal: Journa
 
 
 async def test_who_gives_up_while_it_is_written_has_sent_nothing(
-    journal: Journal, folder: Path, slow_disk: list[bytes]
+    journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    is_written, has_given_up, real = threading.Event(), threading.Event(), os.fdatasync
+
+    def sync(descriptor: int) -> None:
+        is_written.set()
+        has_given_up.wait(25)
+        real(descriptor)
+
+    monkeypatch.setattr(writer.os, "fdatasync", sync)
     sending = asyncio.ensure_future(journal.sent(**a_call()))
-    await asyncio.sleep(0.02)
+    assert await asyncio.to_thread(is_written.wait, 25)
     sending.cancel()
+    has_given_up.set()
     with pytest.raises(asyncio.CancelledError):
         await sending
     await journal.sent(**a_call(2))

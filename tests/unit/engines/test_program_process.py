@@ -37,6 +37,13 @@ deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pau
 child = subprocess.Popen([sys.executable, "-c", deaf])
 open(sys.argv[2], "w").write(f"{os.getpid()} {child.pid}")
 """
+WHEN_TOLD = """
+import threading, time
+def when_told():
+    while not os.path.exists(sys.argv[2]): time.sleep(0.01)
+    {line}
+threading.Thread(target=when_told).start()
+"""
 Start = Callable[..., tuple["subprocess.Popen[str]", dict[str, Any]]]
 
 
@@ -179,10 +186,10 @@ def test_a_program_that_is_not_there_is_told(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("line", "status"), [("os._exit(7)", 7), ("os.kill(os.getpid(), signal.SIGABRT)", -6)])
-def test_it_ends_as_the_program_does(start: Start, line: str, status: int) -> None:
-    later = f"import threading; threading.Timer(0.3, lambda: exec({line!r})).start()"
-    process, said = start(SERVE.format(before=later))
+def test_it_ends_as_the_program_does(start: Start, tmp_path: Path, line: str, status: int) -> None:
+    process, said = start(SERVE.format(before=WHEN_TOLD.format(line=line)), str(tmp_path / "told"))
     assert "ready" in said
+    (tmp_path / "told").touch()
     assert process.wait(25) == status
 
 

@@ -46,6 +46,7 @@ def adopt(engine: FakeEngine, fetch_at: FetchAt, events: list[object], offers: t
     return Adopted("theirs", vllm.ADAPTER, at, fetch_at, events.append, offers=offers, probe_every_s=0.05)
 
 
+@pytest.mark.timed
 async def test_a_lease_waits_for_loading_and_then_costs_next_to_nothing(
     supervise: Callable[..., Supervisor], launch: Launch
 ) -> None:

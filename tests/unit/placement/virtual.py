@@ -70,6 +70,8 @@ class Engine:
     """Every life of one pretended engine, and how it behaves now."""
 
     load_s: float = 1.0
+    loads_after: Callable[[], object] | None = None
+    """What has to be so before it is done with loading."""
     refuses: str = ""
     hangs: bool = False
     status: int = 200
@@ -162,6 +164,8 @@ class Life:
 
     async def listening(self) -> Endpoint:
         await asyncio.sleep(self._engine.load_s)
+        while self._engine.loads_after is not None and not self._engine.loads_after():
+            await asyncio.sleep(0.01)
         if self._engine.refuses:
             self._output.add("the window must be at most 1024")
             raise NotStarted(self._engine.refuses)

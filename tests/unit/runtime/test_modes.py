@@ -23,6 +23,10 @@ SMALL = model("small", on("gpu0", 10), residency=Residency.ALWAYS)
 BIG = model("big", on("gpu0", 20))
 
 
+STAYS = "trap 'touch {0}/ended; exit' TERM; touch {0}/ready; sleep 60 & wait"
+"""A program that tells when it could be ended, and that it was."""
+
+
 class Owner:
     """What the owner wants, as far as modes look at it: the place of `Desired`."""
 
@@ -50,7 +54,13 @@ class Owner:
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modes, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(mode_programs, "FIRST_LOOK_S", 0.1)
-    monkeypatch.setattr(mode_programs, "GRACE_S", 0.5)
+    monkeypatch.setattr(mode_programs, "GRACE_S", 25)
+
+
+@pytest.fixture
+def _looks_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a program takes until it has ended by itself."""
+    monkeypatch.setattr(mode_programs, "FIRST_LOOK_S", 25)
 
 
 @pytest.fixture
@@ -102,7 +112,8 @@ async def test_a_switch_waits_for_strangers_to_leave_and_for_its_own_to_be_ready
     assert modes.switch is not None and modes.switch.outcome is None and not began.exists()
     lease.release()
     assert await over(modes) == "done"
-    assert scene.state("small") is State.STOPPED and scene.state("big") is State.READY and began.exists()
+    assert scene.state("small") is State.STOPPED and scene.state("big") is State.READY
+    await until(began.exists)
     assert (modes.now, (tmp_path / "mode").read_text()) == ("forensic", "forensic\n")
     told = [step.text for step in modes.switch.steps]
     assert told == ["the devices are handed over", "sh was started", "everything that belongs to it is ready"]
@@ -111,9 +122,10 @@ async def test_a_switch_waits_for_strangers_to_leave_and_for_its_own_to_be_ready
 async def test_when_it_ends_its_programs_are_stopped_and_the_others_come_back(
     scene: Scene, switching: Callable[..., Modes], tmp_path: Path
 ) -> None:
-    modes, ended = switching(f"trap 'touch {tmp_path}/ended; exit' TERM; sleep 60 & wait"), tmp_path / "ended"
+    modes, ended = switching(STAYS.format(tmp_path)), tmp_path / "ended"
     modes.begin("forensic")
     assert await over(modes) == "done" and not ended.exists()
+    await until((tmp_path / "ready").exists)
     modes.begin(None)
     assert await over(modes) == "done"
     assert ended.exists() and modes.now is None and not (tmp_path / "mode").exists()
@@ -136,7 +148,8 @@ async def test_what_never_leaves_may_stay(scene: Scene, switching: Callable[...,
 async def test_it_is_taken_back_when_a_member_does_not_start(
     scene: Scene, switching: Callable[..., Modes], tmp_path: Path
 ) -> None:
-    modes = switching(f"trap 'touch {tmp_path}/ended; exit' TERM; sleep 60 & wait")
+    modes = switching(STAYS.format(tmp_path))
+    scene.engines["big"].loads_after = (tmp_path / "ready").exists
     scene.engines["big"].refuses = "no such file"
     modes.begin("forensic")
     assert await over(modes) == "rolled back: big does not start: no such file"
@@ -154,6 +167,7 @@ async def test_it_is_taken_back_when_a_member_is_not_ready_in_time(
     assert modes.now is None
 
 
+@pytest.mark.usefixtures("_looks_on")
 async def test_it_is_taken_back_to_the_mode_before_when_a_program_fails(
     scene: Scene, switching: Callable[..., Modes], tmp_path: Path
 ) -> None:
@@ -202,7 +216,8 @@ class TestRestart:
         assert modes.now == "forensic" and modes.switch is None
         modes.resume()
         assert await over(modes) == "done"
-        assert (tmp_path / "begun").exists() and scene.state("big") is State.READY
+        assert scene.state("big") is State.READY
+        await until((tmp_path / "begun").exists)
 
     @pytest.mark.parametrize("written", ["gone\n", "", None])
     async def test_one_that_is_not_configured_any_more_is_not(
@@ -215,6 +230,7 @@ class TestRestart:
         modes.resume()
         assert modes.now is None and modes.switch is None
 
+    @pytest.mark.usefixtures("_looks_on")
     async def test_one_whose_program_fails_is_off(self, switching: Callable[..., Modes], tmp_path: Path) -> None:
         (tmp_path / "mode").write_text("forensic\n")
         modes = switching("exit 1")
@@ -226,9 +242,10 @@ class TestRestart:
 async def test_one_that_is_taken_out_of_the_configuration_ends(
     scene: Scene, switching: Callable[..., Modes], tmp_path: Path
 ) -> None:
-    modes = switching(f"trap 'touch {tmp_path}/ended; exit' TERM; sleep 60 & wait")
+    modes = switching(STAYS.format(tmp_path))
     modes.begin("forensic")
     assert await over(modes) == "done"
+    await until((tmp_path / "ready").exists)
     modes.follow()
     assert modes.now == "forensic"
     del modes._desired.config.modes["forensic"]
@@ -240,9 +257,10 @@ async def test_one_that_is_taken_out_of_the_configuration_ends(
 async def test_a_gateway_that_ends_ends_its_programs_and_keeps_the_mode(
     switching: Callable[..., Modes], tmp_path: Path
 ) -> None:
-    modes = switching(f"trap 'touch {tmp_path}/ended; exit' TERM; sleep 60 & wait")
+    modes = switching(STAYS.format(tmp_path))
     modes.begin("forensic")
     assert await over(modes) == "done"
+    await until((tmp_path / "ready").exists)
     await modes.close()
     assert (tmp_path / "ended").exists() and (tmp_path / "mode").read_text() == "forensic\n"
 

@@ -32,7 +32,7 @@ tell(ready=True)
 for line in sys.stdin:
     text = json.loads(line)
     if "hang" in text: time.sleep(30)
-    if "slow" in text: time.sleep(0.1)
+    if "slow" in text: time.sleep(0.4)
     if "die" in text: os._exit(3)
     if "garbage" in text: print("{", flush=True)
     elif "fail" in text: tell(failed=True)
@@ -100,7 +100,7 @@ async def test_one_that_takes_too_long_is_ended_and_started_anew(start: Any) -> 
 
 
 async def test_one_that_is_merely_busy_is_left_alone(start: Any) -> None:
-    async with start(wait_s=0.25) as reader:
+    async with start(wait_s=1.5) as reader:
         process = reader._process
         found = await asyncio.gather(*(reader.read(said(f"slow {number}")) for number in range(5)))
         assert set(found[:2]) == {Boundary.CLOUD}

@@ -121,10 +121,9 @@ async def test_rows_are_written_by_themselves_a_moment_later(db: Database) -> No
     ledger = Ledger(db)
     for number in range(150):  # more than one statement takes
         ledger.record(row(number))
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if ledger.pending == 0 and len(written(db)) == 150:
-            break
+    async with asyncio.timeout(25):
+        while ledger.pending or len(written(db)) < 150:
+            await asyncio.sleep(0.01)
     assert [found.id for found in written(db)] == [f"call-{number}" for number in range(150)]
     agree(db)
 
