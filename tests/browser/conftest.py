@@ -23,6 +23,7 @@ from ringfence.control.app import build
 from ringfence.gateway import http
 from ringfence.gateway.asgi import Visit
 from ringfence.testing.fake_view import CHAT_KEY, FakeView
+from ringfence.testing.ports import free_port
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
@@ -57,6 +58,9 @@ class FakeChat:
     between_s: float = 0.01
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
+    pauses_after: int | None = None
+    """Words after which it waits for `goes_on`."""
+    goes_on: threading.Event = field(default_factory=threading.Event)
 
     async def answer(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {CHAT_KEY}":
@@ -73,6 +77,8 @@ class FakeChat:
         words = self.text.split(" ")
         try:
             for place, word in enumerate(words):
+                while place == self.pauses_after and not self.goes_on.is_set():
+                    await asyncio.sleep(0.01)
                 delta = {"content": word if place == 0 else f" {word}"}
                 yield self._frame({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
                 await asyncio.sleep(self.between_s)
@@ -112,13 +118,14 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.port = free_port()
         self._thread.start()
         self.listen()
 
     def listen(self) -> None:
         """Again on the same port, after `hang_up`."""
         self._server = http.HttpServer(self, self.limits)
-        self.port = asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1", self.port), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._server.listen("127.0.0.1", self.port), self._loop).result(25)
 
     def hang_up(self) -> None:
         """Every connection breaks, and nobody listens any more."""

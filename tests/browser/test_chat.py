@@ -21,9 +21,11 @@ def _ask(page: Page, words: str) -> None:
 
 def test_an_answer_streams_and_says_where_it_ran_and_how_fast(page: Page) -> None:
     page.served.chat.between_s = 0.04
+    page.served.chat.pauses_after = 8
     _ask(page, "What is Ringfence?")
     page.until(f"return (document.querySelector('{WRITING} .words')?.innerText ?? '').length > 20")
     assert "stays on this machine" not in page.text(".said.answer")
+    page.served.chat.goes_on.set()
     page.until_text(DONE, "The text stays on this machine.")
     assert page.text(".said.user") == "What is Ringfence?"
     assert page.text(".said.answer pre") == "ringfence explain --model auto"
@@ -63,7 +65,7 @@ def test_stop_stops_the_engine_and_keeps_what_was_written(page: Page) -> None:
     page.until_text(WRITING, "on this machine")
     page.find("#chat-stop").click()
     page.until_text(f"{DONE} .figures-line", "stopped")
-    assert page.served.chat.left.wait(2)
+    assert page.served.chat.left.wait(25)
     assert "The text stays" in page.text(".said.answer .words")
     assert page.find("#chat-send").is_displayed()
 

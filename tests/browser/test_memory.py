@@ -262,7 +262,6 @@ def test_a_switch_under_way_is_told_and_no_other_begins_meanwhile(opened: Page) 
 def test_a_mode_is_switched_after_a_question_and_its_steps_come_in(opened: Page) -> None:
     page = opened
     settled_modes(page)
-    page.served.view.placement.script = ["qwen3-8b takes no new requests", "qwen3-8b stopped", "done"]
     page.find("#modes li:nth-child(1) button").click()
     page.until("return document.querySelector('#question').open")
     assert page.text("#question-title") == "Switch to forensic?"
@@ -275,6 +274,7 @@ def test_a_mode_is_switched_after_a_question_and_its_steps_come_in(opened: Page)
     page.find("#modes li:nth-child(1) button").click()
     page.find("#question-yes").click()
     page.until_text("#verdict", "Switching to forensic…")
+    page.served.view.placement.goes_on("qwen3-8b takes no new requests", "qwen3-8b stopped", "done")
     page.until_text("#switch", "qwen3-8b stopped")
     page.until_text("#switch", "Done")
     page.until_text("#modes li:nth-child(1)", "On")

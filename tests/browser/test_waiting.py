@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_console import CONTRAST
 
-from ringfence.testing.fake_parking import kept_row
+from ringfence.testing.fake_parking import FakeParking, kept_row
 
 if TYPE_CHECKING:
     from conftest import Page
@@ -18,6 +18,11 @@ pytestmark = pytest.mark.browser
 
 TAB, ENTER, ESCAPE = "\ue004", "\ue007", "\ue00c"
 FOCUSED = "return document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+
+READ = """
+    if (!document.querySelector(arguments[0])?.innerText.includes(arguments[1])) return null;
+    return [...document.querySelectorAll('#parked tr')].map((one) => one.innerText)
+"""
 
 
 @pytest.fixture
@@ -59,7 +64,8 @@ def test_it_is_reached_from_the_first_page_which_tells_how_many_are_parked(page:
 
 def test_rows_stand_in_the_order_in_which_they_are_served(opened: Page) -> None:
     page = opened
-    rows = [one.text for one in page.driver.find_elements("css selector", "#parked tr")]
+    become(page, *FakeParking().kept)  # their times are those of now
+    rows = page.until(READ, row(2), "11:4")
     assert len(rows) == 7
     assert page.text("#parked-count") == "4"
     assert [one.split()[0] for one in rows] == ["–", "1", "2", "3", "4", "–", "–"]

@@ -48,6 +48,10 @@ class FakePlacement:
         self._coming = list(self.script)
         return deepcopy(self.modes)
 
+    def goes_on(self, *steps: str) -> None:
+        """The switch that is under way takes these as well: one begun without a script has no end until then."""
+        self._coming += steps
+
 
 RESERVED: dict[str, dict[str, int]] = {
     "cpu": {"headroom_bytes": 4 * GIB, "threshold_bytes": 2 * GIB, "leased_bytes": 4 * GIB},
