@@ -268,6 +268,10 @@ async def test_cancelling_an_async_call_frees_the_engine(gateway: Any, engines: 
 def test_a_clients_own_timeout_frees_the_engine(client: openai.OpenAI, engines: Any) -> None:
     engine = engines["fakes/lmstudio"]
     engine.once(Behaviour(Fault.HANG))
+    asked = len(engine.calls)
     with pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.2).chat.completions.create(model="fakes/lmstudio", messages=ASKED)
-    assert _left_s(engine, time.monotonic()) < 2
+        client.with_options(timeout=2).chat.completions.create(model="fakes/lmstudio", messages=ASKED)
+    gone_s = time.monotonic()
+    while len(engine.calls) == asked:
+        time.sleep(0.005)
+    assert _left_s(engine, gone_s) < 2
