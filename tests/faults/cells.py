@@ -131,7 +131,7 @@ class Rented:
                 await self._open(row)
             told = [provider(url, _named(fault)) for fault, url in self.urls.items()]
             timeouts = {
-                "connect_s": 5.0, "first_byte_s": 2.0, "between_bytes_s": 5.0, "answer_s": 2.0, "call_s": 20.0,
+                "connect_s": 5.0, "first_byte_s": 5.0, "between_bytes_s": 5.0, "answer_s": 5.0, "call_s": 20.0,
             }  # fmt: skip
             outside = await self._stack.enter_async_context(away(self._folder, *told, timeouts=timeouts))
         except BaseException:
