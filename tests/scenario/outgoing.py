@@ -39,12 +39,12 @@ class Taken:
     """What came back. `how` is end, or why it was lost."""
 
     line: Line
-    body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
     ended: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
     def on_piece(self, data: bytes) -> None:
-        self.body += data
+        self.pieces.append(data)
         self.began.set()
 
     def on_end(self) -> None:
@@ -52,6 +52,10 @@ class Taken:
 
     def on_lost(self, reason: str) -> None:
         self.ended.set_result(reason)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
 
     @property
     def status(self) -> int:

@@ -31,11 +31,19 @@ async def ask(gateway: Gateway, body: dict[str, Any] = CHAT, head: bytes = b"", 
     return client
 
 
-async def until(holds: Callable[[], bool], within_s: float = 2.0) -> None:
+async def until(holds: Callable[[], bool], within_s: float = 25.0) -> None:
     until_s = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < until_s
         await asyncio.sleep(0.002)
+
+
+async def rest_of(client: Client) -> bytes:
+    """What is still to come of a stream that was begun."""
+    pieces: list[bytes] = []
+    while piece := await client.chunk():
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def waiting(gateway: Gateway) -> int:
@@ -67,7 +75,7 @@ class TestYielding:
         assert allowance.tokens - allowance.tokens_left == pytest.approx(used, abs=allowance.tokens / 60)
 
     async def test_so_often_and_then_it_keeps_its_place(self, serve: Serve, engine: FakeEngine) -> None:
-        gateway: Gateway = await serve(targets=(target(slots=1),), wait_s=0.3)
+        gateway: Gateway = await serve(targets=(target(slots=1),), wait_s=1.0)
         engine.once(HANGS, Behaviour(), HANGS, Behaviour(), HANGS)
         later = await ask(gateway, CHAT, BACKGROUND)
         for times in (1, 2):
@@ -209,13 +217,17 @@ class TestTold:
         engine.once(Behaviour(Fault.STALL, after_events=1))
         first = await ask(gateway, STREAM)
         await first.head()
+        gateway.admission.lanes["seat/fast"].held_s = 4.0
         second = await ask(gateway, STREAM)
         await until(lambda: waiting(gateway) == 1)
         third = await ask(gateway, STREAM)
-        gateway.admission.lanes["seat/fast"].held_s = 4.0
-        await asyncio.sleep(0.2)
+        await until(lambda: waiting(gateway) == 2)
+        texts: list[bytes] = []
+        for client in (second, third):
+            await client.head()
+            texts.append(await client.chunk())
         first.leave()
-        texts = [(await client.answer()).body for client in (second, third)]
+        texts = [text + await rest_of(client) for text, client in zip(texts, (second, third), strict=True)]
         assert texts[0].startswith(b": queued position=1 estimate_s=4\n\n")
         assert texts[1].startswith(b": queued position=2 estimate_s=8\n\n")
         assert all(text.endswith(b"data: [DONE]\n\n") for text in texts)
@@ -230,12 +242,12 @@ class TestTold:
         first = await ask(gateway, STREAM)
         await first.head()
         later = await ask(gateway, STREAM, BACKGROUND)
-        await asyncio.sleep(0.1)
+        begun = await later.head()
         first.leave()
         await until(lambda: len(engine.calls) == 2)
         assert (await (await ask(gateway)).answer()).status == 200
-        reply = await later.answer()
-        assert reply.status == 200 and b"queued position=1" in reply.body and reply.body.endswith(b"data: [DONE]\n\n")
+        body = await rest_of(later)
+        assert begun.status == 200 and b"queued position=1" in body and body.endswith(b"data: [DONE]\n\n")
 
     async def test_the_header_of_one_that_waited_and_of_none_that_did_not(
         self, serve: Serve, engine: FakeEngine

@@ -38,6 +38,7 @@ async def in_thread(fn: Any, *args: Any, **told: Any) -> Any:
     return await asyncio.to_thread(fn, *args, **told)
 
 
+@pytest.mark.timed  # whoever answers the look at start late is found by a later one
 @pytest.mark.parametrize(
     "kind", ["vllm", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "vllm")]
 )
@@ -63,6 +64,7 @@ async def test_an_engine_of_each_kind_is_found_and_used(start_up: Any, tiny_mode
         assert engine.open_connections == 0
 
 
+@pytest.mark.timed  # as above
 async def test_what_ollama_would_send_to_its_cloud_is_left_out(start_up: Any, tiny_model: Path) -> None:
     models = (FakeModel("here:8b"), FakeModel("gpt-oss:120b-cloud", remote_host="https://ollama.com"))
     async with FakeEngine("ollama", models) as engine:
@@ -103,7 +105,7 @@ async def test_an_engine_comes_and_goes(start_up: Any, tiny_model: Path) -> None
     assert "late" not in up.ready["models"]
     await engine.start(port)
     try:
-        await in_thread(until, lambda: chat(up, model="late").status == 200, 5, "an answer of the new engine")
+        await in_thread(until, lambda: chat(up, model="late").status == 200, 25, "an answer of the new engine")
     finally:
         await engine.stop()
     assert (await in_thread(chat, up, model="late")).code in ("engine_failed", "target_unavailable")

@@ -322,6 +322,7 @@ async def test_lines_begin_in_their_hours_alone(desk: Desk, engine: FakeEngine) 
     later, end = (f"{(minute + n) % 1440 // 60:02}:{(minute + n) % 1440 % 60:02}" for n in (60, 120))
     desk.running.settings = replace(desk.running.settings, hours=daily(f"{later}-{end} UTC"))
     batch_id = await desk.begin([line(1)])
+    await until(lambda: desk.running.live[batch_id].batch.total)
     await asyncio.sleep(0.2)
     assert engine.calls == [] and (await desk.look(batch_id))["status"] == "in_progress"
     desk.clock_s += 3600
@@ -367,7 +368,7 @@ async def test_a_batch_is_not_begun_before_its_time(desk: Desk, engine: FakeEngi
     at_s = desk.wall() + 3600
     late = await desk.ask("POST", "/v1/batches", {
         "input_file_id": (await desk.upload(jsonl([line(1)]))).json["id"], "endpoint": CHAT,
-        "completion_window": "1h", "not_before": at_s + 1,
+        "completion_window": "1h", "not_before": at_s + 60,
     })  # fmt: skip
     assert (late.status, late.error["param"]) == (400, "not_before")
     batch_id = await desk.begin([line(1)], not_before=at_s)

@@ -16,7 +16,6 @@ from ringfence.telemetry.events import Retried
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
 Serve = Callable[..., Any]
-QUICK = Timeouts(first_byte_s=0.15, between_bytes_s=0.15, answer_s=0.15)
 SAID = "The quick brown fox jumps."
 
 
@@ -36,7 +35,7 @@ MIDDLE = {
 @pytest.mark.parametrize("name", MIDDLE)
 async def test_a_stream_that_breaks_ends_with_an_error_event(serve: Serve, engine: FakeEngine, name: str) -> None:
     behaviour, code = MIDDLE[name]
-    gateway = await serve(timeouts=QUICK if name == "stall" else Timeouts())
+    gateway = await serve(timeouts=Timeouts(between_bytes_s=0.15 if name == "stall" else 60))
     engine.once(behaviour)
     client = await gateway.client()
     reply = await client.ask(body=STREAM)
@@ -196,7 +195,7 @@ async def test_a_client_that_leaves_the_queue_gives_its_turn_to_the_next(serve: 
 
 
 async def test_the_queue_is_bounded_in_length_and_in_time(serve: Serve, engine: FakeEngine) -> None:
-    gateway = await serve(targets=(target(slots=1),), queue=1, wait_s=0.1)
+    gateway = await serve(targets=(target(slots=1),), queue=1, wait_s=1.0)
     engine.always = Behaviour(Fault.HANG)
     first, second, third = [await gateway.client() for _ in range(3)]
     await first.send(request(body=CHAT))

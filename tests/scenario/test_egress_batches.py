@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,6 +59,7 @@ async def test_lines_leave_together_and_their_answers_are_fetched(outside: Away,
     assert sorted(one.call for one in journalled if one.kind == "sent") == ["call-1", "call-2", "call-3"]
     assert {one.outcome for one in journalled if one.kind == "ended"} == {"answered"}
     assert verify(outside.folder / "journal").is_whole
+    await asyncio.to_thread(outside.process.stop)  # it renames files of its journal while it runs
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in (outside.folder / "journal").iterdir())
 
 

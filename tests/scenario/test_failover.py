@@ -143,7 +143,8 @@ async def test_failing_over_from_a_silent_one_takes_its_time_out(serve: Serve, b
 )
 async def test_one_that_fails_gets_a_few_calls_of_many_and_none_is_lost(serve: Serve, behaviour: Behaviour) -> None:
     async with engines(2) as (first, second):
-        gateway = await gateway_of(serve, [first, second], chain("first", "second"), timeouts=QUICK)
+        targets = (*chain("first", timeouts=QUICK), *chain("second"))
+        gateway = await gateway_of(serve, [first, second], targets)
         first.always = behaviour
         replies = await asked(gateway, CHAT, 150)
         assert {reply.status for reply in replies} == {200}

@@ -76,6 +76,7 @@ def _listing(up: Any, made: dict[str, Any]) -> int:
     return ask(up.root_url, "GET", "/v1/models", key=made["secret"]).status
 
 
+@pytest.mark.timed
 def test_a_key_revoked_behind_the_gateways_back_is_refused_soon(start_up: Any, tiny_model: Path) -> None:
     """The command line writes straight to the database when it finds no gateway, as on another machine's mount."""
     up = start_up("--model", str(tiny_model))
@@ -107,7 +108,7 @@ def test_a_kept_connection_does_not_outlive_its_key(ringfence: Any) -> None:
 
 
 def test_an_expired_key_is_refused(ringfence: Any) -> None:
-    body = {"name": "brief", "profile": "default", "expires_s": int(time.time()) + 2}
+    body = {"name": "brief", "profile": "default", "expires_s": int(time.time()) + 6}
     made = control(ringfence, "/keys", "POST", body)
     assert chat(ringfence, key=made["secret"]).status == 200
     until(lambda: chat(ringfence, key=made["secret"]).status == 401, 25, "the end of the key")
