@@ -20,14 +20,15 @@ def unchecked(patch: MonkeyPatch) -> None:
     """Money is held whether or not there is room for it."""
 
     def take(
-        self: Purse, key: Any, profile: str, target: Any, most: int, price: Price | None, bill: Bill | None = None
-    ) -> Charge:
+        self: Purse, key: Any, agent: str, profile: str, target: Any, most: int, price: Price | None,
+        bill: Bill | None = None,
+    ) -> Charge:  # fmt: skip
         now_s = self._turned()
-        scopes = money._scopes(key, profile, target.provider)
+        scopes = self._scopes(key, agent, profile, target.provider)
         totals = [money._total(book, scope) for scope in scopes for _, book in self._now]
         for total in totals:
             total.held += most
-        return Charge(now_s, target, most, price, totals, key, profile, bill or Bill())
+        return Charge(now_s, target, most, price, totals, key, scopes, bill or Bill())
 
     patch.setattr(Purse, "take", take)
 
@@ -96,11 +97,11 @@ def stuck_when_cancelled(patch: MonkeyPatch) -> None:
         assert call.decision is not None and self.rows is not None
         price = self.rules.prices[target.provider, target.engine_model]
         most = price.most(input_tokens, output_tokens)
-        charge = self.take(call.key, call.decision.profile, target, most, price)
+        charge = self.take(call.key, call.agent, call.decision.profile, target, most, price)
         try:
             await self.rows.hold(HoldRow(
-                charge.id, call.id, charge.at_s, call.key.id, call.decision.profile, "", "chat", "smart", target.name,
-                target.provider, most,
+                charge.id, call.id, charge.at_s, call.key.id, call.decision.profile, call.agent, "chat", "smart",
+                target.name, target.provider, most,
             ))  # fmt: skip
         except Exception:
             money._let_go(charge)
@@ -128,8 +129,8 @@ def free_dead(patch: MonkeyPatch) -> None:
     """A call whose process died costs nothing."""
     real = Purse.restore
 
-    async def restore(self: Purse, _never_left: Any) -> int:
-        return await real(self, lambda holds: {hold.call_id for hold in holds})
+    async def restore(self: Purse, _never_left: Any, key_of: Any) -> int:
+        return await real(self, lambda holds: {hold.call_id for hold in holds}, key_of)
 
     patch.setattr(Purse, "restore", restore)
 
@@ -146,7 +147,7 @@ def forgotten_past(patch: MonkeyPatch) -> None:
 def counted_twice(patch: MonkeyPatch) -> None:
     """The dead are written down before what was spent is added up."""
 
-    async def restore(self: Purse, never_left: Any) -> int:
+    async def restore(self: Purse, never_left: Any, key_of: Any) -> int:
         assert self.rows is not None
         dead = await self.rows.holds()
         free = never_left(dead)
@@ -156,10 +157,11 @@ def counted_twice(patch: MonkeyPatch) -> None:
             else:
                 self.rows.record(money._lost(hold))
         await self.rows.flush()  # type: ignore[attr-defined]
-        found = await real(self, lambda _holds: set())
+        found = await real(self, lambda _holds: set(), key_of)
         for hold in dead:
             if hold.call_id not in free:
-                self._count(hold, self._clock())
+                scopes = self._scopes(key_of(hold.key_id), hold.agent, hold.profile, hold.provider)
+                self._count(hold.at_s, money.Counted(scopes, hold.usd_micros), self._clock())
         return found + len(dead)
 
     real = Purse.restore
@@ -189,7 +191,23 @@ def endless_days(patch: MonkeyPatch) -> None:
     patch.setattr(Purse, "_turn", turn)
 
 
+def named_alone(patch: MonkeyPatch) -> None:
+    """Whoever names a profile pays out of that one's budget, and out of no other's."""
+    patch.setattr(money, "rests_on", lambda _agents, _key, _agent, profile: (profile,))
+
+
+def forgotten_own(patch: MonkeyPatch) -> None:
+    """After a start, what was spent under a profile that was named counts for that one alone."""
+    real = Purse.restore
+
+    async def restore(self: Purse, never_left: Any, _key_of: Any) -> int:
+        return await real(self, never_left, lambda _key_id: None)
+
+    patch.setattr(Purse, "restore", restore)
+
+
 PLANTS = (
     unchecked, checked_too_early, settled_twice, written_twice, stuck, stuck_on_disk, stuck_when_cancelled,
     in_memory_alone, free_losses, free_dead, forgotten_past, counted_twice, forgetful_clock, endless_days,
+    named_alone, forgotten_own,
 )  # fmt: skip

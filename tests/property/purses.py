@@ -37,7 +37,10 @@ START_S = 1_793_500_000.0  # 2026-10-31T23:46:40Z, a Saturday: a day, a month an
 ZONE = ZoneInfo("Europe/Berlin")
 A_TOKEN = Price(Rates.of(1_000_000, 1_000_000))
 """A token is a micro-dollar."""
-PROVIDERS, PROFILES, KEYS = ("near", "far"), ("work", "play"), ("key_1", "key_2")
+PROVIDERS, PROFILES = ("near", "far"), ("work", "play", "free")
+KEYS, AGENTS = ("key_1", "key_2"), ("", "helper")
+OWN, BOUND = {"key_1": "work", "key_2": ""}, {"key_1": "", "key_2": "helper"}
+"""The profile and the agent of each key."""
 SCOPES = (
     HOUSE, *(Scope("provider", name) for name in PROVIDERS), *(Scope("profile", name) for name in PROFILES),
     *(Scope("key", name) for name in KEYS),
@@ -90,6 +93,9 @@ class Household:
         self.allowed: dict[tuple[Scope, Period], int] = {}
         self.refused: Counter[str] = Counter()
         self.asked: list[Asked] = []
+        self.agents = {"helper": "play"}
+        self.rested: dict[str, frozenset[str]] = {}
+        """By call: all profiles whose money it is."""
         self.really: dict[str, int] = {}
         """By call: what its provider wants for it, whatever became of it here."""
         self.is_ahead = False
@@ -109,17 +115,27 @@ class Household:
         return self.run(turn())  # fmt: skip
 
     def keys(self) -> dict[str, Key]:
-        return {name: Key(name, name, budget=self.budgets.get(Scope("key", name), NO_BUDGET)) for name in KEYS}
+        return {
+            name: Key(
+                name, name, OWN[name], agent=BOUND[name], budget=self.budgets.get(Scope("key", name), NO_BUDGET)
+            )
+            for name in KEYS
+        }  # fmt: skip
+
+    def _rests_on(self, key: str, agent: str, profile: str) -> frozenset[str]:
+        return frozenset((profile, OWN[key], self.agents.get(agent, ""))) - {""}
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
-    def ask(self, key: str, profile: str, provider: str, most: int) -> None:
-        """Begins to hold; how that ends, `spin` tells."""
+    def ask(self, key: str, agent: str, profile: str, provider: str, most: int) -> None:
+        """Begins to hold, for a call that names a profile, and perhaps an agent; how that ends, `spin` tells."""
         self._number += 1
+        agent = BOUND[key] or agent
+        self.rested[f"call-{self._number}"] = self._rests_on(key, agent, profile)
         decision = Decision("smart", "", "", Chain("smart", ()), Boundary.CLOUD, profile=profile)
         call = Call(
-            f"call-{self._number}", self.keys()[key], chat.DIALECT, "smart", {}, 0, False, 0.0, decision=decision,
-            spoken="chat",
+            f"call-{self._number}", self.keys()[key], chat.DIALECT, "smart", {}, 0, False, 0.0, agent,
+            decision=decision, spoken="chat",
         )  # fmt: skip
         target = Target(f"{provider}/smart", "smart", "", "large", Boundary.CLOUD, provider=provider)
         one = Asked(call, target, most, None)  # type: ignore[arg-type]
@@ -153,7 +169,7 @@ class Household:
         self.asked.remove(one)
         call = one.call
         self.within(self.ledger.record, CallRow(
-            call.id, paid.at_s, call.key.id, one.call.decision.profile, "", "chat", "smart", one.target.name,
+            call.id, paid.at_s, call.key.id, one.call.decision.profile, call.agent, "chat", "smart", one.target.name,
             one.target.provider, 200, "ok", False, usage.prompt_tokens, 0, 0, usage.completion_tokens, 0, False,
             paid.usd_micros, None, 0.1, 0.2, paid.hold_id,
         ))  # fmt: skip
@@ -188,6 +204,11 @@ class Household:
         for period in Period:
             self.allowed[scope, period] = LIMITLESS if (cap := budget.cap(period)) is None else cap
             self.allowed[scope, period] = max(self.allowed[scope, period], self._come_to(scope, period))
+
+    def bind(self, agent: str, profile: str) -> None:
+        """Another profile for an agent, from now on; at the next start, for its rows as well."""
+        self.agents[agent] = profile
+        self._rule()
 
     def put_clock(self, by_s: float) -> None:
         """What was spent by a clock that ran ahead counts in each later period, whatever the caps have become."""
@@ -268,14 +289,15 @@ class Household:
             dead.extend(holds)
             return {hold.call_id for hold in holds} - left
 
-        await self.purse.restore(never_left)
+        await self.purse.restore(never_left, self.keys().get)
         await self.ledger.flush()
         after = self.rows()
         died = {hold.call_id: hold.usd_micros for hold in dead if hold.call_id in left}
         assert after == before | died and self.holds() == []
         self.floor_s = self.now_s
         ends_s = min(period.end_s(self.now_s, ZONE) for period in Period)
-        self.is_ahead = any(at_s >= ends_s for at_s, *_ in self._dated())
+        self.is_ahead = any(at_s >= ends_s for _, at_s, *_ in self._dated())
+        self.rested = {call: self._rests_on(key, agent, profile) for call, _, key, agent, profile, *_ in self._dated()}
         for scope, period in self.allowed:
             self.allowed[scope, period] = max(self._limit(scope, period), self._come_to(scope, period))
 
@@ -285,7 +307,7 @@ class Household:
             ZONE, budgets.get(HOUSE, NO_BUDGET),
             {scope.name: budget for scope, budget in budgets.items() if scope.kind == "profile"},
             {scope.name: budget for scope, budget in budgets.items() if scope.kind == "provider"},
-            {(provider, "large"): A_TOKEN for provider in PROVIDERS},
+            {(provider, "large"): A_TOKEN for provider in PROVIDERS}, agents=dict(self.agents),
         )  # fmt: skip
         for one in self.asked:
             one.call.key = replace(one.call.key, budget=budgets.get(Scope("key", one.call.key.id), NO_BUDGET))
@@ -313,8 +335,12 @@ class Household:
     def holds(self) -> list[Any]:
         return self._read("SELECT call_id, usd_micros FROM holds")
 
-    def _dated(self) -> list[tuple[float, str, str, str, int]]:
-        return self._read("SELECT at_s, key_id, profile, provider, cost_usd_micros FROM calls")
+    def _dated(self) -> list[tuple[str, float, str, str, str, str, int]]:
+        return self._read("SELECT id, at_s, key_id, agent, profile, provider, cost_usd_micros FROM calls")
+
+    def _scopes(self, call: str, provider: str, key: str) -> list[Scope]:
+        profiles = [Scope("profile", name) for name in self.rested[call]]
+        return [HOUSE, Scope("provider", provider), *profiles, Scope("key", key)]
 
     def _read(self, query: str) -> list[Any]:
         return rows(self._path, query)
@@ -335,11 +361,10 @@ class Household:
         now_s = max(self.now_s, self.floor_s)
         held: Counter[tuple[Scope, Period]] = Counter()
         for one in self.asked:
-            if one.charge is not None and one.call.decision is not None:
-                names = (one.target.provider, one.call.decision.profile, one.call.key.id)
+            if one.charge is not None:
                 for period in Period:
                     if period.start_s(now_s, ZONE) <= one.at_s < period.end_s(now_s, ZONE):
-                        for scope in (HOUSE, *map(Scope, ("provider", "profile", "key"), names)):
+                        for scope in self._scopes(one.call.id, one.target.provider, one.call.key.id):
                             held[scope, period] += one.most
         return held
 
@@ -362,10 +387,10 @@ class Household:
         for call, wanted in self.really.items():
             assert call in under_way or rows.get(call, -1) >= wanted, (call, wanted, rows.get(call))
         sums: Counter[tuple[Scope, Period]] = Counter()
-        for at_s, key, profile, provider, cost in self._dated():
+        for call, at_s, key, _, _, provider, cost in self._dated():
             for period in Period:
                 if period.start_s(now_s, ZONE) <= at_s < period.end_s(now_s, ZONE):
-                    for scope in (HOUSE, *map(Scope, ("provider", "profile", "key"), (provider, profile, key))):
+                    for scope in self._scopes(call, provider, key):
                         sums[scope, period] += cost
         told = {at: spent for at, (spent, _) in self.standings().items()}
         for at in told.keys() | sums.keys():

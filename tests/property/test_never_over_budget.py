@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from purses import KEYS, PROFILES, PROVIDERS, SCOPES, Asked, Household
+from purses import AGENTS, KEYS, PROFILES, PROVIDERS, SCOPES, Asked, Household
 from pytest import MonkeyPatch
 
 from ringfence.core.money import NO_BUDGET, Budget
@@ -71,17 +71,17 @@ class Spending(RuleBasedStateMachine):
         return [one for one in self.house.asked if one.charge is not None]
 
     @rule(
-        key=st.sampled_from(KEYS), profile=st.sampled_from(PROFILES), provider=st.sampled_from(PROVIDERS),
-        most=st.integers(1, 120),
+        key=st.sampled_from(KEYS), agent=st.sampled_from(AGENTS), profile=st.sampled_from(PROFILES),
+        provider=st.sampled_from(PROVIDERS), most=st.integers(1, 120),
     )  # fmt: skip
-    def ask(self, key: str, profile: str, provider: str, most: int) -> None:
-        self.house.ask(key, profile, provider, most)
+    def ask(self, key: str, agent: str, profile: str, provider: str, most: int) -> None:
+        self.house.ask(key, agent, profile, provider, most)
 
     @rule(key=st.sampled_from(KEYS), most=st.integers(1, 120), share=st.floats(0, 1))
     def serve(self, key: str, most: int, share: float) -> None:
         """From its beginning to its end, where nothing is in the way."""
         before = len(self.held)
-        self.house.ask(key, PROFILES[0], PROVIDERS[0], most)
+        self.house.ask(key, "", PROFILES[0], PROVIDERS[0], most)
         if len(self.held) > before:
             self.house.send(self.held[-1], share)
             self.house.settle(self.held[-1])
@@ -133,6 +133,10 @@ class Spending(RuleBasedStateMachine):
     @rule(scope=st.sampled_from(SCOPES), budget=budgets)
     def limit(self, scope: object, budget: Budget) -> None:
         self.house.limit(scope, budget)  # type: ignore[arg-type]
+
+    @rule(profile=st.sampled_from(PROFILES))
+    def bind(self, profile: str) -> None:
+        self.house.bind(AGENTS[-1], profile)
 
     @invariant()
     def never_over(self) -> None:

@@ -71,7 +71,7 @@ class Yard(Desk):
     async def restore(self) -> None:
         """As a start does."""
         open_ = await self.rented.read()
-        await self.gateway.pipeline.money.restore(lambda _holds: set(), open_)
+        await self.gateway.pipeline.money.restore(lambda _holds: set(), self._key_of, open_)
         await self.rented.restore(self._key_of)
         await self.running.restore()
 

@@ -17,10 +17,10 @@ from ringfence.egress.child import EgressProcess
 
 @asynccontextmanager
 async def served(folder: Path, file: Path, *providers: dict[str, Any]) -> AsyncIterator[tuple[str, EgressProcess]]:
-    """With the state in `folder`, which is made, and the configuration in `file`: its address without /v1, and what
-    rents."""
+    """With the state in `folder`, which is made unless it is there, and the configuration in `file`: its address
+    without /v1, and what rents."""
     for made in (folder, folder / "egress"):
-        made.mkdir(mode=0o700)
+        made.mkdir(mode=0o700, exist_ok=True)
     egress = EgressProcess({
         "socket": str(folder / "egress" / "egress.sock"), "journal": str(folder / "journal"),
         "providers": [*providers], "allow_insecure_loopback": True,

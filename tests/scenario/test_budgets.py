@@ -26,6 +26,11 @@ models:
   smart: {provider: rented, provider_model: fake-large, price: {input: 1000, output: 1000}}
 profiles:
   personal: {tier: T2, chain: [smart, fast]}
+  pocket: {tier: T2, budget: {day: 50}}
+  thrifty: {tier: T2, budget: {call: 0.0001}}
+  code: {tier: T2, budget: {month: 50}}
+agents:
+  coder: {profile: code}
 """
 CENT = 10_000
 
@@ -40,10 +45,17 @@ class House:
     def key(self, name: str, **budget: int) -> str:
         return made_key(self, name, profile="personal", budget=budget)
 
-    def chat(self, key: str, model: str = "auto") -> Any:
-        return ask(
-            self.root_url, "POST", "/v1/chat/completions", question("hello", model=model, max_tokens=8), key, 30.0
-        )
+    def chat(self, key: str, model: str = "auto", **named: str) -> Any:
+        head = {f"x-ringfence-{what}": name for what, name in named.items()}
+        said = question("hello", model=model, max_tokens=8)
+        return ask(self.root_url, "POST", "/v1/chat/completions", said, key, 30.0, head)
+
+    def spent(self) -> dict[str, tuple[int, int]]:
+        """By profiles: what their caps are said to have spent, by `status` and by `money`."""
+        told = [one for one in control(self, "/status")["money"]["caps"] if one["scope"] == "profile"]
+        page = [one for one in control(self, "/money")["standings"] if one["scope"] == "profile"]
+        shown = {(one["name"], one["period"]): one["spent_usd_micros"] for one in page}
+        return {one["name"]: (one["spent"], shown[one["name"], one["period"]]) for one in told}
 
 
 def sent(cloud: FakeCloud) -> int:
@@ -102,10 +114,30 @@ def asks_once(house: House, cloud: FakeCloud) -> None:
     assert control(house, "/status")["requests"]["total"] == started + 2
 
 
+def names_another_profile(house: House, cloud: FakeCloud) -> None:
+    """Which takes it out of no budget, neither its key's nor its agent's."""
+    poor = made_key(house, "poor-2", profile="thrifty")
+    before = sent(cloud)
+    for named in ({"profile": "personal"}, {"agent": "coder"}, {"agent": "coder", "profile": "personal"}):
+        refused = house.chat(poor, "smart", **named)
+        assert (refused.status, sent(cloud)) == (429, before)
+        assert "a call of the profile 'thrifty' may cost no more than $0.0001" in refused.json["error"]["message"]
+    key = made_key(house, "pocket", profile="pocket")
+    assert house.chat(key, "smart", profile="personal", agent="coder").status == 200
+    assert house.spent()["pocket"] == house.spent()["code"] != (0, 0)
+    assert house.chat(key, "smart", profile="personal").status == 200
+    control(house, "/keys/pocket", "DELETE")
+
+
 async def test_budgets(tmp_path: Path, tiny_model: Path) -> None:
     folder, file = tmp_path / "state", tmp_path / "ringfence.yaml"
     file.write_text(CONFIG.replace("TINY", str(tiny_model)))
     async with FakeCloud("openai", api_key=KEY) as cloud, served(folder, file, provider(cloud.url)) as (root_url, _):
         house = House(root_url, folder)
-        for meets in (meets_the_soft_limit, meets_the_hard_limit, asks_once):
+        for meets in (meets_the_soft_limit, meets_the_hard_limit, asks_once, names_another_profile):
             await asyncio.to_thread(meets, house, cloud)
+        before = await asyncio.to_thread(house.spent)
+        assert before["pocket"][0] == before["pocket"][1] > before["code"][0] > 0
+    async with FakeCloud("openai", api_key=KEY) as cloud, served(folder, file, provider(cloud.url)) as (root_url, _):
+        house = House(root_url, folder)
+        assert await asyncio.to_thread(house.spent) == before, "after a restart, of a key that is revoked"

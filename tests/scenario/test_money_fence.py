@@ -7,6 +7,7 @@ import asyncio
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from composed import request, until
 from spending import A_CALL, CAP, CAPPED, MOST_TOKENS, PRICE, Spending, rented, spending
 
 from ringfence.config.routing import THINKS
+from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Catalog, Model
 from ringfence.core.identity import Key
-from ringfence.core.money import Budget, Price, Rates
+from ringfence.core.money import Budget, Period, Price, Rates
 from ringfence.core.route import House, Profile
 from ringfence.core.usage import Usage
 from ringfence.gateway.deciding import Settings
@@ -190,6 +192,38 @@ async def _full(_fn: Any) -> Any:
     raise StoreFailed("here", "cannot grow: the disk is full", "free some space on that disk")
 
 
+# -- a caller that names another profile ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [b"x-ringfence-profile: free\r\n", b"x-ringfence-agent: coder\r\n"])
+async def test_whoever_names_another_profile_stays_under_the_budget_of_its_own(tmp_path: Path, named: bytes) -> None:
+    """Over a restart as well."""
+    key = Key("key_1", "tests", profile="personal")
+    async with spending(tmp_path, key=key) as house:
+        pipeline = house.gateway.pipeline
+        settings = pipeline.settings.house
+        settings.profiles.update({name: Profile(name, Boundary.CLOUD) for name in ("personal", "free")})
+        settings.agents["coder"] = "free"
+        pipeline.money.rules = rules = replace(
+            pipeline.money.rules, profiles={"personal": Budget(month=CAP)}, agents={"coder": "free"}
+        )
+        fit = CAP // A_CALL
+        replies = [await house.ask(CHAT, SAID, named) for _ in range(fit + 2)]
+        assert [status for status, *_ in replies] == [200] * fit + [429] * 2, replies
+        assert b"The budget of the profile 'personal', $0.45 a month" in replies[-1][2]
+        assert (await house.ask(CHAT, SAID))[0] == 429
+        spent, _ = await house.settled()
+        assert spent == fit * A_CALL
+        again = Purse(time.time)
+        again.rows, again.rules = house.ledger, rules
+        await again.restore(lambda _holds: set(), {key.id: key}.get)
+        sums = {
+            one.scope.name: one.spent
+            for one in again.standings({}) if one.period is Period.MONTH and one.scope.kind == "profile"
+        }  # fmt: skip
+        assert sums == {"personal": spent, "free": spent}
+
+
 # -- calls within calls, and lines of batches ----------------------------------------------------------------------
 
 
@@ -271,7 +305,7 @@ def test_a_budget_is_looked_at_in_microseconds() -> None:
     target = rented()
     for number in range(20_000):
         began = time.perf_counter()
-        charge = purse.take(keys[number % 1000], "default", target, 1000, PRICE)
+        charge = purse.take(keys[number % 1000], "", "default", target, 1000, PRICE)
         took_s.append(time.perf_counter() - began)
         purse.settle(charge, Usage(3, 1))
     median_s = statistics.median(took_s)

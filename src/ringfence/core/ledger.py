@@ -72,3 +72,4 @@ class Spent(NamedTuple):
     profile: str
     provider: str
     usd_micros: int
+    agent: str = ""

@@ -124,7 +124,7 @@ class Deciding:
         self.settings = settings
         self.gpu_load: Callable[[], float] = lambda: 0.0
         """Percent that the least busy GPU works, as it was last seen."""
-        self.budget_left: Callable[[Key, str], int | None] = lambda _key, _profile: None
+        self.budget_left: Callable[[Key, str, str], int | None] = lambda _key, _agent, _profile: None
         """Micro-dollars that such a call may still cost, for rules that ask; None: nothing limits it."""
         self.stages: tuple[Decides, ...] = ()
         """Small models that read what a call asks for, before the rules of the first day do."""
@@ -211,7 +211,7 @@ class Deciding:
         reads = settings.rules.reads
         signals = read_for_rules(call, profile.name, reads, self.stages, self.gpu_load(), time())
         if "budget_left_usd" in reads:
-            signals.budget_left_usd_micros = self.budget_left(call.key, profile.name)
+            signals.budget_left_usd_micros = self.budget_left(call.key, call.agent, profile.name)
         return signals
 
     def _decided_by_rules(self, call: Call, signals: Signals) -> Decision | None:

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.errors import Failure
-from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.money import Price
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
-from ringfence.gateway.money import Charge, Purse
+from ringfence.gateway.money import Charge, KeyOf, Purse, key_or_gone
 
 NOTHING = Usage()
 
@@ -45,7 +44,7 @@ class LineMoney:
         """Whether no more than half of what is left of each budget is held for lines then: it may be held for a day,
         and others are to be served meanwhile. `planned` is for lines that are about to be held for."""
         assert call.decision is not None
-        left = self._purse.left(call.key, call.decision.profile, target.provider)
+        left = self._purse.left(call.key, call.agent, call.decision.profile, target.provider)
         return left is None or 2 * (self._total + planned + most) <= left + self._total
 
     async def hold(
@@ -57,7 +56,7 @@ class LineMoney:
         if purse.rows is None:
             raise Failure("There is no ledger here, so nothing is paid for.")
         price, most = purse.price_for(call, target), self.most(call, target, tokens)
-        charge = purse.take(call.key, decision.profile, target, most, price)
+        charge = purse.take(call.key, call.agent, decision.profile, target, most, price)
         row = HoldRow(
             charge.id, call.id, charge.at_s, call.key.id, decision.profile, call.agent, call.spoken, decision.model,
             target.name, target.provider, most, submission, line,
@@ -79,14 +78,14 @@ class LineMoney:
         await self._flush()
         return not any(row.submission == submission for row in await self.rows())
 
-    def restore(self, rows: Iterable[HoldRow], open_: Mapping[str, str], key_of: Callable[[str], Key | None]) -> None:
+    def restore(self, rows: Iterable[HoldRow], open_: Mapping[str, str], key_of: KeyOf) -> None:
         """After a start, and after `Purse.restore`: holds of what is under way at a provider stand as they stood.
         `open_` are the batches there, and the name that their model has there."""
         purse = self._purse
         for row in rows:
             engine_model = open_.get(row.submission)
             if engine_model is not None and row.id not in self.held:
-                key = key_of(row.key_id) or Key(row.key_id, "")
+                key = key_or_gone(key_of, row.key_id)
                 price: Price | None = purse.rules.prices.get((row.provider, engine_model))
                 price = price.on(row.at_s) if price is not None else None
                 target = Target(row.target, row.model, "", engine_model, Boundary.CLOUD, provider=row.provider)

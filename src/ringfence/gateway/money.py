@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from ringfence.core.catalog import Target
@@ -22,6 +22,7 @@ from ringfence.core.usage import Usage
 from ringfence.gateway.alarms import Alarms, Standing, Total, threshold
 from ringfence.gateway.call import Bill, Call
 from ringfence.gateway.cloud import UNANSWERED
+from ringfence.routing.standing import rests_on
 from ringfence.store.failure import StoreFailed
 
 PERIODS = tuple(Period)
@@ -67,22 +68,33 @@ class MoneyRules:
     providers: Mapping[str, Budget] = field(default_factory=dict[str, Budget])
     prices: Mapping[tuple[str, str], Price] = field(default_factory=dict[tuple[str, str], Price])
     unpriced: frozenset[str] = frozenset()
+    agents: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Agent -> profile: a call rests on that one as well."""
 
 
 Book = dict[Scope, Total]
 """Of one period."""
 NOTHING = Total()
 """Of whom nothing is known to have been spent."""
+KeyOf = Callable[[str], Key | None]
+"""By ids; also keys that are no longer valid."""
+
+
+class Counted(NamedTuple):
+    """What was spent, and by whose budgets it counts."""
+
+    scopes: tuple[Scope, ...]
+    usd_micros: int
 
 
 class Charge:
     """Money that is held for one call at one target. `price` None: nobody knows what it costs, and nothing is held."""
 
-    __slots__ = ("at_s", "bill", "id", "key", "price", "profile", "target", "totals", "usd_micros")
+    __slots__ = ("at_s", "bill", "id", "key", "price", "scopes", "target", "totals", "usd_micros")
 
     def __init__(
         self, at_s: float, target: Target, usd_micros: int, price: Price | None, totals: list[Total], key: Key,
-        profile: str, bill: Bill,
+        scopes: tuple[Scope, ...], bill: Bill,
     ) -> None:  # fmt: skip
         self.id = f"hold_{secrets.token_hex(10)}"
         self.at_s = at_s
@@ -91,7 +103,7 @@ class Charge:
         self.price = price
         self.totals = totals
         self.key = key
-        self.profile = profile
+        self.scopes = scopes
         self.bill = bill
 
 
@@ -115,7 +127,7 @@ class Purse:
         """By the second in which it began."""
         self._now: list[tuple[Period, Book]] = []
         self._from_s = self._until_s = self._floor_s = 0.0
-        self._ahead: list[tuple[Period, float, Spent]] = []
+        self._ahead: list[tuple[Period, float, Counted]] = []
         """Rows that are dated later than the period in which they were read, by a clock that was wrong then."""
 
     @property
@@ -136,7 +148,7 @@ class Purse:
         most = price.most(input_tokens, output_tokens, for_an_hour=for_an_hour) if price is not None else 0
         if call.bill is None:
             call.bill = Bill()
-        charge = self.take(call.key, profile, target, most, price, call.bill)
+        charge = self.take(call.key, call.agent, profile, target, most, price, call.bill)
         try:
             if self.rows is None:
                 raise StoreFailed("the ledger", "is not there", "give the gateway one")
@@ -158,24 +170,26 @@ class Purse:
     def price_for(self, call: Call, target: Target) -> Price | None:
         """What it costs now. Raises TargetFailed (unpriced) where nobody knows, and a budget holds."""
         assert call.decision is not None
-        profile = call.decision.profile
-        price = self.rules.prices.get((target.provider, target.engine_model))
+        rules, key, agent, profile = self.rules, call.key, call.agent, call.decision.profile
+        price = rules.prices.get((target.provider, target.engine_model))
         if price is not None:
             return price.on(self._clock(), has_media=bool(call.media))
-        if profile not in self.rules.unpriced and self.is_capped(call.key, profile, target.provider):
+        refuse = [f"'{name}'" for name in rests_on(rules.agents, key, agent, profile) if name not in rules.unpriced]
+        if refuse and self.is_capped(key, agent, profile, target.provider):
             raise TargetFailed(target.name, "unpriced", PriceUnknown(
                 f"Nobody knows what '{target.model}' costs at '{target.provider}', and this call is under a budget. "
-                f"Say so at models.{target.model}.price, or let the profile '{profile}' use models without a price "
-                "(unpriced: allow)."
+                f"Say so at models.{target.model}.price, or let the profile {' and '.join(refuse)} use models without "
+                "a price (unpriced: allow)."
             ))  # fmt: skip
         return None
 
     def take(
-        self, key: Key, profile: str, target: Target, most: int, price: Price | None, bill: Bill | None = None
-    ) -> Charge:
+        self, key: Key, agent: str, profile: str, target: Target, most: int, price: Price | None,
+        bill: Bill | None = None,
+    ) -> Charge:  # fmt: skip
         """The check and the hold in memory; `bill` is of the call that it is for. Raises TargetFailed (over_budget)."""
         now_s, bill = self._turned(), bill or Bill()
-        scopes = _scopes(key, profile, target.provider)
+        scopes = self._scopes(key, agent, profile, target.provider)
         for scope in scopes:
             budget = self._budget(scope, key)
             if budget.call is not None and bill.usd_micros + most > budget.call:
@@ -199,16 +213,17 @@ class Purse:
                     f"{period.value} begins on {ends:%Y-%m-%d %H:%M} ({self.zone.key})."
                 ))  # fmt: skip
         totals = [_total(book, scope) for scope in scopes for _, book in self._now]
-        return _charged(now_s, target, most, price, totals, key, profile, bill)
+        return _charged(now_s, target, most, price, totals, key, scopes, bill)
 
     def held_again(self, row: HoldRow, target: Target, key: Key, price: Price | None) -> Charge:
         """As after a start: money of a process that is dead, for what is still under way at a provider. It was within
         all caps, and is not measured by those of now."""
         now_s, totals = self._turned(), list[Total]()
+        scopes = self._scopes(key, row.agent, row.profile, row.provider)
         for period, book in self._now:
             if period.start_s(now_s, self.zone) <= row.at_s < period.end_s(now_s, self.zone):
-                totals += [_total(book, scope) for scope in _scopes(key, row.profile, row.provider)]
-        charge = _charged(row.at_s, target, row.usd_micros, price, totals, key, row.profile, Bill())
+                totals += [_total(book, scope) for scope in scopes]
+        charge = _charged(row.at_s, target, row.usd_micros, price, totals, key, scopes, Bill())
         charge.id = row.id
         return charge
 
@@ -252,16 +267,16 @@ class Purse:
         if self.rows is not None:
             self.rows.release(charge.id)
 
-    def is_capped(self, key: Key, profile: str, provider: str) -> bool:
+    def is_capped(self, key: Key, agent: str, profile: str, provider: str) -> bool:
         """Whether any cap holds for such a call."""
-        return any(self._budget(scope, key).is_capped for scope in _scopes(key, profile, provider))
+        return any(self._budget(scope, key).is_capped for scope in self._scopes(key, agent, profile, provider))
 
-    def is_soft(self, key: Key, profile: str, target: Target) -> bool:
+    def is_soft(self, key: Key, agent: str, profile: str, target: Target) -> bool:
         """Whether a cap that concerns such a call is used up as far as its soft limit: what is free goes first then."""
         if not target.provider:
             return False
         self._turned()
-        for scope in _scopes(key, profile, target.provider):
+        for scope in self._scopes(key, agent, profile, target.provider):
             budget = self._budget(scope, key)
             for period, book in self._now:
                 limit, total = budget.cap(period), book.get(scope)
@@ -269,12 +284,12 @@ class Purse:
                     return True
         return False
 
-    def left(self, key: Key, profile: str, provider: str = "") -> int | None:
+    def left(self, key: Key, agent: str, profile: str, provider: str = "") -> int | None:
         """Micro-dollars that may still be spent in the periods under way, whichever provider it goes to unless one is
         named; None where nothing is capped."""
         self._turned()
         left: list[int] = []
-        for scope in _scopes(key, profile, provider):
+        for scope in self._scopes(key, agent, profile, provider):
             budget = self._budget(scope, key)
             for period, book in self._now:
                 if (limit := budget.cap(period)) is not None:
@@ -290,21 +305,28 @@ class Purse:
     # -- all of them ----------------------------------------------------------------------------------------------
 
     async def restore(
-        self, never_left: Callable[[list[HoldRow]], set[str]], open_: frozenset[str] = frozenset()
-    ) -> int:  # fmt: skip
+        self, never_left: Callable[[list[HoldRow]], set[str]], key_of: KeyOf, open_: frozenset[str] = frozenset()
+    ) -> int:
         """At the start: holds of processes that are dead end, and what was spent in the periods is added up.
         `never_left` are the ids of calls of which no byte has left; the others may have cost all that was held. Those
-        for the batches `open_` at providers stand on."""
+        for the batches `open_` at providers stand on. A row names one profile: on which others its call rested is told
+        by its key and its agent, as they are now."""
         assert self.rows is not None
         now_s = self._clock()
         self._floor_s = now_s
         self._turn(now_s)
-        found: list[tuple[Period, int, Spent]] = []
+        found: list[tuple[Period, int, Counted]] = []
+
+        def counted(row: Spent | HoldRow) -> Counted:
+            key = key_or_gone(key_of, row.key_id)
+            return Counted(self._scopes(key, row.agent, row.profile, row.provider), row.usd_micros)
+
         for period, _ in self._now:
             end_s = period.end_s(now_s, self.zone)
-            ahead = await self.rows.spent_since(end_s)
+            ahead = [counted(row) for row in await self.rows.spent_since(end_s)]
+            since = await self.rows.spent_since(period.start_s(now_s, self.zone))
             self._ahead += [(period, end_s, row) for row in ahead]
-            found += [(period, 1, row) for row in await self.rows.spent_since(period.start_s(now_s, self.zone))]
+            found += [(period, 1, counted(row)) for row in since]
             found += [(period, -1, row) for row in ahead]
         dead = [hold for hold in await self.rows.holds() if hold.submission not in open_]
         books = dict(self._now)
@@ -319,7 +341,7 @@ class Purse:
                 self.rows.release(hold.id)
             else:
                 self.rows.record(_lost(hold))
-                self._count(hold, now_s)
+                self._count(hold.at_s, counted(hold), now_s)
         return len(dead)
 
     def standings(self, keys: Mapping[str, Key]) -> Iterator[Standing]:
@@ -346,7 +368,7 @@ class Purse:
         now_s, zone, target = self._turned(), self.zone, charge.target
         if cost > charge.usd_micros:
             self.alarms.above(target, charge.usd_micros, cost, Period.DAY.start_s(now_s, zone))
-        for scope in _scopes(charge.key, charge.profile, target.provider):
+        for scope in charge.scopes:
             budget = self._budget(scope, charge.key)
             for period, book in self._now:
                 limit, total = budget.cap(period), book.get(scope)
@@ -355,6 +377,12 @@ class Purse:
                         scope, period, limit, total.spent, total.held, budget.soft_percent,
                         period.start_s(now_s, zone), period.end_s(now_s, zone), now_s,
                     ))  # fmt: skip
+
+    def _scopes(self, key: Key, agent: str, profile: str, provider: str) -> tuple[Scope, ...]:
+        """Whose budgets must leave room for such a call, and are charged with it."""
+        names = rests_on(self.rules.agents, key, agent, profile)
+        profiles = [Scope("profile", name) for name in names]
+        return (HOUSE, Scope("provider", provider), *profiles, Scope("key", key.id))
 
     def _budget(self, scope: Scope, key: Key | None) -> Budget:
         rules = self.rules
@@ -389,15 +417,19 @@ class Purse:
         self._from_s = max(period.start_s(now_s, zone) for period in PERIODS)
         self._until_s = min(period.end_s(now_s, zone) for period in PERIODS)
 
-    def _count(self, hold: HoldRow, now_s: float) -> None:
+    def _count(self, at_s: float, row: Counted, now_s: float) -> None:
         """A hold of a process that died has become a row."""
-        row = Spent(hold.key_id, hold.profile, hold.provider, hold.usd_micros)
         for period, book in self._now:
             end_s = period.end_s(now_s, self.zone)
-            if hold.at_s >= end_s:
+            if at_s >= end_s:
                 self._ahead.append((period, end_s, row))
-            elif hold.at_s >= period.start_s(now_s, self.zone):
+            elif at_s >= period.start_s(now_s, self.zone):
                 _add(book, row)
+
+
+def key_or_gone(key_of: KeyOf, key_id: str) -> Key:
+    """Whose row it is. One that is gone says nothing of profiles: its rows count for the one that they name."""
+    return key_of(key_id) or Key(key_id, "", profile="")
 
 
 def may_have_cost(failed: BaseException) -> bool:
@@ -418,27 +450,23 @@ def _total(book: Book, scope: Scope) -> Total:
     return found
 
 
-def _add(book: Book, row: Spent, sign: int = 1) -> None:
-    scopes = (HOUSE, Scope("provider", row.provider), Scope("profile", row.profile), Scope("key", row.key_id))
-    for scope in scopes:
+def _add(book: Book, row: Counted, sign: int = 1) -> None:
+    for scope in row.scopes:
         _total(book, scope).spent += sign * row.usd_micros
 
 
 def _charged(
-    at_s: float, target: Target, most: int, price: Price | None, totals: list[Total], key: Key, profile: str, bill: Bill
+    at_s: float, target: Target, most: int, price: Price | None, totals: list[Total], key: Key,
+    scopes: tuple[Scope, ...], bill: Bill,
 ) -> Charge:  # fmt: skip
     for total in totals:
         total.held += most
-    return Charge(at_s, target, most, price, totals, key, profile, bill)
+    return Charge(at_s, target, most, price, totals, key, scopes, bill)
 
 
 def _let_go(charge: Charge) -> None:
     for total in charge.totals:
         total.held -= charge.usd_micros
-
-
-def _scopes(key: Key, profile: str, provider: str) -> tuple[Scope, ...]:
-    return (HOUSE, Scope("provider", provider), Scope("profile", profile), Scope("key", key.id))
 
 
 def _way_on(limit: int, total: Total, most: int) -> str:

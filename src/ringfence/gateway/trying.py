@@ -41,7 +41,7 @@ def chain_of(call: Call, decision: Decision, admission: Admission, placement: Pl
     targets = chain.targets
     ordered = balanced(targets, partial(prefix, call.body, call.key.id), load, placement.is_here)
     if not money.is_unused and any(target.provider for target in targets):
-        ordered = sorted(ordered, key=partial(money.is_soft, call.key, decision.profile))
+        ordered = sorted(ordered, key=partial(money.is_soft, call.key, call.agent, decision.profile))
     return chain if ordered is targets else replace(chain, targets=tuple(ordered))
 
 

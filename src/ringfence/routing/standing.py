@@ -6,7 +6,7 @@ its word for more than a key allows: naming one of tier T4 does not open the del
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ringfence.core.boundary import Boundary
@@ -63,6 +63,16 @@ def standing(house: House, bound_to: str, agent: str, named: str, own: str = "")
             return other
         profile = _within(profile, other)
     return profile
+
+
+def rests_on(agents: Mapping[str, str], key: Key, agent: str, profile: str) -> tuple[str, ...]:
+    """Names of all profiles that a call under `profile` rests on, as `standing` found it: that one first, then its
+    key's, and those of the agents whose call it is. Each has its say about money: a conductor too, of whose delegate
+    it is a call. `agents` are profiles by agent; one that is no longer there says nothing."""
+    if not agent and not key.agent and key.profile == profile:
+        return (profile,)
+    names = (profile, key.profile, agents.get(key.agent, ""), agents.get(agent, ""))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def walled(profile: Profile, isolation: Isolation) -> Profile:

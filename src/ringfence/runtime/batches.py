@@ -16,7 +16,8 @@ from ringfence.gateway.batches.settings import BatchSettings
 from ringfence.gateway.call import Call
 from ringfence.gateway.line_money import LineMoney
 from ringfence.runtime.instances import egress_socket
-from ringfence.runtime.money import never_left
+from ringfence.runtime.money import never_left, whoever
+from ringfence.store import keys as keystore
 from ringfence.store.batches import BatchRows
 from ringfence.store.files import FileRows
 from ringfence.store.provider_batches import ProviderBatchRows
@@ -49,8 +50,9 @@ async def restore_money(runtime: Runtime) -> None:
     rented = runtime.batches.rented
     assert rented is not None
     open_ = await rented.read()
-    await runtime.pipeline.money.restore(partial(never_left, runtime.folder / "journal"), open_)
-    await rented.restore(runtime.key_by_id)
+    key_of = whoever(await runtime.db.run(keystore.all_keys))
+    await runtime.pipeline.money.restore(partial(never_left, runtime.folder / "journal"), key_of, open_)
+    await rented.restore(key_of)
 
 
 def batch_settings(config: Config) -> BatchSettings:

@@ -41,7 +41,7 @@ class Explaining:
             signals = read_signals(call, await runtime.pipeline.tightest_in_turns(call, settings))
             decision = decide(settings.rules, settings.catalog, call.model, signals, profile)
         if runtime.config.providers:
-            signals.budget_left_usd_micros = runtime.pipeline.money.left(call.key, profile.name)
+            signals.budget_left_usd_micros = runtime.pipeline.money.left(call.key, call.agent, profile.name)
         call.output = output_asked(call.body) if call.dialect.generates else None
         money = runtime.pipeline.money
         targets = chain_of(call, decision, runtime.admission, runtime.placement, money).targets
@@ -63,7 +63,7 @@ class Explaining:
             "profile": profile.name, "agent": call.agent,
             "priority": class_of(max(call.urgency, profile.priority)),
             "chain": chain, "ending": decision.chain.ending.value,
-            "is_past_soft_limit": any(money.is_soft(call.key, profile.name, target) for target in targets),
+            "is_past_soft_limit": any(money.is_soft(call.key, call.agent, profile.name, target) for target in targets),
             "excluded": [{"target": one.target, "reason": one.reason} for one in decision.excluded],
             "window": foreseen,
             **thinking(runtime.pipeline, call, signals, profile),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ringfence.config.schema import Config
 from ringfence.core.energy import Drawn, Meter
+from ringfence.core.identity import Key
 from ringfence.core.ledger import CallRow, HoldRow
 from ringfence.core.money import Period
 from ringfence.core.usage import Usage
 from ringfence.egress import journal_left
 from ringfence.gateway.call import Call
-from ringfence.gateway.money import MoneyRules
+from ringfence.gateway.money import KeyOf, MoneyRules
 from ringfence.gateway.pipeline import Pipeline
+from ringfence.gateway.site import OPEN_KEY
 from ringfence.runtime.prices import prices_of
+from ringfence.runtime.sessions import OF_SESSIONS
 from ringfence.telemetry.events import Answered
 
 DAY_S = 86_400
@@ -33,7 +36,20 @@ def money_rules(config: Config) -> MoneyRules:
         {name: one.budget.budget for name, one in config.providers.items() if one.budget is not None},
         {at: price for at, price in prices_of(config).items() if price is not None},
         frozenset(name for name, one in config.profiles.items() if one.unpriced == "allow"),
+        {name: bound.profile for name, bound in config.agents.items()},
     )
+
+
+def whoever(keys: Iterable[Key]) -> KeyOf:
+    """Who spent what rows tell of, by the ids in them: all `keys` that there ever were, and those that stand in no
+    database and have the profile of a key of which nothing is said."""
+    known = {key.id: key for key in keys}
+
+    def key_of(key_id: str) -> Key | None:
+        is_ours = key_id == OPEN_KEY.id or key_id.startswith(OF_SESSIONS)
+        return Key(key_id, "") if is_ours else known.get(key_id)
+
+    return key_of
 
 
 def kept_since_s(config: Config, now_s: float) -> float:
@@ -101,4 +117,4 @@ def money_for_thoughts(pipeline: Pipeline, call: Call) -> int | None:
     if not all(target.provider for model in models if model is not None for target in model.targets):
         return None
     profile = call.decision.profile if call.decision is not None else call.key.profile
-    return pipeline.money.left(call.key, profile)
+    return pipeline.money.left(call.key, call.agent, profile)

@@ -12,6 +12,8 @@ from ringfence.store.keyring import KeyRing
 SESSION_S = 12 * 3600.0
 TOKEN_S = 3600.0
 MAX_SESSIONS = 100
+OF_SESSIONS = "session_"
+"""The ids of their keys begin so."""
 
 
 class Sessions:
@@ -37,7 +39,7 @@ class Sessions:
         while len(self._sessions) >= MAX_SESSIONS:
             self._end(next(iter(self._sessions)))
         session, secret = token_urlsafe(32), f"sk-rf-console-{token_urlsafe(32)}"
-        self.keyring.add_session(Key(f"session_{session[:8]}", "console"), secret.encode(), SESSION_S)
+        self.keyring.add_session(Key(f"{OF_SESSIONS}{session[:8]}", "console"), secret.encode(), SESSION_S)
         self._sessions[session] = (secret, time() + SESSION_S)
         return session
 

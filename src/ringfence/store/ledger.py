@@ -255,15 +255,15 @@ class Ledger:
 
 
 def spent_since(connection: Connection, since_s: float) -> list[Spent]:
-    """By key, profile and provider."""
+    """By key, profile, provider and agent."""
     columns = calls_table.c
-    whose = (columns.key_id, columns.profile, columns.provider)
+    whose = (columns.key_id, columns.profile, columns.provider, columns.agent)
     wanted = (
         select(*whose, func.sum(columns.cost_usd_micros))
         .where(columns.at_s >= since_s, columns.cost_usd_micros > 0)
         .group_by(*whose)
     )
-    return [Spent(row[0], row[1], row[2], int(row[3])) for row in connection.execute(wanted)]
+    return [Spent(row[0], row[1], row[2], int(row[4]), row[3]) for row in connection.execute(wanted)]
 
 
 def spent_by_key(connection: Connection, starts: Mapping[str, float]) -> dict[str, dict[str, int]]:

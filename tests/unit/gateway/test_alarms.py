@@ -41,20 +41,20 @@ class Told:
         self.purse.alarms.tell = self.events.append
 
     def spend(self, tokens: int, most: int | None = None, key: Key = KEY, target: Target = RENTED) -> None:
-        charge = self.purse.take(key, "default", target, tokens if most is None else most, PRICE)
+        charge = self.purse.take(key, "", "default", target, tokens if most is None else most, PRICE)
         self.purse.settle(charge, Usage(tokens, 0))
 
 
 def test_the_soft_limit_is_told_once_a_period() -> None:
     told = Told(Budget(day=1000, soft_percent=80))
     told.spend(799)
-    assert told.events == [] and not told.purse.is_soft(KEY, "default", RENTED)
+    assert told.events == [] and not told.purse.is_soft(KEY, "", "default", RENTED)
     told.spend(1)
     told.spend(100)
     assert told.events == [BudgetSoftReached("house", "", "day", 1000, 800)]
-    assert told.purse.is_soft(KEY, "default", RENTED) and not told.purse.is_soft(KEY, "default", LOCAL)
+    assert told.purse.is_soft(KEY, "", "default", RENTED) and not told.purse.is_soft(KEY, "", "default", LOCAL)
     told.now_s = at(16, 23)
-    assert not told.purse.is_soft(KEY, "default", RENTED)
+    assert not told.purse.is_soft(KEY, "", "default", RENTED)
     told.spend(850)
     assert told.events[1:] == [BudgetSoftReached("house", "", "day", 1000, 850)]
 
@@ -63,7 +63,7 @@ def test_a_cap_that_is_changed_is_another() -> None:
     told = Told(Budget(day=1000))
     told.spend(800)
     told.purse.rules = MoneyRules(house=Budget(day=2000))
-    assert not told.purse.is_soft(KEY, "default", RENTED)  # what was spent stays, and the new cap holds at once
+    assert not told.purse.is_soft(KEY, "", "default", RENTED)  # what was spent stays, and the new cap holds at once
     told.spend(800)
     assert [event.limit for event in told.events if isinstance(event, BudgetSoftReached)] == [1000, 2000]
     told.purse.rules = MoneyRules(house=Budget(day=1700))
@@ -75,9 +75,9 @@ def test_a_cap_that_is_changed_is_another() -> None:
 def test_only_the_provider_whose_cap_it_is_comes_last() -> None:
     told = Told(Budget(), providers={"cloud": Budget(month=100)})
     told.spend(90)
-    assert told.purse.is_soft(KEY, "default", RENTED) and not told.purse.is_soft(KEY, "default", OTHER)
+    assert told.purse.is_soft(KEY, "", "default", RENTED) and not told.purse.is_soft(KEY, "", "default", OTHER)
     capped = replace(KEY, budget=Budget(week=10, soft_percent=50))
-    assert told.purse.is_soft(capped, "default", OTHER)
+    assert told.purse.is_soft(capped, "", "default", OTHER)
 
 
 def test_the_name_of_a_key_is_told() -> None:
@@ -125,20 +125,20 @@ async def test_a_restart_tells_nothing_again() -> None:
     told = Told(Budget(day=1000, week=1000))
     told.now_s = at(16, 23)  # of the week, less than a third is over
     told.purse.rows = Rows()  # type: ignore[assignment]
-    await told.purse.restore(lambda _holds: set())
+    await told.purse.restore(lambda _holds: set(), {KEY.id: KEY}.get)
     told.spend(10)
-    assert told.events == [] and told.purse.is_soft(KEY, "default", RENTED)
+    assert told.events == [] and told.purse.is_soft(KEY, "", "default", RENTED)
     (day,) = [one for one in told.purse.standings({}) if one[:2] == (HOUSE, Period.DAY)]
     assert (day.spent, day.is_soft, day.is_ahead) == (860, True, False)
 
 
 def test_what_a_call_may_still_cost() -> None:
     told = Told(Budget(month=1000, day=500), profiles={"default": Budget(call=300, week=600)})
-    assert told.purse.left(KEY, "default") == 500
+    assert told.purse.left(KEY, "", "default") == 500
     told.spend(250)
-    told.purse.take(KEY, "default", RENTED, 200, PRICE)
-    assert told.purse.left(KEY, "default") == 50
-    assert Told(Budget()).purse.left(KEY, "default") is None
+    told.purse.take(KEY, "", "default", RENTED, 200, PRICE)
+    assert told.purse.left(KEY, "", "default") == 50
+    assert Told(Budget()).purse.left(KEY, "", "default") is None
     assert [one.scope for one in told.purse.standings({}) if one.limit] == [HOUSE, HOUSE, Scope("profile", "default")]
     assert Scope("provider", "cloud") in {one.scope for one in told.purse.standings({})}
 
@@ -156,7 +156,7 @@ def test_who_is_refused_hears_what_can_be_done() -> None:
         "This call may cost up to $0.300001, and a call of the house may cost no more than $0.30. "
         "Ask for less output, or send less."
     )
-    held = told.purse.take(KEY, "default", RENTED, 300_000, PRICE)
+    held = told.purse.take(KEY, "", "default", RENTED, 300_000, PRICE)
     assert "$0.30 held for calls under way. Ask again when those have ended." in refused(told, 250_000)
     told.purse.settle(held, Usage(300_000, 0))
     assert "$0.15 is left: ask for less output, or have the budget raised. A new day" in refused(told, 150_001)

@@ -48,7 +48,7 @@ class House:
 
     async def start_again(self, *open_: str) -> None:
         self.start()
-        await self.purse.restore(lambda _holds: set(), frozenset(open_))
+        await self.purse.restore(lambda _holds: set(), {KEY.id: KEY}.get, frozenset(open_))
         self.money.restore(await self.ledger.holds(), dict.fromkeys(open_, "large"), {KEY.id: KEY}.get)
 
     def house(self) -> tuple[int, int]:

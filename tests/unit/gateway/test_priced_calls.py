@@ -97,7 +97,7 @@ async def test_what_has_no_price_is_refused_under_any_cap(purse: Purse, rules: M
 @pytest.mark.parametrize("rules", [replace(CAPPED, unpriced=frozenset(("easy",))), MoneyRules(house=NO_BUDGET)])
 async def test_it_goes_where_the_profile_allows_it_or_nothing_is_capped(purse: Purse, rules: MoneyRules) -> None:
     purse.rules = rules
-    charge = await purse.hold(call(profile="easy"), TARGET, 100, 100)
+    charge = await purse.hold(call(profile="easy", key=Key("key_1", "tests", "easy")), TARGET, 100, 100)
     assert (charge.usd_micros, charge.price) == (0, None)
     assert purse.settle(charge, Usage(50, 50)).usd_micros is None, "unknown, which is not nothing"
 

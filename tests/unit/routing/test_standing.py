@@ -10,7 +10,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.errors import Forbidden
 from ringfence.core.identity import Key
 from ringfence.core.route import Exact, House, Overlong, Profile, Tier
-from ringfence.routing.standing import agent_of, standing, tools_reach
+from ringfence.routing.standing import agent_of, rests_on, standing, tools_reach
 
 HERE = Profile("here")
 ANY = Profile("any", Boundary.CLOUD, Tier.SPEED_OPTIONAL, chain=("fast", "rented"))
@@ -151,3 +151,33 @@ def test_answers_are_kept_where_both_profiles_keep_them(outer: bool, inner: bool
     }
     house = House(profiles, {"coder": "agent"}, {})
     assert standing(house, "key", "coder", "").stores is (outer and inner)
+
+
+class Noted(dict[str, Profile]):
+    """Profiles, and which of them were asked for."""
+
+    def __init__(self, profiles: dict[str, Profile]) -> None:
+        super().__init__(profiles)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Profile | None = None) -> Profile | None:  # type: ignore[override]
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+@given(
+    st.sampled_from(["", *HOUSE.profiles]), st.sampled_from(["", *HOUSE.agents]), st.sampled_from(["", *HOUSE.agents]),
+    st.sampled_from(["", *HOUSE.profiles]),
+)  # fmt: skip
+def test_a_call_rests_on_every_profile_that_standing_looks_at(own: str, bound: str, said: str, named: str) -> None:
+    """And it is known of rows of the ledger, which have the key, the agent and the one profile."""
+    if not (own or bound):
+        return
+    key, profiles = Key("key_1", "laptop", own, agent=bound), Noted(HOUSE.profiles)
+    try:
+        agent = agent_of(key, said)
+        found = standing(House(profiles, HOUSE.agents, HOUSE.tools), own, agent, named, bound)
+    except Forbidden:
+        return
+    assert set(rests_on(HOUSE.agents, key, agent, found.name)) == profiles.asked
+    assert rests_on(HOUSE.agents, key, agent, found.name)[0] == found.name

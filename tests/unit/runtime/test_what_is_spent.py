@@ -50,7 +50,7 @@ async def test_caps_holds_and_days(db: Database) -> None:
     ))  # fmt: skip
     purse, spent = told(db, ledger)
     await ledger.flush()
-    await purse.restore(lambda _holds: set())
+    await purse.restore(lambda _holds: set(), {}.get)
     await ledger.hold(
         HoldRow("hold_1", "c1", now_s - 5, "key_9", "bold", "", "chat", "smart", "rented/smart", "rented", 700)
     )
