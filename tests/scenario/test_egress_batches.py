@@ -108,6 +108,9 @@ async def test_one_of_which_nobody_heard_is_found_again(outside: Away, cloud: Fa
     found = (await done(outside, "/find"))["found"]
     assert found["id"] in cloud.batches.batches and found["status"] == "in_progress"
     assert (await done(outside, "/cancel", batch=found["id"]))["status"] == "cancelled"
+    again = await ask(outside, "/cancel", json.dumps({"batch": found["id"]}).encode())  # it has ended
+    error = json.loads(again.body)["error"]
+    assert (again.status, again.refused, error["type"]) == (409, None, "invalid_request_error")
     await outside.until(lambda: len(outside.journalled()) == 2)
     assert outside.journalled()[1].outcome == "lost"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,81 @@ async def test_before_its_window_ends_lines_are_called_back(there: Place) -> Non
         output = await answers(yard, batch_id)
         assert len(output) == 3 and there.batches[0]["status"] == "cancelled" and there.asked()[CHAT] == 3
         assert len(await yard.settled()) == 3
+
+
+async def is_cancelled(yard: Yard, batch_id: str) -> None:
+    await yard.ask("POST", f"{BATCHES}/{batch_id}/cancel")
+
+
+async def is_late(yard: Yard, _: str) -> None:
+    yard.clock_s += 0.8 * 86_400
+    yard.rented.wake()
+
+
+async def is_over(yard: Yard, _: str) -> None:
+    yard.clock_s += 1.1 * 86_400
+
+
+async def loses_its_key(yard: Yard, _: str) -> None:
+    yard.gateway.keys.known.clear()
+
+
+@pytest.mark.parametrize("then", [is_cancelled, is_late, is_over, loses_its_key], ids=lambda then: then.__name__)
+async def test_what_has_ended_before_it_is_called_back_is_fetched(
+    there: Place, then: Callable[[Yard, str], Awaitable[None]]
+) -> None:
+    """The cloud refuses to cancel it, and its answers are paid for."""
+    async with there.gateway() as yard:
+        yard.rented.look_every_s = 3600.0
+        looked, look = asyncio.Event(), yard.outside.look
+
+        async def looks(order: Any, remote: str) -> Any:
+            found = await look(order, remote)
+            looked.set()
+            return found
+
+        yard.outside.look = looks  # type: ignore[method-assign]
+        batch_id = await yard.begin(LINES)
+        remote = await submitted(there, yard)
+        await looked.wait()
+        there.cloud.batches.finish(remote)
+        answered = there.cloud.batches.files[there.batches[0]["output_file_id"]]
+        spent = sum(cost(json.loads(raw)["response"]["body"]["usage"]) for raw in answered.splitlines())
+        await then(yard, batch_id)
+        await until(lambda: batch_id not in yard.running.live)
+        assert sum(costs for _, costs in await yard.settled()) == spent > 0
+        assert there.asked() == {BATCHES: 1} and there.cloud.batches.files == {}
+
+
+async def test_what_has_ended_while_nothing_ran_is_fetched_late(there: Place) -> None:
+    async with there.gateway() as yard:
+        batch_id = await yard.begin(LINES)
+        remote = await submitted(there, yard)
+    there.cloud.batches.finish(remote)
+    async with there.gateway() as yard:
+        yard.clock_s += 0.8 * 86_400
+        output = await answers(yard, batch_id)
+        costs = sorted(("ok", cost(each["response"]["body"]["usage"])) for each in output)
+        assert sorted(await yard.settled()) == costs and len(costs) == 3
+        assert there.asked() == {BATCHES: 1}
+
+
+async def test_what_ends_as_it_is_called_back_is_fetched(there: Place) -> None:
+    async with there.gateway() as yard:
+        cancel = yard.outside.cancel
+
+        async def cancelled(order: Any, remote: str) -> None:
+            there.cloud.batches.finish(remote)
+            yard.rented.look_every_s = 3600.0  # not by another look
+            await cancel(order, remote)
+
+        yard.outside.cancel = cancelled  # type: ignore[method-assign]
+        batch_id = await yard.begin(LINES)
+        await submitted(there, yard)
+        yard.clock_s += 0.8 * 86_400
+        output = await answers(yard, batch_id)
+        costs = sorted(("ok", cost(each["response"]["body"]["usage"])) for each in output)
+        assert sorted(await yard.settled()) == costs and there.asked() == {BATCHES: 1}
 
 
 # -- a kill at each step --------------------------------------------------------------------------------------------

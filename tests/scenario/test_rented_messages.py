@@ -107,3 +107,18 @@ async def test_one_of_which_nobody_heard_is_paid_once(there: Place) -> None:
         output = await answers(yard, batch_id)
         assert paid(output, PRICE) == sorted(await yard.settled()) and len(output) == 3
         assert len(there.cloud.calls) == 1
+
+
+async def test_what_has_ended_while_nothing_ran_is_fetched_late(there: Place) -> None:
+    """It is not called back any more: Anthropic refuses that of a batch that has ended."""
+    async with there.gateway() as yard:
+        rent(there, yard)
+        batch_id = await yard.begin(LINES)
+        remote = await submitted(there, yard)
+    there.cloud.message_batches.finish(remote)
+    async with there.gateway() as yard:
+        rent(there, yard)
+        yard.clock_s += 0.8 * 86_400
+        output = await answers(yard, batch_id)
+        assert paid(output, PRICE) == sorted(await yard.settled()) and len(output) == 3
+        assert [one.path for one in there.cloud.calls] == [BATCHES]

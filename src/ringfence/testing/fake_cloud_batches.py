@@ -43,8 +43,9 @@ class FakeBatches:
         if batch is None:
             raise Refused(f"No batch found with id '{place[1]}'.", 404)
         if place[2:] == ["cancel"] and method == "POST":
-            if batch["status"] == "in_progress":
-                self.finish(batch["id"], state="cancelled", most=0)
+            if batch["status"] != "in_progress":
+                raise Refused(f"Cannot cancel a batch with status '{batch['status']}'.", 409)
+            self.finish(batch["id"], state="cancelled", most=0)
         elif self.ends and batch["status"] == "in_progress":
             self.finish(batch["id"])
         return batch

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from time import time
+from typing import Any
 
 import orjson
 
@@ -303,15 +304,26 @@ class Rented:
             if found is None:
                 return not is_leaving and self._was_never_made(one) and await self._end(one, {}, is_again=True)
             one = await self._changed(one, SUBMITTED, str(found["id"]))
-        if held and one.state != CANCELLING and self._is_to_stop(one):
-            await self._outside.cancel(order, one.remote_id)
-            one = await self._changed(one, CANCELLING)
         found = await self._outside.look(order, one.remote_id)
+        if found["status"] not in TERMINAL and held and one.state != CANCELLING and self._is_to_stop(one):
+            one, found = await self._called_back(one, order)
         if found["status"] not in TERMINAL:
             return False
         if held:
             await self._ends.settle(one, order, found, self.live.get(one.batch_id))
         return await self._end(one, found)
+
+    async def _called_back(self, one: ProviderBatch, order: Order) -> tuple[ProviderBatch, dict[str, Any]]:
+        """How it is there after that. Raises NotDone and Unanswered."""
+        try:
+            await self._outside.cancel(order, one.remote_id)
+        except NotDone:  # so it is said of one that has ended since it was looked at, too
+            found = await self._outside.look(order, one.remote_id)
+            if found["status"] not in TERMINAL:
+                raise
+            return one, found
+        one = await self._changed(one, CANCELLING)
+        return one, await self._outside.look(order, one.remote_id)
 
     async def _gave_up(self, one: ProviderBatch) -> None:
         """Nobody knows what became of it, and that is waited for no more."""
