@@ -71,8 +71,10 @@ class Yard(Desk):
     async def restore(self) -> None:
         """As a start does."""
         open_ = await self.rented.read()
-        await self.gateway.pipeline.money.restore(lambda _holds: set(), self._key_of, open_)
-        await self.rented.restore(self._key_of)
+        purse = self.gateway.pipeline.money
+        await purse.restore(lambda _holds: set(), self._key_of, open_)
+        prices = purse.rules.prices
+        await self.rented.restore(self._key_of, lambda provider, model, _at_s: prices.get((provider, model)))
         await self.running.restore()
 
     def house(self) -> tuple[int, int]:

@@ -92,6 +92,31 @@ def test_killed_again_and_again_each_line_is_paid_once(house: House) -> None:
     assert batches.files == {}, seed
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("model_there", ["fake-large", "another"])
+def test_lines_have_the_price_of_when_they_left(house: House, model_there: str) -> None:
+    """After a start with another name for their model and another price, or without it."""
+    batches = house.clouds["rented"].batches
+    batch_id = begun(house)
+    until(lambda: read(house, "SELECT 1 FROM provider_batches WHERE state = 'submitted'"), 30, "a batch there")
+    file, before = house.file, house.pids("gateway")
+    text = file.read_text().replace("smart", "clever").replace("input: 3, output: 15", "input: 30, output: 150")
+    file.write_text(text.replace("fake-large", model_there))
+    for pid in before:
+        kill(pid)
+    until(lambda: set(house.pids("gateway")) - set(before), 30, "another gateway")
+    asked(house, "GET", f"/v1/batches/{batch_id}")
+    batches.ends = True
+    until(lambda: asked(house, "GET", f"/v1/batches/{batch_id}").json["status"] == "completed", 60, "its end")
+    until(lambda: not read(house, "SELECT * FROM holds"), 30, "no holds")
+    output = asked(house, "GET", f"/v1/batches/{batch_id}").json["output_file_id"]
+    rows = asked(house, "GET", f"/v1/files/{output}/content").body.splitlines()
+    costs = [cost(json.loads(raw)["response"]["body"]["usage"]) for raw in rows]
+    paid = read(house, "SELECT cost_usd_micros FROM calls WHERE provider = 'rented'")
+    assert sorted(one for (one,) in paid) == sorted(costs) and len(costs) == LINES
+
+
 def cost(usage: dict[str, int]) -> int:
     """By hand, in micro-dollars: half of the price, rounded up."""
     return -(-(3 * usage["prompt_tokens"] + 15 * usage["completion_tokens"]) // 2)

@@ -16,6 +16,8 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.money import Charge, KeyOf, Purse, key_or_gone
 
 NOTHING = Usage()
+PriceAt = Callable[[str, str, float], Price | None]
+"""What a model of a provider, by its name there, cost at a moment in Unix time. None: nobody knows."""
 
 
 class Held(NamedTuple):
@@ -78,29 +80,26 @@ class LineMoney:
         await self._flush()
         return not any(row.submission == submission for row in await self.rows())
 
-    def restore(self, rows: Iterable[HoldRow], open_: Mapping[str, str], key_of: KeyOf) -> None:
+    def restore(self, rows: Iterable[HoldRow], open_: Mapping[str, str], key_of: KeyOf, price_at: PriceAt) -> None:
         """After a start, and after `Purse.restore`: holds of what is under way at a provider stand as they stood.
-        `open_` are the batches there, and the name that their model has there."""
+        `open_` are the batches there, and the name that their model has there, by which `price_at` knows it."""
         purse = self._purse
         for row in rows:
             engine_model = open_.get(row.submission)
             if engine_model is not None and row.id not in self.held:
                 key = key_or_gone(key_of, row.key_id)
-                price: Price | None = purse.rules.prices.get((row.provider, engine_model))
+                price = price_at(row.provider, engine_model, row.at_s)
                 price = price.on(row.at_s) if price is not None else None
                 target = Target(row.target, row.model, "", engine_model, Boundary.CLOUD, provider=row.provider)
                 self._hold(Held(row, purse.held_again(row, target, key, price)))
 
     def settle(self, hold_id: str, status: int, outcome: str, usage: Usage | None) -> bool:
-        """The line was answered. None used: nobody knows how much, and it is the most."""
+        """The line was answered. None used: nobody knows how much."""
         held = self._pop(hold_id)
         if held is None:
             return False
         row, charge = held
-        price, rows = charge.price, self._purse.rows
-        cost = None if price is None else row.usd_micros if usage is None else price.cost(usage, is_batch=True)
-        if cost is not None and usage is not None and usage.estimated:
-            cost = min(cost, row.usd_micros)
+        rows, cost = self._purse.rows, charge.cost(usage, is_batch=True)
         self._purse.spend(charge, cost or 0)
         used = usage or NOTHING
         assert rows is not None

@@ -106,6 +106,19 @@ class Charge:
         self.scopes = scopes
         self.bill = bill
 
+    def cost(
+        self, usage: Usage | None, *, is_batch: bool = False, span: tuple[float, float] | None = None
+    ) -> int | None:  # fmt: skip
+        """What a call that used so much is believed to have cost. None used, or no price any more: nobody knows, and
+        it is the most; as it is of an estimate. None: it never had a price."""
+        if self.price is None and not self.usd_micros:
+            return None
+        if self.price is None or usage is None:
+            return min(self.usd_micros, MOST_MICROS)
+        return min(
+            self.price.cost(usage, is_batch=is_batch, span=span), self.usd_micros if usage.estimated else MOST_MICROS
+        )
+
 
 class Purse:
     """Holds, settles and releases; `clock` is Unix time. To be used from one event loop.
@@ -241,13 +254,8 @@ class Purse:
         _let_go(charge)
 
     def settle(self, charge: Charge, usage: Usage | None) -> Paid:
-        """It has answered: what it cost takes the place of what was held. None used: nobody knows, and it is the
-        most; as it is of an estimate."""
-        price = charge.price
-        span = (charge.at_s, self._clock())
-        cost = None if price is None else charge.usd_micros if usage is None else price.cost(usage, span=span)
-        if cost is not None:
-            cost = min(cost, charge.usd_micros if usage is not None and usage.estimated else MOST_MICROS)
+        """It has answered: what it cost takes the place of what was held."""
+        cost = charge.cost(usage, span=(charge.at_s, self._clock()))
         self.spend(charge, cost or 0)
         return Paid(charge.id, charge.at_s, cost)
 

@@ -17,6 +17,7 @@ from ringfence.gateway.call import Call
 from ringfence.gateway.line_money import LineMoney
 from ringfence.runtime.instances import egress_socket
 from ringfence.runtime.money import never_left, whoever
+from ringfence.runtime.prices import prices_then
 from ringfence.store import keys as keystore
 from ringfence.store.batches import BatchRows
 from ringfence.store.files import FileRows
@@ -50,9 +51,10 @@ async def restore_money(runtime: Runtime) -> None:
     rented = runtime.batches.rented
     assert rented is not None
     open_ = await rented.read()
+    purse = runtime.pipeline.money
     key_of = whoever(await runtime.db.run(keystore.all_keys))
-    await runtime.pipeline.money.restore(partial(never_left, runtime.folder / "journal"), key_of, open_)
-    await rented.restore(key_of)
+    await purse.restore(partial(never_left, runtime.folder / "journal"), key_of, open_)
+    await rented.restore(key_of, await prices_then(runtime.db, purse.rules.prices))
 
 
 def batch_settings(config: Config) -> BatchSettings:

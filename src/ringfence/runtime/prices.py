@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 from time import time
 from typing import Any
 
@@ -71,6 +72,33 @@ async def record_prices(db: Database, config: Config) -> None:
         return
     for row in added:
         log.info("the price of %s at %s, from now on: %s", row.model, row.provider, row.source or "unknown")
+
+
+async def prices_then(
+    db: Database, now: Mapping[tuple[str, str], Price]
+) -> Callable[[str, str, float], Price | None]:  # fmt: skip
+    """What a model of a provider cost at a moment, as it was written down; `now` has what it costs where nothing was.
+    Raises StoreFailed."""
+    from ringfence.store import prices
+
+    known: dict[tuple[str, str], list[prices.PriceRow]] = {}
+    for row in await db.run(prices.history):
+        known.setdefault((row.provider, row.model), []).append(row)
+
+    def price_at(provider: str, model: str, at_s: float) -> Price | None:
+        row = prices.of_moment(known.get((provider, model), ()), at_s)
+        return now.get((provider, model)) if row is None else _written(row.rates, row.source)
+
+    return price_at
+
+
+def _written(rates: str | None, source: str) -> Price | None:
+    from ringfence.prices.shape import price_of
+
+    try:
+        return price_of(json.loads(rates), source) if rates is not None else None
+    except (KeyError, TypeError, ValueError):  # of another version
+        return None
 
 
 def price_rows(config: Config, now_s: float) -> list[dict[str, Any]]:

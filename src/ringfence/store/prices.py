@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
@@ -57,5 +57,10 @@ def history(connection: Connection, provider: str | None = None, model: str | No
 
 def in_force(connection: Connection, provider: str, model: str, at_s: float) -> PriceRow | None:
     """What held at a moment; None where nothing was known then."""
-    rows = [row for row in history(connection, provider, model) if row.since_s <= at_s]
-    return rows[-1] if rows else None
+    return of_moment(history(connection, provider, model), at_s)
+
+
+def of_moment(rows: Iterable[PriceRow], at_s: float) -> PriceRow | None:
+    """As `in_force`, of the rows of one model."""
+    found = [row for row in rows if row.since_s <= at_s]
+    return found[-1] if found else None

@@ -12,12 +12,12 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Target
 from ringfence.core.errors import TargetFailed
 from ringfence.core.identity import Key
-from ringfence.core.money import Budget, Period, Price, Rates
+from ringfence.core.money import MOST_MICROS, Budget, Period, Price, Rates
 from ringfence.core.route import Chain, Decision
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.chat import DIALECT
-from ringfence.gateway.line_money import LineMoney
+from ringfence.gateway.line_money import LineMoney, PriceAt
 from ringfence.gateway.money import MoneyRules, Purse
 from ringfence.store.db import Database
 from ringfence.store.ledger import Ledger
@@ -46,10 +46,11 @@ class House:
         self.purse.rules = MoneyRules(house=Budget(day=20_000), prices={("rented", "large"): PRICE})
         self.money = LineMoney(self.purse, self.ledger.flush)
 
-    async def start_again(self, *open_: str) -> None:
+    async def start_again(self, *open_: str, price_at: PriceAt | None = None) -> None:
         self.start()
         await self.purse.restore(lambda _holds: set(), {KEY.id: KEY}.get, frozenset(open_))
-        self.money.restore(await self.ledger.holds(), dict.fromkeys(open_, "large"), {KEY.id: KEY}.get)
+        at, found = price_at or (lambda *_: PRICE), await self.ledger.holds()
+        self.money.restore(found, dict.fromkeys(open_, "large"), {KEY.id: KEY}.get, at)
 
     def house(self) -> tuple[int, int]:
         """Spent and held of the day."""
@@ -60,6 +61,12 @@ class House:
         call = Call(f"call-{line}", KEY, DIALECT, "smart", {}, 10, False, 0.0)
         call.decision = Decision("smart", "", "", Chain("smart", (TARGET,)), Boundary.CLOUD, profile="bold")
         return await self.money.hold(call, TARGET, (1000, 1000), submission, line)
+
+    async def told(self) -> list[tuple[int | None, bool]]:
+        """Cost of each row, and whether that is an estimate."""
+        await self.ledger.flush()
+        query = select(calls.c.cost_usd_micros, calls.c.is_estimated).order_by(calls.c.number)
+        return [(row[0], bool(row[1])) for row in self.db.call(lambda connection: connection.execute(query).all())]
 
     async def rows(self) -> list[tuple[str, int]]:
         await self.ledger.flush()
@@ -108,6 +115,40 @@ async def test_lines_of_a_batch_that_nobody_knows_may_have_cost_all(house: House
     await house.hold(2, "pb-2")
     await house.start_again("pb-2")
     assert house.house() == (MOST, MOST) and await house.rows() == [("died", MOST)]
+
+
+async def test_a_price_that_is_gone_after_a_restart_makes_nothing_free(house: House) -> None:
+    hold = await house.hold(1)
+    await house.start_again("pb-1", price_at=lambda *_: None)
+    assert house.money.settle(hold, 200, "ok", Usage(100, 100))
+    assert house.house() == (MOST, 0) and await house.told() == [(MOST, False)]
+
+
+async def test_a_line_has_the_price_of_when_it_was_sent(house: House) -> None:
+    hold, before = await house.hold(1), PRICE
+    await house.start_again("pb-1", price_at=lambda *at: before if at == ("rented", "large", NOW_S) else None)
+    house.purse.rules = MoneyRules(prices={("rented", "large"): Price(Rates.of(9_000_000, 90_000_000))})
+    assert house.money.settle(hold, 200, "ok", Usage(100, 100))
+    assert await house.rows() == [("ok", 900)]
+
+
+async def test_what_nobody_knew_the_price_of_has_an_unknown_cost(house: House) -> None:
+    house.purse.rules = MoneyRules(unpriced=frozenset(("bold",)))
+    hold = await house.hold(1)
+    assert house.money.settle(hold, 200, "ok", Usage(100, 100))
+    assert await house.told() == [(None, False)]
+
+
+async def test_no_more_is_spent_than_the_ledger_believes(house: House) -> None:
+    hold = await house.hold(1)
+    assert house.money.settle(hold, 200, "ok", Usage(10**15, 1))
+    assert await house.rows() == [("ok", MOST_MICROS)] and house.house() == (MOST_MICROS, 0)
+
+
+async def test_an_estimate_is_never_more_than_was_held(house: House) -> None:
+    hold = await house.hold(1)
+    assert house.money.settle(hold, 200, "ok", Usage(10**6, 1, estimated=True))
+    assert await house.told() == [(MOST, True)] and house.house() == (MOST, 0)
 
 
 async def test_what_was_held_yesterday_is_none_of_today(house: House) -> None:

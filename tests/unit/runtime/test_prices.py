@@ -12,10 +12,11 @@ import pytest
 from ringfence.config.load import load
 from ringfence.config.schema import Config
 from ringfence.core.money import Rates
+from ringfence.prices.shape import told_of
 from ringfence.runtime.money import money_rules
-from ringfence.runtime.prices import price_rows, prices_of, record_prices, unpriced_in_words
+from ringfence.runtime.prices import price_rows, prices_of, prices_then, record_prices, unpriced_in_words
 from ringfence.store.db import Database
-from ringfence.store.prices import history
+from ringfence.store.prices import UNKNOWN, history, record
 
 CONFIG = """\
 providers:
@@ -89,6 +90,24 @@ async def test_a_price_that_changes_is_written_down_once(configured: Any, tmp_pa
     rows = db.call(lambda c: history(c, "claude", "claude-haiku-4-5"))
     assert [json.loads(row.rates or "")["rates"][0] for row in rows] == [1_000_000, 5_000_000]
     assert len(db.call(history)) == 4
+    db.close()
+
+
+async def test_what_a_model_cost_before_is_read_again(configured: Any, tmp_path: Path) -> None:
+    db = Database(tmp_path / "state" / "ringfence.db")
+    db.migrate()
+    old, new = (money_rules(configured(price)).prices for price in (PRICE, "{input: 5, output: 2, batch_percent: 50}"))
+    for at_s, prices in ((10.0, old), (20.0, new)):
+        rows = {at: (price.source, json.dumps(told_of(price))) for at, price in prices.items()}
+        rows["claude", "gone"] = rows["claude", "claude-haiku-4-5"] if at_s < 20 else (UNKNOWN, None)
+        db.call(lambda c, at_s=at_s, rows=rows: record(c, at_s, rows))
+    db.call(lambda c: record(c, 10.0, {("claude", "broken"): ("the configuration", '{"rates": 7}')}))
+    told = {"provider": "claude", "model": "claude-haiku-4-5"}
+    price_at = await prices_then(db, new)
+    moments = [price_at(*told.values(), at_s) for at_s in (10.0, 19.9, 20.0, 9.9)]
+    assert moments == [old[*told.values()]] * 2 + [new[*told.values()]] * 2  # before all that is written: that of now
+    assert price_at("claude", "gone", 15.0) == old[*told.values()] and price_at("claude", "gone", 25.0) is None
+    assert price_at("claude", "never", 15.0) is None and price_at("claude", "broken", 15.0) is None
     db.close()
 
 

@@ -30,7 +30,7 @@ from ringfence.gateway.batches.outside import NotDone, Order, Outside, Unanswere
 from ringfence.gateway.batches.rented_ends import Ends
 from ringfence.gateway.batches.rented_line import Ready, readied
 from ringfence.gateway.dialects.dialect import Dialect
-from ringfence.gateway.line_money import LineMoney
+from ringfence.gateway.line_money import LineMoney, PriceAt
 from ringfence.gateway.pipeline import Pipeline
 from ringfence.gateway.route import Foreign
 from ringfence.store.failure import StoreFailed
@@ -119,10 +119,10 @@ class Rented:
         self.open = {one.id: one for one in await self._rows.open()}
         return frozenset(self.open)
 
-    async def restore(self, key_of: Callable[[str], Key | None]) -> None:
+    async def restore(self, key_of: Callable[[str], Key | None], price_at: PriceAt) -> None:
         """After money was counted: what is held for lines there stands as it stood. Raises StoreFailed."""
         models = {one.id: one.model for one in self.open.values()}
-        self.money.restore(await self.money.rows(), models, key_of)
+        self.money.restore(await self.money.rows(), models, key_of, price_at)
 
     def took_in(self, live: Live) -> None:
         """A batch goes on: which of its lines are at a provider."""

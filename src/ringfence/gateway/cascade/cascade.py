@@ -142,7 +142,7 @@ class Cascade:
         def is_last(name: str) -> bool:
             targets = resolve(name, settings.catalog, settings.rules.chains)
             return bool(targets) and all(
-                target.provider and (is_own_first or pipeline.money.is_soft(call.key, profile.name, target))
+                target.provider and (is_own_first or pipeline.money.is_soft(call.key, call.agent, profile.name, target))
                 for target in targets
             )
 
