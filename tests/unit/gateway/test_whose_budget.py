@@ -66,7 +66,13 @@ class House:
         await self.purse.restore(
             lambda holds: set() if left else {hold.call_id for hold in holds}, keys.get, frozenset(open_)
         )
-        self.lines.restore(await self.ledger.holds(), dict.fromkeys(open_, "large"), keys.get)
+        prices = self.purse.rules.prices
+        self.lines.restore(
+            await self.ledger.holds(),
+            dict.fromkeys(open_, "large"),
+            keys.get,
+            lambda at, model, _at_s: prices.get((at, model)),
+        )
 
     async def spend(self, call: Call, tokens: int = 60) -> None:
         charge = await self.purse.hold(call, CLOUD, tokens // 2, tokens // 2)
