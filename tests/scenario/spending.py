@@ -17,6 +17,7 @@ from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Target
 from ringfence.core.identity import Key
 from ringfence.core.money import Budget, Price, Rates
+from ringfence.core.ports import Provider
 from ringfence.core.route import Profile
 from ringfence.egress.client import egress_endpoint
 from ringfence.gateway.cloud import Cloud
@@ -130,16 +131,19 @@ def rented(**changes: Any) -> Target:
 @asynccontextmanager
 async def spending(
     folder: Path, key: Key = CAPPED, price: Price = PRICE, targets: tuple[Target, ...] = (rented(),),
-    max_tokens: int = MOST_TOKENS, **told: Any,
+    max_tokens: int = MOST_TOKENS, adapter: Provider = openai.ADAPTER, **told: Any,
 ) -> AsyncIterator[Spending]:  # fmt: skip
-    """`key` may spend as much as it says, and the house has no cap."""
+    """`key` may spend as much as it says, and the house has no cap. What the cloud says by itself is in OpenAI's
+    dialect, whatever the `adapter`."""
     database = Database(folder / "ringfence.db")
     database.migrate()
     ledger = Ledger(database)
     profile = Profile("default", Boundary.CLOUD)
     async with (
         DearCloud(window=100_000, models=("fake-large",)) as cloud,
-        away(folder, provider(cloud.url, max_tokens=max_tokens, calls_per_day=100_000)) as outside,
+        away(
+            folder, provider(cloud.url, dialect=adapter.kind, max_tokens=max_tokens, calls_per_day=100_000)
+        ) as outside,
         Gateway(
             egress_endpoint(folder / "egress.sock"), targets=targets, key=key, profile=profile, queue=1000, **told
         ) as gateway,
@@ -151,7 +155,7 @@ async def spending(
                 ledger.record(row_of(event))
 
         gateway.pipeline.emit = emit
-        gateway.relay.clouds["rented"] = Cloud(openai.ADAPTER, cloud.url, max_tokens)
+        gateway.relay.clouds["rented"] = Cloud(adapter, cloud.url, max_tokens)
         purse = gateway.pipeline.money
         purse.rows, purse.rules = ledger, MoneyRules(prices={("rented", "fake-large"): price})
         try:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from composed import request
 from spending import A_CALL, MOST_TOKENS, Spending, rented, spending
 
 from ringfence.config.routing import THINKS
 from ringfence.core.catalog import Catalog, Model
 from ringfence.core.identity import Key
-from ringfence.core.money import Budget
+from ringfence.core.money import Budget, Price, Rates
 from ringfence.core.route import House, Profile
 from ringfence.gateway.deciding import Settings
 from ringfence.gateway.thinking.bounds import Bounds
+from ringfence.providers import anthropic, openai
 from ringfence.routing.ruleset import NamedChain, Ruleset
 from ringfence.testing.fake_cloud import Asked, Conduct, Misdeed
 from ringfence.testing.fake_cloud_answers import Saying, ToolCall
@@ -25,6 +27,7 @@ HELLO: dict[str, Any] = {"model": "fast", "messages": [{"role": "user", "content
 RICH = Key("key_1", "tests", budget=Budget(month=1000 * A_CALL))
 WORD = A_CALL // MOST_TOKENS
 OVERLONG = "This model's maximum context length is 4000 tokens. However, your messages resulted in 4600 tokens."
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%b"
 LIES: tuple[Any, ...] = (
     None, {}, [], "many", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"prompt_tokens": 5},
     {"prompt_tokens": 5, "completion_tokens": -8}, {"prompt_tokens": -5, "completion_tokens": 8},
@@ -63,7 +66,7 @@ def answered(usage: Any) -> bytes:
 def streamed(*events: Any) -> bytes:
     """In one piece."""
     data = b"".join(b"data: %b\n\n" % (json.dumps(one).encode() if one else b"[DONE]") for one in events)
-    return b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%b" % (len(data), data)
+    return EVENTS % (len(data), data)
 
 
 def chunk(usage: Any = None, finish: str | None = None, **delta: Any) -> dict[str, Any]:
@@ -163,3 +166,124 @@ async def test_all_thoughts_of_a_call_together_cost_no_more_than_one_call_may(tm
         house.cloud.says = Saying(("",) * MOST_TOKENS, (ToolCall("think", json.dumps({"question": "Is it so?"})),))
         await house.ask(CHAT, HELLO | {"model": THINKS, "reasoning_effort": "high"})
         assert (await house.settled())[0] == len(house.cloud.calls) * A_CALL == 2 * A_CALL
+
+
+# -- what is left midway -------------------------------------------------------------------------------------------
+
+CLAUDE = Price(Rates.of(3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000))
+LONG: dict[str, Any] = {
+    "model": "fast", "max_tokens": 1000, "stream": True,
+    "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "x" * 60_000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    ]}],
+}  # fmt: skip
+PIECE = " eight tokens, as four bytes are about 1"
+PIECES = 20
+SAID_TOKENS = PIECES * len(PIECE) // 4
+
+
+def named(kind: str, **fields: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind} | fields).encode())
+
+
+def begun(*, written: int = 15_000, said: int = PIECES) -> bytes:
+    """A message of Anthropic's: of its prompt, so many tokens were written to a cache, to be kept for an hour."""
+    usage = {
+        "input_tokens": 3, "cache_creation_input_tokens": written, "cache_read_input_tokens": 1000, "output_tokens": 1,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": written},
+    }  # fmt: skip
+    start = named("message_start", message={"id": "msg_1", "type": "message", "model": "m", "usage": usage})
+    start += named("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    delta = {"type": "text_delta", "text": PIECE}
+    return start + named("content_block_delta", index=0, delta=delta) * said
+
+
+def plain(*events: Any) -> bytes:
+    return b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in events)
+
+
+def unended(house: Spending, data: bytes) -> None:
+    """The cloud says this much of a stream, and nothing more until nobody listens."""
+
+    async def answer(_asked: Asked, reader: Any, writer: Any) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+        await reader.read()
+        return False
+
+    house.cloud._answer = answer  # type: ignore[method-assign]
+
+
+async def left(house: Spending, data: bytes) -> int:
+    """What a call comes to whose caller goes when it has heard `data`."""
+    before = house.house()[0]
+    unended(house, data)
+    client = await house.gateway.client()
+    await client.send(request(CHAT, LONG))
+    assert (await client.head()).status == 200
+    heard = b""
+    while heard.count(PIECE.encode()) < data.count(PIECE.encode()):
+        heard += await client.chunk()
+    client.leave()
+    return (await house.settled())[0] - before
+
+
+REPORTED = 3 * 3 + 1000 * 0.3 + 15_000 * 6
+"""Micro-dollars of what `begun` reports of its prompt."""
+
+
+async def test_what_was_reported_of_a_prompt_is_paid_by_who_leaves_midway(tmp_path: Path) -> None:
+    """An event may hold several tokens: what came is counted by its size."""
+    many = named("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 700})
+    few = named("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 2})
+    asked = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
+    async with spending(tmp_path, adapter=anthropic.ADAPTER, **asked) as house:
+        assert await left(house, begun()) == REPORTED + SAID_TOKENS * 15
+        assert await left(house, begun() + many) == REPORTED + 700 * 15
+        assert await left(house, begun() + few) == REPORTED + SAID_TOKENS * 15
+        # Where it broke, it may have gone on unseen: all that was held.
+        tells(house, EVENTS % (len(begun()), begun()))
+        before = (await house.settled())[0]
+        await house.ask(CHAT, LONG)
+        assert (await house.settled())[0] - before > 60_000 * 6
+
+
+async def test_what_was_said_is_paid_by_its_size_by_who_leaves_midway(tmp_path: Path) -> None:
+    words = [chunk(role="assistant", content=""), *[chunk(content=PIECE)] * PIECES]
+    usage = {"prompt_tokens": 15_000, "completion_tokens": 0, "total_tokens": 15_000}
+    asked = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
+    async with spending(tmp_path, adapter=openai.ADAPTER, **asked) as house:
+        size = len(json.dumps(LONG).encode())
+        assert await left(house, plain(*words)) == size // 4 * 3 + SAID_TOKENS * 15
+        # With the usage in each event, the first of them tell of the prompt alone.
+        first = [one | {"usage": usage} for one in words[:2]]
+        assert await left(house, plain(*first, *words[2:])) == 15_000 * 3 + SAID_TOKENS * 15
+        later = [one | {"usage": usage | {"completion_tokens": 900, "total_tokens": 15_900}} for one in words[-1:]]
+        assert await left(house, plain(*first, *words[2:-1], *later)) == 15_000 * 3 + 900 * 15
+        call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": PIECE}}
+        many = [chunk(reasoning_content=PIECE), chunk(tool_calls=[call])]
+        assert await left(house, plain(*many * 50)) >= size // 4 * 3 + 100 * len(PIECE) // 4 * 15
+
+
+# -- what is no answer ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adapter", [openai.ADAPTER, anthropic.ADAPTER], ids=lambda adapter: adapter.kind)
+async def test_what_cannot_be_read_may_have_cost_what_was_held_in_any_dialect(tmp_path: Path, adapter: Any) -> None:
+    """Also as the beginning of a stream."""
+    full = {"prompt_tokens": 5, "completion_tokens": MOST_TOKENS, "total_tokens": 5 + MOST_TOKENS}
+    message = {"type": "message", "content": [], "usage": {"input_tokens": 5, "output_tokens": MOST_TOKENS}}
+    answer, stream = answered(full), plain(chunk(full, "stop", content="x"))
+    if adapter is anthropic.ADAPTER:
+        end = named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": MOST_TOKENS})
+        answer, stream = whole(message), begun(said=1) + end + named("message_stop")
+    async with spending(tmp_path, key=RICH, adapter=adapter) as house:
+        till, bodies = Till(house), ({"id": "1", "type": "completion"}, {"type": "message", "content": "x"}, {}, [])
+        for body in bodies:
+            told = tells(house, whole(body), answer)
+            assert await till.cost() == 2 * A_CALL, body
+            assert len(told) == 2
+        assert [row[2] for row in (await house.settled())[1]] == ["unanswered", "ok"] * len(bodies)
+        told = tells(house, *(EVENTS % (len(data), data) for data in (b"data: {nonsense\n\n", stream)))
+        assert await till.cost(stream=True) == 2 * A_CALL
+        assert len(told) == 2

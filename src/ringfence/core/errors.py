@@ -16,6 +16,7 @@
     ├── BudgetExceeded        429  it may cost more than is left of a budget
     ├── EngineRefused         4xx  the engine answered with an error of its own
     ├── EngineFailed          502  the engine broke, after every retry
+    │   └── UnreadableAnswer  502  it answered, and what it said cannot be read
     ├── Overloaded            503  a queue or a buffer is full
     │   └── Crowded           503  the requests under way do not fit the engine's context together
     ├── LedgerUnavailable     503  nothing can be written down, so nothing is paid for
@@ -228,6 +229,10 @@ class EngineRefused(Failure):
 class EngineFailed(Failure):
     status = 502
     code = "engine_failed"
+
+
+class UnreadableAnswer(EngineFailed):
+    """It is no error either: who takes money may want it for this."""
 
 
 class Overloaded(Failure):

@@ -74,6 +74,12 @@ class Translation(Protocol):
         """Why the stream broke. The event that says so has been handed out, and nothing follows it."""
         ...
 
+    @property
+    def reported(self) -> Mapping[str, Any] | None:
+        """What was told by now of what the call uses, as OpenAI's `usage`; None where the events say it at their end
+        alone."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Whole events for the caller, possibly none; `data` may be cut anywhere. Never raises."""
         ...
@@ -87,7 +93,8 @@ class Translator(Protocol):
     """Reads the answers of a dialect that is not OpenAI's: of a provider, or of one route of an engine."""
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A whole answer as OpenAI's. Failure when it is an error after all, EngineFailed when it cannot be read."""
+        """A whole answer as OpenAI's. Failure when it is an error after all, EngineFailed when it cannot be read:
+        UnreadableAnswer where somebody may want money for it."""
         ...
 
     def stream(self, include_usage: bool) -> Translation:

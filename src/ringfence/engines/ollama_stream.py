@@ -26,6 +26,8 @@ class LineStream(ABC):
 
     kind = ""
     called = ""
+    reported: Body | None = None
+    """Nothing is told before the end."""
 
     def __init__(self, include_usage: bool, failure: Callable[[int, Any], Failure]) -> None:
         self.failure: Failure | None = None

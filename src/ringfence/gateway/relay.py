@@ -20,6 +20,7 @@ from ringfence.core.errors import (
     Failure,
     TargetFailed,
     TargetUnavailable,
+    UnreadableAnswer,
 )
 from ringfence.core.ports import Ask, Engine, Fetched, Translator, Wire
 from ringfence.core.usage import Usage
@@ -180,7 +181,8 @@ class Relay:
             line.cancel()
             if call.hold and events.has_told:  # it worked before it failed, and may want to be paid for that
                 raise TargetFailed(target.name, "lost", failure)
-            raise raised(target, failure, "status" if events.failed is not None else "malformed")
+            is_unread = events.failed is None or isinstance(failure, UnreadableAnswer)
+            raise raised(target, failure, "malformed" if is_unread else "status")
         return events
 
     def failure_of(
@@ -231,6 +233,8 @@ class Relay:
         if translator is not None:
             try:
                 fields = translator.answer(fields)
+            except UnreadableAnswer as failure:
+                raise raised(target, failure, reason or "malformed") from None
             except Failure as failure:  # it may turn out to be an error
                 raise raised(target, self._noted(call, target, failure)) from None
         if ANSWERED_IN.isdisjoint(fields):

@@ -6,7 +6,7 @@ After its first byte nothing is retried: a stream that breaks ends with an error
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import time
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,10 @@ from ringfence.gateway.sse import EventStream, MalformedStream, usage_event
 from ringfence.gateway.voice import UNTOLD, events, whole
 
 log = logging.getLogger("ringfence.relay")
+BYTES_A_TOKEN = 4
+"""About, where nobody has counted."""
+NO_WORDS = ("role", "audio")
+"""Of a piece of an answer: who speaks, and sound, which has far more bytes than tokens."""
 BROKE_OFF = "The engine broke off; the answer is not complete."
 
 
@@ -65,6 +69,7 @@ class Stream:
         "_is_chunked",
         "_out",
         "_reading",
+        "_said_bytes",
         "_translation",
         "_wants_usage",
         "_write",
@@ -85,10 +90,11 @@ class Stream:
         self._events = EventStream(model, not self._wants_usage, self._retold, most)
         self._begun: bytes | None = None
         self.failed: Failure | None = None
-        self._feed = self._events.feed
+        self._said_bytes = 0
         self._translation = translation
-        if translation is not None:
-            self._feed = self._translated
+        self._feed = self._events.feed if translation is None else self._translated
+        if call.hold:
+            self._feed = self._weighed
         self.held: Finishing | None = None  # given back when the stream has ended
 
     def begin(self) -> Failure | None:
@@ -177,6 +183,13 @@ class Stream:
         assert self._translation is not None
         return self._events.feed(self._translation.feed(data))
 
+    def _weighed(self, data: bytes) -> bytes:
+        """Of what is paid for, it is known at any time about how much was said: its caller may leave before that is
+        reported."""
+        shown = self._events.feed(data) if self._translation is None else self._translated(data)
+        self._said_bytes += said_bytes(shown)
+        return shown
+
     def on_lost(self, reason: str) -> None:
         if self.held is None:
             return
@@ -218,28 +231,65 @@ class Stream:
         self._reading.line.cancel()
         held, self.held = self.held, None
         if held is not None:
-            held.finish(499, "client_gone", self._used(), self._reading.first_at)
+            held.finish(499, "client_gone", self._used_by_now(), self._reading.first_at)
 
     def _used(self) -> Usage:
         usage = self._events.usage
         return usage if usage is not None and believed(self._call, usage) else self._estimate()
 
+    def _used_by_now(self) -> Usage:
+        """Of a stream that is left: a report from before its end does not know of what was said since."""
+        usage, said = self._used(), self._said()
+        if not self._call.hold or self._events.is_whole or usage.completion_tokens >= said:
+            return usage
+        return usage._replace(completion_tokens=said, estimated=True)
+
     def _estimate(self) -> Usage:
-        """For streams without a reported usage: an event is about a token, four bytes of prompt are about one."""
-        return Usage(self._call.body_bytes // 4, self._events.events, estimated=True)
+        """For streams without a reported usage. What was reported of the prompt alone holds of that."""
+        told, said = self._events.usage, self._said()
+        if told is None and self._translation is not None:
+            told = Usage.read(self._translation.reported)
+        if told is None or told.prompt_tokens <= 0:
+            return Usage(self._call.body_bytes // BYTES_A_TOKEN, said, estimated=True)
+        return told._replace(completion_tokens=max(said, told.completion_tokens), estimated=True)
+
+    def _said(self) -> int:
+        """Tokens: an event is about one, and those of what is paid for may hold several."""
+        return max(self._events.events, self._said_bytes // BYTES_A_TOKEN)
 
 
 def says_something(data: bytes) -> bool:
     """Whether there is anything of an answer in these events, beside who speaks."""
+    return any(value for name, value in _pieces(data) if name != "role")
+
+
+def said_bytes(data: bytes) -> int:
+    """Of all texts in these events: words, thoughts, and arguments for tools."""
+    try:
+        left = [value for name, value in _pieces(data) if name not in NO_WORDS]
+    except ValueError:  # what is relayed need not be as strict as what is read
+        return len(data)
+    found = 0
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            found += len(one.encode())
+        elif isinstance(one, dict):
+            left += cast("dict[str, Any]", one).values()
+        elif isinstance(one, list):
+            left += cast("list[Any]", one)
+    return found
+
+
+def _pieces(data: bytes) -> Iterator[tuple[str, Any]]:
+    """What these events bring of an answer, by the names of the fields."""
     for event in events(data):
         choices: Any = event.get("choices") if event is not None else None
         for choice in cast("list[Any]", choices) if isinstance(choices, list) else ():
             fields = cast("dict[str, Any]", choice) if isinstance(choice, dict) else {}
             delta = fields.get("delta")
-            told = cast("dict[str, Any]", delta) if isinstance(delta, dict) else {}
-            if fields.get("text") or any(value for name, value in told.items() if name != "role"):
-                return True
-    return False
+            yield "text", fields.get("text")
+            yield from cast("dict[str, Any]", delta).items() if isinstance(delta, dict) else ()
 
 
 def believed(call: Call, usage: Usage) -> bool:

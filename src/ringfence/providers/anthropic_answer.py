@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ringfence.core.errors import EngineFailed
+from ringfence.core.errors import UnreadableAnswer
 
 FINISHES = {
     "end_turn": "stop",
@@ -52,10 +52,10 @@ def _count(fields: dict[str, Any], name: str) -> int:
 
 
 def translated(body: dict[str, Any]) -> dict[str, Any]:
-    """A whole message as a chat completion; EngineFailed when it is not one."""
+    """A whole message as a chat completion; UnreadableAnswer when it is not one."""
     blocks = body.get("content")
     if body.get("type") != "message" or not isinstance(blocks, list):
-        raise EngineFailed("The provider sent something that is not an answer.")
+        raise UnreadableAnswer("The provider sent something that is not an answer.")
     message: dict[str, Any] = {"role": "assistant", "content": None}
     texts, thoughts, calls = _sorted(blocks)
     if texts or not calls:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ringfence.core.errors import EngineFailed, Failure
+from ringfence.core.errors import EngineFailed, Failure, UnreadableAnswer
 from ringfence.core.lines import MAX_EVENT_BYTES, Lines
 from ringfence.providers.anthropic_answer import finish_of, usage_of
 
@@ -49,6 +49,11 @@ class MessageStream:
         self._finish: str | None = None
         self._sequence: Any = None
 
+    @property
+    def reported(self) -> dict[str, Any] | None:
+        """The prompt is told of at the start, what is said shortly before the end."""
+        return usage_of(self.usage) if self.usage else None
+
     def feed(self, data: bytes) -> bytes:
         """Chunks ready to be sent, possibly none."""
         if self.is_done or self.failure is not None:
@@ -61,7 +66,7 @@ class MessageStream:
             if self._lines.size + self._data_bytes > MAX_EVENT_BYTES:
                 raise _Unreadable("an event larger than 16 MiB")
         except _Unreadable as problem:
-            self._break(EngineFailed(f"The provider sent {problem} in the middle of a stream."))
+            self._break(UnreadableAnswer(f"The provider sent {problem} in the middle of a stream."))
         out, self._out = b"".join(self._out), []
         return out
 

@@ -112,6 +112,7 @@ class PassedOn:
     """A stream that is in OpenAI's dialect already."""
 
     failure: Failure | None = None
+    reported: dict[str, Any] | None = None
 
     def feed(self, data: bytes) -> bytes:
         return data

@@ -154,6 +154,17 @@ class TestStream:
         ):
             assert usage == Usage(105, 3, 0, False, 0, 100, 70)
 
+    def test_what_was_reported_by_now_is_known_at_any_time(self) -> None:
+        """Whoever leaves midway pays for it."""
+        stream = ADAPTER.stream(True)
+        assert stream.reported is None
+        created = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 70}
+        usage = {"input_tokens": 4, "cache_creation_input_tokens": 70, "cache_creation": created, "output_tokens": 1}
+        stream.feed(event("message_start", message={"id": "msg_1", "model": "claude", "usage": usage}))
+        for said in (1, 30):
+            assert Usage.read(stream.reported) == Usage(74, said, cache_write_tokens=70, cache_write_1h_tokens=70)
+            stream.feed(event("message_delta", delta={}, usage={"output_tokens": 30}))
+
     def test_a_call_without_arguments_is_called_with_an_empty_object(self) -> None:
         made = translate(b"".join(anthropic_events(BODY, Saying(words=(), calls=(ToolCall("now"),)))))
         assert [call["arguments"] for call in made.calls] == ["{}"]
