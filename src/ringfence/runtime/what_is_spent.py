@@ -7,6 +7,8 @@ from functools import cache
 from time import time
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ringfence.config.schema import Config
 from ringfence.core.identity import Key
 from ringfence.core.ledger import HoldRow
@@ -19,11 +21,12 @@ from ringfence.store import keys as keystore
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 from ringfence.store.ledger import Ledger
-from ringfence.store.spending import slices
+from ringfence.store.spending import first_held_s, slices
 
 DAY_S = 86_400
 SETTLED_DAYS = 2
-"""Days that ended longer ago are read once: no call that began in them is still to be settled."""
+"""Days that ended longer ago are read once, unless money is held that may become a row of theirs: the lines of a batch
+at a provider are dated when they left, and may be settled days later."""
 
 
 class WhatIsSpent:
@@ -77,12 +80,20 @@ class WhatIsSpent:
         days = last_days(wanted, now_s, zone)
         await self._ledger.flush()
         unread = [day for day in days if day[0] not in self._settled]
-        read = await self._db.read(lambda connection: [
-            days_of(slices(connection, begins_s, ends_s), begins_s, ends_s - 1, zone, price)[0]
-            for begins_s, ends_s in unread
-        ])  # fmt: skip
-        found = self._settled | {day.begins_s: day for day in read}
-        self._settled |= {day[0]: found[day[0]] for day in unread if day[1] < now_s - SETTLED_DAYS * DAY_S}
+
+        def read(connection: Connection) -> tuple[float | None, list[Day]]:
+            held_s = first_held_s(connection)  # before the rows: what is settled meanwhile is read again
+            return held_s, [
+                days_of(slices(connection, begins_s, ends_s), begins_s, ends_s - 1, zone, price)[0]
+                for begins_s, ends_s in unread
+            ]
+
+        held_s, fresh = await self._db.read(read)
+        found = self._settled | {day.begins_s: day for day in fresh}
+        settled_s = now_s - SETTLED_DAYS * DAY_S
+        if held_s is not None:
+            settled_s = min(settled_s, held_s)
+        self._settled |= {day[0]: found[day[0]] for day in unread if day[1] < settled_s}
         return {
             "zone": zone.key,
             "against": {"scenario": supposed.baseline, "price": price_in_words(price)},

@@ -71,6 +71,11 @@ def held(connection: Connection) -> Held:
     return Held(int(count), int(micros))
 
 
+def first_held_s(connection: Connection) -> float | None:
+    """The earliest moment for which money is held; None where none is."""
+    return connection.execute(select(func.min(holds_table.c.at_s))).scalar()
+
+
 def first_s(connection: Connection) -> float | None:
     """When the first call began that is kept; None where there is none."""
     return connection.execute(select(func.min(C.at_s))).scalar()

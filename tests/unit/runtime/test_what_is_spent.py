@@ -19,6 +19,7 @@ from ringfence.store import keys as keystore
 from ringfence.store.db import Database
 from ringfence.store.failure import StoreFailed
 from ringfence.store.ledger import Ledger
+from ringfence.store.spending import slices
 
 ZONE = ZoneInfo("Asia/Kathmandu")
 
@@ -133,3 +134,33 @@ async def test_what_cannot_be_read_is_said(db: Database, monkeypatch: pytest.Mon
     found = await spent.now()
     assert not found["can_write"] and "look at the disk" in found["problem"]
     assert found["standings"][0]["limit_usd_micros"] == 100_000_000 and found["holds"] == []
+
+
+async def test_a_day_is_read_again_as_long_as_money_of_it_is_held(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of a batch at a provider may be settled days after it left, and is a row of that day."""
+    ledger, now_s = Ledger(db), time.time()
+    _, spent = told(db, ledger)
+    left_s = now_s - 4 * 86_400
+    line = HoldRow("hold_1", "c1", left_s, "key_9", "bold", "", "chat", "smart", "m", "rented", 700, "batch_1", 1)
+    await ledger.hold(line)
+    monkeypatch.setattr("ringfence.runtime.what_is_spent.time", lambda: now_s)
+    read: list[float] = []
+
+    def counted(connection: Any, since_s: float, until_s: float) -> Any:
+        read.append(since_s)
+        return slices(connection, since_s, until_s)
+
+    monkeypatch.setattr("ringfence.runtime.what_is_spent.slices", counted)
+    assert [day["calls"] for day in (await spent.days(8))["days"]] == [0] * 8
+    ledger.record(CallRow(
+        "c1", left_s, "key_9", "bold", "", "chat", "smart", "m", "rented", 200, "ok", False, 10, 0, 0, 4, 0, False, 300,
+        None, 0.0, 0.0, "hold_1",
+    ))  # fmt: skip
+    read.clear()
+    assert [day["cost_usd_micros"] for day in (await spent.days(8))["days"]] == [0, 0, 0, 300, 0, 0, 0, 0]
+    assert len(read) == 5, "the days before it are kept"
+    read.clear()
+    await spent.days(8)
+    assert len(read) == 3, "nothing is held any more: all that ended more than two days ago are kept"
