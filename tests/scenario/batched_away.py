@@ -93,6 +93,12 @@ class Yard(Desk):
         return rows
 
 
+    async def estimated(self) -> list[bool]:
+        """Of each paid row, whether nobody reported its tokens."""
+        query = select(calls.c.is_estimated).where(calls.c.provider == "rented")
+        return [bool(row[0]) for row in self.db.call(lambda connection: connection.execute(query).all())]
+
+
 class Place:
     """What outlives a gateway: the cloud, the egress process and the folder."""
 

@@ -212,6 +212,40 @@ async def test_what_ends_as_it_is_called_back_is_fetched(there: Place) -> None:
         assert sorted(await yard.settled()) == costs and there.asked() == {BATCHES: 1}
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}, None,
+    ],
+    ids=["zeros", "no-answer", "nothing"],
+)  # fmt: skip
+@pytest.mark.parametrize("is_revoked", [False, True], ids=["written", "nobody's"])
+async def test_a_report_that_cannot_be_is_none(there: Place, told: Any, is_revoked: bool) -> None:
+    """Each line counts as the most that it can have cost, whoever its answers are for."""
+    async with there.gateway() as yard:
+        yard.rented.look_every_s = 3600.0
+        batch_id = await yard.begin(LINES)
+        remote = await submitted(there, yard)
+        held = yard.house()[1]
+        there.cloud.batches.finish(remote)
+        files, name = there.cloud.batches.files, there.batches[0]["output_file_id"]
+        rows = [json.loads(raw) for raw in files[name].splitlines()]
+        for row in rows:
+            row["response"]["body"]["usage"] = told
+        files[name] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        if is_revoked:
+            yard.gateway.keys.known.clear()
+        yard.rented.wake()
+        await until(lambda: batch_id not in yard.running.live)
+        paid = await yard.settled()
+        assert len(paid) == 3 and sum(costs for _, costs in paid) == held > 0
+        assert await yard.estimated() == [True] * 3
+        if not is_revoked:
+            output = await answers(yard, batch_id)
+            assert all(each["response"]["body"]["usage"]["completion_tokens"] > 0 for each in output)
+
+
 # -- a kill at each step --------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@ and money is settled by what Anthropic counts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,24 @@ async def test_one_of_which_nobody_heard_is_paid_once(there: Place) -> None:
         output = await answers(yard, batch_id)
         assert paid(output, PRICE) == sorted(await yard.settled()) and len(output) == 3
         assert len(there.cloud.calls) == 1
+
+
+async def test_an_answer_without_a_report_counts_as_the_most(there: Place) -> None:
+    async with there.gateway() as yard:
+        rent(there, yard)
+        yard.rented.look_every_s = 3600.0
+        batch_id = await yard.begin(LINES)
+        remote = await submitted(there, yard)
+        held, batches = yard.house()[1], there.cloud.message_batches
+        batches.finish(remote)
+        rows = [json.loads(raw) for raw in batches.results[remote].splitlines()]
+        for row in rows:
+            del row["result"]["message"]["usage"]
+        batches.results[remote] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        yard.rented.wake()
+        assert len(await answers(yard, batch_id)) == 3
+        assert sum(costs for _, costs in await yard.settled()) == held > 0
+        assert await yard.estimated() == [True] * 3
 
 
 async def test_what_has_ended_while_nothing_ran_is_fetched_late(there: Place) -> None:

@@ -277,6 +277,7 @@ class Rented:
     async def _follow(self, one: ProviderBatch) -> None:
         """Until it has ended, and each of its lines has."""
         while True:
+            news = self._news  # of what comes while it is looked at, too
             try:
                 if await self._looked(one):
                     return
@@ -290,7 +291,7 @@ class Rented:
                 log.exception("batch %s at '%s' cannot be settled now", one.id, one.provider)
             if one.id not in self.open:
                 return
-            one, news = self.open[one.id], self._news
+            one = self.open[one.id]
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), self.look_every_s)
 

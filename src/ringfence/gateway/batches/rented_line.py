@@ -109,13 +109,12 @@ async def _made(
 def written(
     line: Line, batch: Batch, call: Call, model: str, cloud: Cloud, body: dict[str, Any]
 ) -> tuple[Written, Usage | None]:
-    """What its caller is told of an answer with status 200, and what that took; None: the provider does not say. Raises
-    Failure where it is no answer."""
+    """What its caller is told of an answer with status 200, and what that took; None: the provider says nothing
+    that can be. Raises Failure where it is no answer."""
     fields = cloud.adapter.answer(body)
     if ANSWERED_IN.isdisjoint(fields):
         raise EngineFailed("The provider answered with something else.")
-    usage = Usage.read(fields.get("usage"))
-    shown = usage
+    shown = usage = _believed(fields)
     if shown is None:
         output = len(orjson.dumps(body)) // 4 if call.dialect.generates else 0
         shown = Usage(call.body_bytes // 4, output, estimated=True)
@@ -134,12 +133,18 @@ def written(
 
 
 def usage_of(cloud: Cloud | None, body: dict[str, Any]) -> Usage | None:
-    """What an answer took; None where that is not said."""
+    """What an answer took; None where nothing is said that can be."""
     try:
         fields = cloud.adapter.answer(dict(body)) if cloud is not None else body
     except Failure:
         fields = body
-    return Usage.read(fields.get("usage"))
+    return _believed(fields)
+
+
+def _believed(fields: dict[str, Any]) -> Usage | None:
+    """As of any call that is paid for, a report that cannot be is none. Only embeddings generate nothing."""
+    usage = Usage.read(fields.get("usage"))
+    return usage if usage is not None and usage.can_be(generates="data" not in fields) else None
 
 
 def results(text: bytes) -> tuple[dict[str, dict[str, Any]], bool]:
