@@ -92,7 +92,6 @@ class Yard(Desk):
         assert self.house() == (sum(cost for _, cost in rows), 0)
         return rows
 
-
     async def estimated(self) -> list[bool]:
         """Of each paid row, whether nobody reported its tokens."""
         query = select(calls.c.is_estimated).where(calls.c.provider == "rented")

@@ -22,6 +22,7 @@ from ringfence.core.usage import Usage
 from ringfence.gateway.alarms import Alarms, Standing, Total, threshold
 from ringfence.gateway.call import Bill, Call
 from ringfence.gateway.cloud import UNANSWERED
+from ringfence.gateway.money_words import named, way_on
 from ringfence.routing.standing import rests_on
 from ringfence.store.failure import StoreFailed
 
@@ -208,7 +209,7 @@ class Purse:
             if budget.call is not None and bill.usd_micros + most > budget.call:
                 before = f", beside {dollars(bill.usd_micros)} that it has cost already" if bill.usd_micros else ""
                 raise TargetFailed(target.name, "over_budget", BudgetExceeded(
-                    f"This call may cost up to {dollars(most)}{before}, and a call of {_named(scope, key)} may cost no "
+                    f"This call may cost up to {dollars(most)}{before}, and a call of {named(scope, key)} may cost no "
                     f"more than {dollars(budget.call)}. Ask for less output, or send less."
                 ))  # fmt: skip
             for period, book in self._now:
@@ -220,9 +221,9 @@ class Purse:
                     continue
                 ends = datetime.fromtimestamp(period.end_s(now_s, self.zone), UTC).astimezone(self.zone)
                 raise TargetFailed(target.name, "over_budget", BudgetExceeded(
-                    f"The budget of {_named(scope, key)}, {dollars(limit)} a {period.value}, leaves no room for this "
+                    f"The budget of {named(scope, key)}, {dollars(limit)} a {period.value}, leaves no room for this "
                     f"call, which may cost up to {dollars(most)}: {dollars(total.spent)} is spent, and "
-                    f"{dollars(total.held)} held for calls under way. {_way_on(limit, total, most)} A new "
+                    f"{dollars(total.held)} held for calls under way. {way_on(limit, total, most)} A new "
                     f"{period.value} begins on {ends:%Y-%m-%d %H:%M} ({self.zone.key})."
                 ))  # fmt: skip
         totals = [_total(book, scope) for scope in scopes for _, book in self._now]
@@ -475,22 +476,6 @@ def _charged(
 def _let_go(charge: Charge) -> None:
     for total in charge.totals:
         total.held -= charge.usd_micros
-
-
-def _way_on(limit: int, total: Total, most: int) -> str:
-    """What the caller can do now, of whom a cap keeps a call."""
-    if total.spent + most <= limit:
-        return "Ask again when those have ended."
-    left = limit - total.spent - total.held
-    if left > 0:
-        return f"{dollars(left)} is left: ask for less output, or have the budget raised."
-    return "Have the budget raised, or wait."
-
-
-def _named(scope: Scope, key: Key) -> str:
-    if scope.kind == "house":
-        return "the house"
-    return f"the {scope.kind} '{key.name if scope.kind == 'key' else scope.name}'"
 
 
 def _lost(hold: HoldRow) -> CallRow:
