@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from ringfence.core.catalog import Endpoint
 from ringfence.core.errors import TargetFailed, TargetUnavailable
@@ -34,6 +34,7 @@ from ringfence.placement.output import Output
 from ringfence.placement.process import EngineProcess, Life, NotStarted, StartProcess
 from ringfence.placement.watch import Watch
 
+T = TypeVar("T")
 FetchAt = Callable[[Endpoint], Fetch]
 """Binds the control requests of an engine to where it answers."""
 AskAt = Callable[[Endpoint], Ask]
@@ -337,8 +338,9 @@ class Supervisor:
             self._serve(process, endpoint, ready - begun)
             while (reason := await self._until_broken(process, endpoint)) is None:
                 begun = self._clock()
-                if not await self._wake_up(endpoint, limit_s):
-                    return f"it did not wake up within {limit_s:.0f} s", self._clock() - ready
+                woke = await _or_its_end(process, self._wake_up(endpoint, limit_s))
+                if woke is not True:
+                    return woke or f"it did not wake up within {limit_s:.0f} s", self._clock() - ready
                 self._serve(process, endpoint, self._clock() - begun)
             return reason, self._clock() - ready
         except Exception as error:  # a fault of ours, or of an emit, must not end the watch
@@ -351,7 +353,9 @@ class Supervisor:
         self._process = process
         self._emit(InstanceStarted(self.name, process.pid, self.starts))
         endpoint = await process.listening()
-        offers = await self._first_offers(self._fetch_at(endpoint))
+        offers = await _or_its_end(process, self._first_offers(self._fetch_at(endpoint)))
+        if isinstance(offers, str):
+            raise NotStarted(f"{offers} before it was ready")
         known, quantisation = self._launch.abilities, self._launch.quantisation
         self.offers = tuple(
             replace(offer, abilities=known or offer.abilities, quantisation=quantisation, device=process.device)
@@ -394,16 +398,10 @@ class Supervisor:
             lambda: self.offers, lambda: self.state, self._controls.is_asleep if self._controls else None,
             self._hold, self._clear,
         )  # fmt: skip
-        ended = asyncio.create_task(process.ended())
-        broken = asyncio.create_task(self._watch.until_broken())
         try:
-            await asyncio.wait((ended, broken), return_when=asyncio.FIRST_COMPLETED)
-            return ended.result() if ended.done() else broken.result()
+            return await _or_its_end(process, self._watch.until_broken())
         finally:
             self._watch = None
-            ended.cancel()
-            broken.cancel()
-            await asyncio.gather(ended, broken, return_exceptions=True)
 
     def _hold(self, reason: str) -> None:
         if self.state is State.READY and (self.endpoint is not None or self.reason != reason):
@@ -451,6 +449,18 @@ class Supervisor:
         if self.state in (State.STOPPED, State.SLEEPING):
             return TargetUnavailable("The model is not loaded.", retry_after_s=5.0)
         return TargetUnavailable("The engine of this model is being stopped.", retry_after_s=5.0)
+
+
+async def _or_its_end(process: Life, work: Coroutine[Any, Any, T]) -> T | str:
+    """What `work` brings, or how the process ended before that: who asks a dead engine learns nothing of its end."""
+    ended, done = asyncio.create_task(process.ended()), asyncio.create_task(work)
+    try:
+        await asyncio.wait((ended, done), return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else done.result()
+    finally:
+        ended.cancel()
+        done.cancel()
+        await asyncio.gather(ended, done, return_exceptions=True)
 
 
 def _otherwise(old: Launch, new: Launch) -> str:

@@ -192,6 +192,35 @@ def test_one_that_does_not_wake_up_is_started_anew() -> None:
     run(scene)
 
 
+@pytest.mark.parametrize("way", ["loading", "waking"])
+def test_one_that_dies_before_its_first_good_look_is_missed_at_once(way: str) -> None:
+    """It said where it listens, or was told to wake up, and nobody has seen it well yet."""
+
+    async def scene() -> None:
+        engine, events = Engine(), list[Any]()
+        keeper = sleepy(engine, events)
+        keeper.start()
+        if way == "loading":
+            await until(lambda: engine.lives)
+            engine.hangs = True
+            await until(lambda: engine.asked)
+        else:
+            await keeper.wait_ready(5)
+            await keeper.sleep()
+            engine.hangs = True
+            keeper.wake()
+            await until(lambda: engine.asked[-1] == "/wake_up")
+        engine.lives[0].die()
+        assert await until(lambda: keeper.endpoint) < 3
+        assert len(engine.lives) == 2
+        [failed] = [event for event in events if isinstance(event, InstanceFailed)]
+        assert failed.reason.startswith("the engine was ended by SIGSEGV")
+        assert not failed.gave_up
+        await keeper.stop()
+
+    run(scene)
+
+
 def test_one_whose_device_is_lost_is_not_started_there_again() -> None:
     async def scene() -> None:
         engine, events = Engine(), list[Any]()
