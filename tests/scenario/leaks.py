@@ -360,7 +360,7 @@ LEAKS = (
         "afterwards", "private",
         (
             PIPELINE, "        now = monotonic()\n        started_at,",
-            f"        asyncio.get_running_loop().call_later(0.5, lambda: {CALL_HOME})\n"
+            f"        asyncio.get_running_loop().call_later(0.9, lambda: {CALL_HOME})\n"
             "        now = monotonic()\n        started_at,",
         ),
     ),

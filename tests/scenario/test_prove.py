@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from leaks import LEAKS, Leak, plant
+from whole import children
 
 from ringfence.prove.network import NoNamespace, check_tools
 from ringfence.prove.way import all_ways
@@ -163,13 +164,6 @@ def test_where_nobody_is_served_nothing_is_proven(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def _below(pid: int) -> list[int]:
-    """Every process that this one started, and that those started."""
-    listed = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
-    started = [int(word) for line in listed for word in line.split()]
-    return started + [below for one in started for below in _below(one)]
-
-
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """The path of a socket is 107 bytes long at most."""
@@ -187,7 +181,7 @@ def test_whoever_is_ended_leaves_nothing_behind(short_folder: Path, asked: str, 
         until = monotonic() + 30
         while not list(short_folder.glob("*/house-*/state/egress/*.sock")) and monotonic() < until:
             sleep(0.05)
-        below = _below(process.pid)
+        below = children(process.pid)
         assert len(below) > 6
         process.send_signal(getattr(signal, asked))
         _, said = process.communicate(timeout=15)

@@ -22,7 +22,7 @@ from ringfence.prove.verdict import Row, judge, merged
 from ringfence.prove.way import Tried, Way, all_ways
 from ringfence.tether import leave_when_input_ends
 
-LINGER_S = 1.0
+LINGER_S = 2.0
 """After the last attempt: what was put off must not be missed."""
 ATTEMPT_S = 90.0
 

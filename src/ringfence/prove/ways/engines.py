@@ -24,6 +24,8 @@ ORDER = 3
 AWAY = f"http://{ELSEWHERE}/v1/chat/completions"
 LOOK_S = 8.0
 """Longer than the time between two looks at an engine."""
+FOLLOWS_S = 0.5
+"""Whoever follows a redirect has begun to by then."""
 
 
 async def _roving(house: House, text: str) -> Tried:
@@ -69,9 +71,14 @@ async def _probe_redirected(house: House, text: str) -> Tried:
     looked = len(house.redirecting.requests)
     house.redirecting.drop_connections()
     until = monotonic() + LOOK_S
-    while len(house.redirecting.requests) == looked and monotonic() < until:  # noqa: ASYNC110 of an engine, no event
+
+    def was_told() -> bool:
+        return any(request.ended_s for request in house.redirecting.requests[looked:])
+
+    while not was_told() and monotonic() < until:  # noqa: ASYNC110 of an engine, no event
         await asyncio.sleep(0.05)
-    return Tried("looked at it", len(house.redirecting.requests) > looked)
+    await asyncio.sleep(FOLLOWS_S)
+    return Tried("looked at it", was_told())
 
 
 async def _broken_off(house: House, text: str) -> Tried:
