@@ -80,7 +80,7 @@ def real(start_up: Any, tiny_model: Path, tmp_path_factory: pytest.TempPathFacto
         config.write_text(json.dumps({"models": models}))  # YAML reads JSON
         up = start_up("--config", str(config))
         until(
-            lambda: _windows(up).items() >= (dict.fromkeys(RUNS, WINDOW) | {OWN: OWN_WINDOW}).items(), 10, "the windows"
+            lambda: _windows(up).items() >= (dict.fromkeys(RUNS, WINDOW) | {OWN: OWN_WINDOW}).items(), 40, "the windows"
         )
         yield Real(up, servers)
         up.stop()

@@ -254,7 +254,7 @@ def test_a_key_file_that_is_not_the_one(house: House, engine: Engine, lost: bool
     assert "parking.key" in doctor.stdout.replace("\n", "")
     assert "parking.key" in (house.folder / "logs" / "gateway.log").read_text()
     engine.come()
-    assert until(lambda: house.ask("POST", "/v1/chat/completions", question("now")), 20, "an answer").status == 200
+    until(lambda: house.ask("POST", "/v1/chat/completions", question("now")).status == 200, 20, "an answer")
     engine.go()
     other = house.park("sealed with the key that is there now")
     house.stop()
@@ -274,7 +274,7 @@ def test_a_key_file_that_others_can_read_is_not_used(house: House, engine: Engin
     assert (refused.status, refused.code) == (503, "not_parked")
     assert house.look(ticket).code == "parked_unreadable"
     engine.come()
-    assert until(lambda: house.ask("POST", "/v1/chat/completions", question("now")), 20, "an answer").status == 200
+    until(lambda: house.ask("POST", "/v1/chat/completions", question("now")).status == 200, 20, "an answer")
 
 
 def test_a_gateway_that_is_stopped_tells_who_waits(house: House) -> None:

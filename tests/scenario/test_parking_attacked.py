@@ -161,6 +161,7 @@ async def test_one_that_breaks_what_serves_others_is_told_so(waits: Waiting, eng
     for _ in range(12):
         engine.always = BROKEN
         await turns(waits, 1)
+        await until(lambda: not waits.parking._in_flight.total())
         engine.always = Behaviour()
         if (await waits.look(poison)).status != 202:
             break

@@ -49,10 +49,11 @@ async def test_an_engine_that_still_drains_after_a_reload_still_holds_its_memory
     async with attacked(tmp_path, QUICK + SWAP) as here:
         assert (await here.chat("one")).status == 200
         long = asyncio.create_task(here.chat("one", **LONG))
-        await here.until(lambda: here.runtime.placement.get("one").users.count, "user")
+        users = here.runtime.placement.get("one").users
+        await here.until(lambda: users.count, "user")
         assert (await here.reload(QUICK + SWAP.replace("  one:", "  three:"))).ok
         asked = asyncio.create_task(here.chat("two"))
-        while not long.done():
+        while users.count:
             assert here.phases().get("two") is None, "no room for it before the other has left"
             await asyncio.sleep(0.02)
         assert b"[DONE]" in (await long).body

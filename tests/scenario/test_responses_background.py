@@ -34,7 +34,7 @@ IN_ORDER = [
 
 
 async def ended(client: openai.AsyncOpenAI, response_id: str) -> Response:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         while (found := await client.responses.retrieve(response_id)).status not in FINAL:
             await asyncio.sleep(0.01)
     return found
