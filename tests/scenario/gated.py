@@ -19,8 +19,10 @@ LOOK_S = 0.005
 class Gate:
     """A twist: whole answers, and what follows the first events of a stream, wait for `open`."""
 
-    def __init__(self, *, after_events: int = 0) -> None:
+    def __init__(self, *, after_events: int = 0, breaks: bool = False) -> None:
+        """One that `breaks` sends nothing more once it is open: the connection ends."""
         self._after_events = after_events
+        self._breaks = breaks
         self._is_open = False
 
     def open(self) -> None:
@@ -34,6 +36,8 @@ class Gate:
         for number, event in enumerate(parts):
             if number == self._after_events:
                 await self._wait(wire)
+                if self._breaks:
+                    return False
             if number == 0:
                 await wire.send(wire.head(200, "text/event-stream", None))
             await wire.chunk(event)

@@ -161,9 +161,10 @@ async def test_a_failure_is_everyones_and_no_herd_follows(body: dict[str, Any], 
 
 
 async def test_a_stream_that_breaks_breaks_for_all_who_have_it() -> None:
-    async with caching() as (gateway, engine):
-        engine.always = Behaviour(Fault.CUT, after_events=4, between_s=0.02)
+    gate = Gate(after_events=4, breaks=True)
+    async with caching(gate=gate) as (gateway, engine):
         clients = await begun(gateway, 10, STREAM)
+        gate.open()
         replies = await answers(clients)
         assert len(engine.calls) == 1
         for reply in replies:
@@ -173,11 +174,13 @@ async def test_a_stream_that_breaks_breaks_for_all_who_have_it() -> None:
 
 
 async def test_an_error_midway_is_told_in_the_shape_of_each_caller() -> None:
-    async with caching() as (gateway, engine):
-        engine.always = Behaviour(Fault.CUT, after_events=4, between_s=0.02)
+    gate = Gate(after_events=4, breaks=True)
+    async with caching(gate=gate) as (gateway, engine):
         plain = (await begun(gateway, 1, STREAM))[0]
         other = await gateway.client()
         await other.send(request(PATH, STREAM, head=b"anthropic-version: 2023-06-01\r\n"))
+        await until(lambda: aboard(gateway) == 2)
+        gate.open()
         assert b'"type":"api_error","param":null' in (await plain.answer()).body
         assert b'event: error\ndata: {"type":"error"' in (await other.answer()).body
         assert len(engine.calls) == 1

@@ -13,7 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole import Stream, ask, chat, children, command, control, engine_pid, gateway_pid, gone, is_alive, kill, until
+from whole import (
+    ask,
+    chat,
+    children,
+    command,
+    control,
+    engine_pid,
+    gateway_pid,
+    gone,
+    is_alive,
+    kill,
+    midway,
+    until,
+)
 
 from ringfence.config.routing import LOCAL
 from ringfence.testing.tiny_model import tiny_model as make_tiny_model
@@ -124,9 +137,7 @@ def test_a_changed_model_is_swapped_without_a_failed_request(running: Reloadable
 def test_a_stream_ends_on_the_engine_where_it_began(running: Reloadable, tiny_model: Path) -> None:
     running.reloaded(_file(tiny_model))
     before = engine_pid(running.up)
-    with Stream(running.up) as stream:
-        stream.until_text()
-        kill(before, signal.SIGSTOP)  # so that the stream is surely under way
+    with midway(running.up, before) as stream:
         running.write(_file(tiny_model, parallel=2))
         with ThreadPoolExecutor(1) as pool:
             told = pool.submit(running.reload, "--json")

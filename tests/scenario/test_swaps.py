@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from moving import DEVICE, HURRIED, Callers, Site, alike
-from whole import LONG_TOKENS, Stream, Terminal, command, made_key, until
+from whole import LONG_TOKENS, Stream, Terminal, command, kill, made_key, until
 
 pytestmark = pytest.mark.slow
 
@@ -40,10 +41,16 @@ def test_a_swap_waits_for_streams_and_cuts_none(site_of: Any, tmp_path: Path) ->
     streams = [Stream(site.up, model="a", timeout_s=60, max_tokens=LONG_TOKENS) for _ in range(STREAMS)]
     for stream in streams:
         stream.until_text()
+    engine = site.pid("a")
+    assert engine is not None
+    kill(engine, signal.SIGSTOP)  # so that all of them are surely under way
     with Callers(site) as callers:
         other = callers.chat("b")
-        site.until_phase("a", "draining")
-        assert site.rows()["a"]["running"] == STREAMS, "they were under way"
+        try:
+            site.until_phase("a", "draining")
+            assert site.rows()["a"]["running"] == STREAMS, "they were under way"
+        finally:
+            kill(engine, signal.SIGCONT)
         rests = [callers.do(stream.rest) for stream in streams]
         texts = [rest.result(60) for rest in rests]
         reply = other.result(60)
@@ -91,6 +98,7 @@ CHAINS = {
 }
 
 
+@pytest.mark.timed
 def test_who_can_be_served_elsewhere_is_at_once_and_others_wait_or_are_parked(site_of: Any, tmp_path: Path) -> None:
     site = site_of(alike(tmp_path, "a b"), profiles=CHAINS)
     broad, narrow, parks = (made_key(site.up, name, profile=name) for name in CHAINS)
@@ -119,6 +127,7 @@ def test_a_call_that_went_elsewhere_brings_its_first_model(site_of: Any, tmp_pat
     assert site.chat("auto", key=broad).headers["x-ringfence-target"] == "llamacpp/a"
 
 
+@pytest.mark.timed
 def test_who_would_wait_too_long_is_told_when_to_come_again(site_of: Any, tmp_path: Path) -> None:
     hurried = HURRIED | {"dwell_s": 60, "wait_s": 1}
     site = site_of(alike(tmp_path, "a b"), placement=hurried, profiles=CHAINS)
@@ -148,6 +157,7 @@ def test_a_slot_goes_back_to_its_default_and_a_lazy_one_leaves(site_of: Any, tmp
     assert site.moves("load")[:2] == ["a", "b"]
 
 
+@pytest.mark.timed
 def test_one_that_is_too_large_is_refused_at_once_and_disturbs_nobody(site_of: Any, tmp_path: Path) -> None:
     models = alike(tmp_path, "small", residency="always") | alike(tmp_path, "huge", memory="12GiB")
     site = site_of(models)

@@ -26,6 +26,7 @@ from whole import (
     gone,
     is_alive,
     kill,
+    midway,
     question,
     until,
 )
@@ -195,9 +196,7 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, tiny_model: Path, after_s: float
 def test_terminate_lets_a_stream_end(start_up, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     engine = engine_pid(up)
-    with Stream(up) as stream:
-        stream.until_text()
-        kill(engine, signal.SIGSTOP)  # so that the stream is surely under way
+    with midway(up, engine) as stream:
         up.process.send_signal(signal.SIGTERM)
         until(lambda: _refuses(up), 25, "no new connections")
         assert is_alive(engine)

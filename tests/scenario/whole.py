@@ -200,6 +200,21 @@ def until(look: Callable[[], T], within_s: float, what: str) -> T:
     raise AssertionError(f"not within {within_s} s: {what}") from problem
 
 
+def midway(up: Running, engine: int) -> Stream:
+    """A stream that is surely under way, for its engine was stopped (SIGSTOP). The model is tiny: on a busy machine it
+    may have said everything before it could be stopped, and then it is tried again."""
+    for _ in range(5):
+        stream = Stream(up)
+        stream.until_text()
+        kill(engine, signal.SIGSTOP)
+        time.sleep(0.3)  # the end of what the engine had said whole reaches the gateway in this time
+        if control(up, "/status")["requests"]["running"]:
+            return stream
+        kill(engine, signal.SIGCONT)
+        stream.response.close()
+    raise AssertionError("each of five streams was whole")
+
+
 def gone(pids: list[int], within_s: float) -> None:
     """Fails when one of these is still alive after `within_s`."""
     until(lambda: not any(map(is_alive, pids)), within_s, f"the end of {pids}")
