@@ -60,6 +60,7 @@ def usual(folder: Path) -> dict[str, Any]:
     )
 
 
+@pytest.mark.timed
 def test_a_mode_has_the_device_for_itself_with_its_model_set_up_otherwise(site_of: Any, tmp_path: Path) -> None:
     script, wrote = tmp_path / "belongs.py", tmp_path / "wrote"
     script.write_text(PROGRAM)
