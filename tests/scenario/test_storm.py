@@ -51,7 +51,9 @@ def _written(folder: Path) -> dict[str, tuple[int, int, int, int]]:
 
 
 def _account(model: Account) -> tuple[int, int, int, int]:
-    return model.whole + model.cut, model.cut, model.prompt_tokens, model.completion_tokens
+    """As the ledger has it: one that was refused, for its engine was killed at each try, is an error without tokens."""
+    errors = model.cut + model.refused.total()
+    return model.whole + errors, errors, model.prompt_tokens, model.completion_tokens
 
 
 @pytest.mark.slow
