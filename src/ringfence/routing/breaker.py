@@ -123,14 +123,14 @@ class Breaker:
             return 0.0
         if self._until_s - now_s > self._for_s:  # the clock went back
             self._until_s = now_s + self._for_s
+        if self._probe_until_s - now_s > PROBE_S:
+            self._probe_until_s = now_s + PROBE_S
         return max(0.0, self._until_s - now_s)
 
     def may_probe(self, now_s: float) -> bool:
         """Whether it is half-open, and nobody is trying it."""
         if self.standing(now_s) is not Standing.HALF_OPEN:
             return False
-        if self._probe_until_s - now_s > PROBE_S:  # the clock went back
-            self._probe_until_s = now_s + PROBE_S
         return not self._probe or self._probe_until_s <= now_s
 
     def probe(self, now_s: float) -> int:

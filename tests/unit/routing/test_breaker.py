@@ -220,6 +220,14 @@ class Machine(RuleBasedStateMachine):
 TestMachine = Machine.TestCase
 
 
+def test_a_clock_that_goes_back_while_one_tries_it_makes_nobody_wait_twice() -> None:
+    breaker = Breaker()
+    breaker.told(0.0, 8.0)
+    assert breaker.probe(8.0)
+    assert breaker.standing(0.0) is Standing.OPEN
+    assert breaker.may_probe(8.0 + PROBE_S)
+
+
 @given(st.lists(st.tuples(st.floats(0, 20), st.booleans()), max_size=60))
 def test_a_target_that_has_returned_is_tried_within_ten_seconds(calls: list[tuple[float, bool]]) -> None:
     """Whatever was before: from its return on every probe succeeds, and calls come once a second."""
