@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batched import line
-from batched_away import KEY, MOST_TOKENS, PRICE, Place, Yard, cost, local, place
+from batched_away import KEY, MOST_TOKENS, PRICE, RENTED, Place, Yard, cost, local, place
 from composed import until
 
 from ringfence.core.money import Budget
@@ -98,6 +99,30 @@ async def test_who_has_less_than_a_day_or_an_engine_of_the_house_is_asked_direct
     async with FakeEngine("vllm") as engine, there.gateway(local(), engine=engine.endpoint) as yard:
         await answers(yard, await yard.begin(LINES))
         assert there.asked() == {CHAT: 3} and len(engine.calls) == 3
+
+
+async def test_a_line_that_is_paid_for_makes_no_room(there: Place) -> None:
+    """It might go to an engine of the house, which somebody wants now, and is at the cloud: it is asked once."""
+    answer, goes_on = there.cloud._answer, asyncio.Event()
+
+    async def slowly(asked: Any, *told: Any) -> bool:
+        await goes_on.wait()
+        return await answer(asked, *told)
+
+    there.cloud._answer = slowly  # type: ignore[method-assign]
+    async with FakeEngine("vllm") as engine, there.gateway(RENTED, local(), engine=engine.endpoint) as yard:
+        yard.running.settings = replace(yard.running.settings, quiet_s=0.01)
+        batch_id = await yard.begin(LINES[:1], window="12h")
+        await until(lambda: there.asked() == {CHAT: 1})
+        client = await yard.gateway.client()
+        asking = asyncio.create_task(client.ask(CHAT, {"model": "fast", "messages": LINES[0]["body"]["messages"]}))
+        await until(lambda: there.asked() == {CHAT: 2})
+        goes_on.set()
+        assert (await asking).status == 200
+        await answers(yard, batch_id)
+        client.leave()
+        assert [outcome for outcome, _ in await yard.settled()] == ["ok"] * 2
+        assert there.asked() == {CHAT: 2} and engine.calls == []
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ class Held(Hold):
         call, target = self._call, self.target
         if self.charge is not None:
             charge, self.charge = self.charge, None
+            call.hold = ""
             is_guess = usage is not None and usage.estimated and outcome not in ENDED_BY_US
             call.paid = self._records.money.settle(charge, None if is_guess else usage)
         self._records.health.ended(target, outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from ringfence.core.route import Chain, Decision
 from ringfence.core.usage import Usage
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.chat import DIALECT
+from ringfence.gateway.held import Held
 from ringfence.gateway.money import MoneyRules, Purse
 from ringfence.gateway.worst import worst
 from ringfence.store.db import Database
@@ -153,3 +155,15 @@ async def test_an_hour_in_a_cache_is_held_for_where_it_is_asked_for(purse: Purse
     )
     charge = await purse.hold(asked, TARGET, *worst(asked, replace(TARGET, window=100), asked.body, 10))
     assert charge.usd_micros == micros
+
+
+async def test_a_call_that_is_settled_has_no_hold_any_more(purse: Purse) -> None:
+    """It may be asked once more, of an engine that costs nothing."""
+    purse.rules = prices(PLAIN)
+    asked, nothing = call(), SimpleNamespace(ended=lambda *_: None, take=lambda *_: None)
+    records: Any = SimpleNamespace(money=purse, health=nothing, reported=nothing, record=lambda *_: None)
+    held = Held(records, asked)
+    held.charge = await purse.hold(asked, TARGET, 100, 100)
+    assert asked.hold == held.charge.id
+    held.finish(200, "ok", Usage(10, 10), 0.0)
+    assert asked.hold == "" and asked.paid is not None

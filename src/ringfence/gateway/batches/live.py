@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from ringfence.core.boundary import Boundary
+from ringfence.core.catalog import Target
 from ringfence.core.route import Urgency
 from ringfence.gateway.batches.line import Line
 from ringfence.gateway.call import Call
@@ -77,19 +78,19 @@ class Going:
         """It was answered: it is not stopped any more."""
 
     def stands_in_the_way_of(self, call: Call, under_way: Iterable[Call]) -> bool:
-        """Whether both may be at work on the same machine: the line, or what is asked for its sake."""
+        """Whether both may be at work on the same machine: the line, or what is asked for its sake. What is held for
+        is with a provider, keeps no machine busy here, and would be paid for once more."""
         if call.urgency is Urgency.BACKGROUND or self.is_writing:
             return False
-        if self.call is None or self.call.decision is None or call.decision is None:
+        if self.call is None:
             return True
         asked = [self.call, *(one for one in under_way if one.within == self.call.id)]
+        if any(one.hold for one in asked):
+            return False
+        if self.call.decision is None or call.decision is None:
+            return True
         targets = [target for one in asked if one.decision is not None for target in one.decision.chain.targets]
-        for wanted in call.decision.chain.targets:
-            if wanted.boundary is Boundary.HOST and any(one.boundary is Boundary.HOST for one in targets):
-                return True
-            if wanted.boundary is Boundary.MESH and any(one.name == wanted.name for one in targets):
-                return True
-        return False
+        return any(_share(wanted, one) for wanted in call.decision.chain.targets for one in targets)
 
     def start(self, serving: Coroutine[Any, Any, None]) -> None:
         self.run = Run(serving)
@@ -98,3 +99,10 @@ class Going:
     def stop(self) -> None:
         if self.run is not None and not self.is_writing:
             self.run.cancel()
+
+
+def _share(wanted: Target, other: Target) -> bool:
+    """Whether they may be on one machine."""
+    if wanted.boundary is Boundary.HOST:
+        return other.boundary is Boundary.HOST
+    return wanted.boundary is Boundary.MESH and other.name == wanted.name

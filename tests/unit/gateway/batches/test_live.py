@@ -89,6 +89,20 @@ def test_a_line_stands_where_its_thoughts_are() -> None:
     assert not going(line).stands_in_the_way_of(other, (thought,))
 
 
+@pytest.mark.parametrize("is_decided", [True, False])
+def test_what_is_paid_for_is_not_stopped(is_decided: bool) -> None:
+    """It is at a provider, whatever else it might have gone to, and would be paid for once more."""
+    line, thought, other = (call("here", Boundary.HOST) for _ in range(3))
+    line.id, thought.id, thought.within = "line", "thought", "line"
+    if not is_decided:
+        line.decision = None
+    for one in (line, thought):
+        one.hold = "hold_1"
+        assert not going(line).stands_in_the_way_of(other, (thought,))
+        one.hold = ""
+        assert going(line).stands_in_the_way_of(other, (thought,))
+
+
 def test_what_was_answered_stands_in_nobodys_way() -> None:
     line = going(call("here", Boundary.HOST))
     line.is_writing = True
