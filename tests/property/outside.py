@@ -46,6 +46,8 @@ class Seen:
 
     flows: list[tuple[str, str, int, int, str]] = field(default_factory=list[tuple[str, str, int, int, str]])
     looks: set[tuple[str, int, int]] = field(default_factory=set[tuple[str, int, int]])
+    told: set[tuple[str, int, int]] = field(default_factory=set[tuple[str, int, int]])
+    """Connections on which a text came."""
     asks: list[tuple[int, str, bool]] = field(default_factory=list[tuple[int, str, bool]])
     packets: int = 0
 
@@ -53,6 +55,8 @@ class Seen:
         for address, source, port, looks, asks in rows:
             if looks:
                 self.looks.add((address, source, port))
+            if asks:
+                self.told.add((address, source, port))
             self.asks += [(number, address, is_away) for number, is_away in asks]
 
 
@@ -203,7 +207,8 @@ class Trial:
         self._numbers = count(1)
         self._asked: dict[int, tuple[Ask, House]] = {}
         self._looked_at: list[str] = []
-        """The networks of the house in force: its engines are looked at until the moment that another is."""
+        """The networks of the house in force: its engines are looked at until the moment that another is. And those of
+        houses that were tried since, and did not come up."""
         self.count: Counter[str] = Counter()
         self.leaks: list[str] = []
 
@@ -216,6 +221,7 @@ class Trial:
             if await self._street.move_in(house):
                 break
             self.count["houses refused" if must_not else "houses not served"] += 1
+            self._looked_at = [*self._looked_at, *house.written["mesh"]]  # before it was found not to do
         self.count["houses up"] += 1
         if must_not:
             self.leaks.append(f"came up although {must_not[0]}")
@@ -231,14 +237,17 @@ class Trial:
         self.leaks[:] = [leak if leak.startswith("seed") else f"seed {seed}: {leak}" for leak in self.leaks]
 
     async def _judge(self, seen: Seen, ask: Ask | None, house: House) -> None:
-        """Each connection by where its packets went; each text by where it came."""
+        """Each connection by where its packets went; each text by where it came. A look that ends as it begins, as its
+        house is given up, leaves a connection on which nothing was said."""
         mesh, may = house.written["mesh"], oracle.widest(house, ask) if ask is not None else oracle.NOWHERE
         looked_at = mesh if ask is not None else [*mesh, *self._looked_at]
         self.count["packets"] += seen.packets
         went = oracle.NOWHERE
         for address, protocol, source, port, name in seen.flows:
             lies = oracle.lies(address, mesh) if address else oracle.CLOUD
-            if (address, source, port) in seen.looks and oracle.lies(address, looked_at) < oracle.CLOUD:
+            at = address, source, port
+            is_look = at in seen.looks or (ask is None and at not in seen.told)
+            if is_look and oracle.lies(address, looked_at) < oracle.CLOUD:
                 continue
             if address == RESOLVER and name not in RENTED:
                 self.leaks.append(f"asked for the name {name}")
