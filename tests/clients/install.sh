@@ -9,7 +9,7 @@ aider=${RINGFENCE_AIDER_VENV:-$here/../../.venv-aider}
 
 python_clients() {  # LOCK ENVIRONMENT: nothing is compiled ahead, for most of what comes along is never run
   echo "Python clients: $1 -> $2"
-  [ -x "$2/bin/python" ] || "${PYTHON:-python3}" -m venv "$2"
+  [ -x "$2/bin/pip" ] || "${PYTHON:-python3}" -m venv "$2"
   echo '*' > "$2/.gitignore"
   "$2/bin/python" -m pip install --quiet --no-compile --no-deps --require-hashes --disable-pip-version-check --requirement "$1"
   "$2/bin/python" -m pip list --disable-pip-version-check 2>/dev/null |
