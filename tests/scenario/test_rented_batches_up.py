@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import random
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,10 @@ from typing import Any
 import pytest
 from batched import CHAT, form, jsonl, line
 from renting import House, clouds, started_up
+from sqlalchemy import text
 from whole import Reply, ask, kill, until
 
+from ringfence.store.db import Database
 from ringfence.testing.fake_cloud import make_certificate
 
 LINES, KILLS = 40, 3
@@ -101,8 +102,8 @@ def test_lines_have_the_price_of_when_they_left(house: House, model_there: str) 
     batch_id = begun(house)
     until(lambda: read(house, "SELECT 1 FROM provider_batches WHERE state = 'submitted'"), 30, "a batch there")
     file, before = house.file, house.pids("gateway")
-    text = file.read_text().replace("smart", "clever").replace("input: 3, output: 15", "input: 30, output: 150")
-    file.write_text(text.replace("fake-large", model_there))
+    written = file.read_text().replace("smart", "clever").replace("input: 3, output: 15", "input: 30, output: 150")
+    file.write_text(written.replace("fake-large", model_there))
     for pid in before:
         kill(pid)
     until(lambda: set(house.pids("gateway")) - set(before), 30, "another gateway")
@@ -123,5 +124,5 @@ def cost(usage: dict[str, int]) -> int:
 
 
 def read(house: House, query: str) -> list[Any]:
-    with contextlib.closing(sqlite3.connect(f"file:{house.folder / 'ringfence.db'}?mode=ro", uri=True)) as connection:
-        return connection.execute(query).fetchall()
+    with contextlib.closing(Database(house.folder / "ringfence.db")) as database:
+        return [tuple(row) for row in database.call(lambda connection: connection.execute(text(query)).fetchall())]
