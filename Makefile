@@ -40,9 +40,9 @@ test-slow: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m "slow and not timed and not postgres" --timeout 300 --numprocesses 2 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
 	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
 
-# Two hundred kills under paid load take five minutes, and want a machine that does nothing else.
+# Of parked requests, batches, keys, the data fence and the money fence, by themselves.
 test-kills: $(VENV)/.dev
-	@RINGFENCE_KILLS=$${RINGFENCE_KILLS:-200} $(BIN)/python -m pytest tests/scenario/test_kill_money.py $(ARGS)
+	@$(BIN)/python -m pytest -m slow tests/scenario/test_kill*.py $(ARGS)
 
 test-postgres: $(VENV)/.dev
 	@echo "==> Tests with PostgreSQL"

@@ -26,6 +26,24 @@ settings.load_profile("unhurried")
 START_S = 60
 
 
+class ToldAtOnce:
+    """What failed is told as it fails: a run that is cut off, or a part that is over its budget, has said it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = str(crash.message if crash is not None else report.longrepr)
+            terminal.write(f"\nFAILED in its {report.when}: {report.nodeid}: {' '.join(why.split())[:500]}\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ToldAtOnce(config))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GGUF with random weights: answers gibberish, quickly."""

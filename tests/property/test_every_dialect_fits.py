@@ -29,6 +29,7 @@ from ringfence.gateway import dialects
 from ringfence.gateway.route import Foreign
 from ringfence.testing.fake_engine import Behaviour, FakeEngine
 from ringfence.testing.fake_turns import Says
+from share import share_of
 
 EXAMPLES = int(os.environ.get("RINGFENCE_EXAMPLES", "0"))
 """How many examples; 0 for those of each test."""
@@ -251,7 +252,7 @@ def test_responses_grow_until_they_do_not_fit(site: Site, seed: int, seat: Seat,
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@QUICK(max_examples=EXAMPLES or 1500)
+@QUICK(max_examples=EXAMPLES or share_of(1500))
 @CALLS
 def test_many_calls(site: Site, dialect: str, seed: int, seat: Seat, window: int, overlong: Overlong) -> None:
     tried(site, dialect, seed, seat, window, overlong)
@@ -259,7 +260,7 @@ def test_many_calls(site: Site, dialect: str, seed: int, seat: Seat, window: int
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@QUICK(max_examples=EXAMPLES or 60)
+@QUICK(max_examples=EXAMPLES or share_of(60))
 @BATCHES
 def test_many_batches(site: Site, dialect: str, seed: int, seat: Seat, window: int, overlong: Overlong) -> None:
     batched(site, dialect, seed, seat, window, overlong)
@@ -267,7 +268,7 @@ def test_many_batches(site: Site, dialect: str, seed: int, seat: Seat, window: i
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@QUICK(max_examples=EXAMPLES or 300)
+@QUICK(max_examples=EXAMPLES or share_of(300))
 @THOUGHTS
 def test_many_thoughts(
     site: Site, dialect: str, seed: int, small: Seat, deep: Seat, windows: tuple[int, int], overlong: Overlong

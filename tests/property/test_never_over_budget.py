@@ -28,6 +28,7 @@ from pytest import MonkeyPatch
 from ringfence.core.money import NO_BUDGET, Budget
 from ringfence.store import db
 from ringfence.store.db import Database
+from share import share_of, some_of
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 TRIES = 3
@@ -174,12 +175,12 @@ def test_never_over_budget(template: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_never_over_budget_for_long(template: Path) -> None:
-    spend(template, 150)
+    spend(template, share_of(150))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("plant", money_plants.PLANTS, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("plant", some_of(money_plants.PLANTS), ids=lambda plant: plant.__name__)
 def test_a_fault_is_found(plant: Callable[[MonkeyPatch], None], template: Path, monkeypatch: MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises((AssertionError, KeyError, ExceptionGroup)):

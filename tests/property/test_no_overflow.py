@@ -20,6 +20,7 @@ from ringfence.gateway.shrink import SHAPES, Fitted, fit_request
 from ringfence.gateway.shrink.plan import LEAST_LAST
 from ringfence.gateway.window import FIT, RESERVE, hard_cap, least_output
 from ringfence.testing.tiny_model import tiny_tokenizer
+from share import share_of
 
 CHAT = SHAPES["chat"]
 EXAMPLES = int(os.environ.get("RINGFENCE_EXAMPLES", "0"))
@@ -203,7 +204,7 @@ def test_all_that_can_happen_happens() -> None:
 @pytest.mark.timeout(900)
 def test_a_hundred_thousand_by_bytes() -> None:
     draw = Random(int(os.environ.get("RINGFENCE_SEED", "20261121")))
-    began, examples = monotonic(), EXAMPLES or 100_000
+    began, examples = monotonic(), EXAMPLES or share_of(100_000)
     for _ in range(examples):
         seed = draw.getrandbits(64)
         window = draw.choice((draw.randint(512, 4096), 1 << draw.randint(9, 20), draw.randint(512, 1_048_576)))
@@ -219,7 +220,7 @@ def test_a_hundred_thousand_by_bytes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(max_examples=EXAMPLES or 2000, deadline=None, suppress_health_check=UNHURRIED, database=None)
+@settings(max_examples=EXAMPLES or share_of(2000), deadline=None, suppress_health_check=UNHURRIED, database=None)
 @given(seed=st.integers(0, 2**64), window=st.integers(512, 16_384), asked=ASKED)
 def test_two_thousand_by_a_tokenizer(seed: int, window: int, asked: int | None) -> None:
     check(Conversations(numbers(seed), window).body(), window, asked, Meter(tokenizer_count(), IN_TOKENS))
@@ -227,7 +228,7 @@ def test_two_thousand_by_a_tokenizer(seed: int, window: int, asked: int | None) 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(max_examples=min(EXAMPLES or 50, 50), deadline=None, suppress_health_check=UNHURRIED, database=None)
+@settings(max_examples=min(EXAMPLES or share_of(50), 50), deadline=None, suppress_health_check=UNHURRIED, database=None)
 @given(seed=st.integers(0, 2**64), asked=ASKED)
 def test_fifty_of_a_million_by_a_tokenizer(seed: int, asked: int | None) -> None:
     window = 1_048_576

@@ -26,6 +26,7 @@ from ringfence.placement.planning import (
 )  # fmt: skip
 from ringfence.placement.planning.actions import Cause, Drain, Sleep, Unload
 from ringfence.placement.planning.state import DeviceState, InstanceState, Model, TenantLease
+from share import some_of
 
 EXAMPLES = int(os.environ.get("RINGFENCE_EXAMPLES", "0"))
 """How many examples; 0 for those of each test."""
@@ -116,7 +117,7 @@ def test_an_hour_of_everything(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 120))
+@pytest.mark.parametrize("seed", some_of(range(100, 120)))
 def test_ten_hours_of_everything(seed: int) -> None:
     run(made_site(seed), 10.0)
 
@@ -236,7 +237,7 @@ def test_a_planted_mistake_is_found(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant", FORGOTTEN, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("plant", some_of(FORGOTTEN), ids=lambda plant: plant.__name__)
 def test_a_mistake_of_what_is_remembered_is_found(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +254,7 @@ SEARCHED = settings(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+@pytest.mark.parametrize("plant", some_of(PLANTED), ids=lambda plant: plant.__name__)
 def test_a_planted_mistake_is_found_whatever_the_order(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from inside import stories
 from pytest import MonkeyPatch
 
+from share import some_of
+
 pytestmark = pytest.mark.slow
 STORIES = 150
 Plant = Callable[[MonkeyPatch], None]
@@ -18,12 +20,12 @@ Plant = Callable[[MonkeyPatch], None]
 
 @pytest.mark.parametrize(
     "plant",
-    [
+    some_of([
         plants.all_three, plants.wide_agents, plants.wide_names, plants.free_delegates, plants.unread_text,
         plants.unread_labels, plants.free_tools, plants.mixed_decisions, plants.trusted_ollama, plants.trusted_kinds,
         plants.trusted_names, plants.free_choice, plants.followed_redirects, plants.taken_steering,
         plants.forgotten_parking,
-    ],
+    ]),
     ids=lambda plant: plant.__name__,
 )  # fmt: skip
 def test_a_leak_is_found(plant: Plant, monkeypatch: MonkeyPatch, tmp_path: Path) -> None:

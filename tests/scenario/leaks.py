@@ -370,7 +370,9 @@ LEAKS = (
 def plant(leak: Leak, folder: Path) -> Path:
     """A copy of the program with the leak in it; the folder to put before others on Python's path."""
     source = folder / "ringfence"
-    shutil.copytree(Path(ringfence.__file__).parent, source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(ringfence.__file__).parent, source
+    )  # with what is compiled: only what is edited is compiled anew
     for edit in leak.edits:
         path = source / edit.file
         text = path.read_text(encoding="utf-8")

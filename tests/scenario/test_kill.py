@@ -29,9 +29,10 @@ from whole import (
 )
 
 from ringfence.testing.tiny_model import tiny_model as make_tiny_model
+from share import share_of
 
 SHORT = ("--set", "timeouts.first_byte_s=1", "--set", "timeouts.answer_s=1", "--set", "timeouts.between_bytes_s=1")
-KILLS = 20
+KILLS = share_of(20, least=8)
 
 
 @pytest.fixture(scope="module")

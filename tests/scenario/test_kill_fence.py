@@ -27,8 +27,9 @@ from whole import ask, kill, open_request, question, until
 
 from ringfence.egress.journal_chain import calls, read, verify
 from ringfence.testing.fake_cloud import make_certificate
+from share import share_of
 
-KILLS = 200
+KILLS = share_of(200)
 BACK_WITHIN_S = 3.0
 LOOK_EVERY = 25
 SCARCE_CALLS = 40

@@ -27,9 +27,9 @@ from whole import kill, open_request, question, until
 
 from ringfence.testing.fake_cloud import make_certificate
 from ringfence.testing.fake_cloud_rules import words_in
+from share import share_of
 
-KILLS = int(os.environ.get("RINGFENCE_KILLS") or 30)
-"""`make test-kills` makes 200."""
+KILLS = share_of(200)
 WRITTEN_AFTER_S = 0.1
 """An answer that was there so long before a kill is in the ledger: 50 ms, and as much for the machine."""
 READ_S = 0.5

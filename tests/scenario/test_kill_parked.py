@@ -26,11 +26,12 @@ from whole import ask, children, is_alive, kill, until
 
 from ringfence.testing.fake_cloud import Certificate
 from ringfence.testing.ports import free_port
+from share import share_of
 
-KILLS = 200
+KILLS = share_of(200)
 OFTEN = {"gateway": 65, "engine": 20, "egress": 10, "up": 5}
 """Of a hundred strikes."""
-LATE = 150
+LATE = KILLS * 3 // 4
 """After so many kills chance has no say any more in whether each kind is struck."""
 MOST_EARLY = 2
 """Strikes in a row at a gateway that is not ready yet: five make one that does not start."""

@@ -12,6 +12,7 @@ from test_storm import EVERY_S, _account, _supervised, _users_of, _written
 from whole import chat, children, control, gateway_pid, gone, is_alive, kill, until
 
 from ringfence.testing.tiny_model import tiny_model as make_tiny_model
+from share import share_of
 
 MODELS = ("one", "two", "kept")
 GIB = 1024**3
@@ -29,7 +30,7 @@ def _held(up) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("storm_s", [pytest.param(60.0, id="one minute")])
+@pytest.mark.parametrize("storm_s", [share_of(60, least=30)])
 def test_engines_are_killed_while_models_swap(start_up, tmp_path_factory, storm_s: float) -> None:
     weights = tmp_path_factory.mktemp("swapped")
     file = weights / "storm.yaml"
