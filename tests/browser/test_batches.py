@@ -24,10 +24,10 @@ SHARES = """
 
 
 @pytest.fixture
-def opened(page: Page) -> Iterator[Page]:
-    page.driver.get(f"{page.served.url}/console/batches")
-    page.until("return !document.querySelector('#state').innerText.includes('Connecting')")
-    yield page
+def opened(visitor: Page) -> Iterator[Page]:
+    visitor.driver.get(f"{visitor.served.url}/console/batches")
+    visitor.until("return !document.querySelector('#state').innerText.includes('Connecting')")
+    yield visitor
 
 
 def become(page: Page, *rows: dict[str, Any]) -> None:

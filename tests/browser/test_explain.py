@@ -21,10 +21,10 @@ CONTROL, ENTER = "\ue009", "\ue007"
 
 
 @pytest.fixture
-def opened(page: Page) -> Iterator[Page]:
-    page.driver.get(f"{page.served.url}/console/explain")
-    page.until_text("#state", "Up to date")
-    yield page
+def opened(visitor: Page) -> Iterator[Page]:
+    visitor.driver.get(f"{visitor.served.url}/console/explain")
+    visitor.until_text("#state", "Up to date")
+    yield visitor
 
 
 def paste(page: Page, text: str) -> None:

@@ -33,10 +33,10 @@ SHARES = """
 
 
 @pytest.fixture
-def opened(page: Page) -> Iterator[Page]:
-    page.driver.get(f"{page.served.url}/console/memory")
-    page.until("return document.querySelectorAll('.chart').length > 0")
-    yield page
+def opened(visitor: Page) -> Iterator[Page]:
+    visitor.driver.get(f"{visitor.served.url}/console/memory")
+    visitor.until("return document.querySelectorAll('.chart').length > 0")
+    yield visitor
 
 
 def asks_again(page: Page) -> None:

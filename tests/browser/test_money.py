@@ -22,10 +22,10 @@ READ = "return document.querySelector(`#${arguments[0]} .read`).textContent"
 
 
 @pytest.fixture
-def money(page: Page) -> Iterator[Page]:
-    page.driver.get(f"{page.served.url}/console/money")
-    page.until("return document.getElementById('verdict').innerText.includes('$')")
-    yield page
+def money(visitor: Page) -> Iterator[Page]:
+    visitor.driver.get(f"{visitor.served.url}/console/money")
+    visitor.until("return document.getElementById('verdict').innerText.includes('$')")
+    yield visitor
 
 
 def change(money: Page, **parts: Any) -> None:

@@ -26,10 +26,10 @@ READ = """
 
 
 @pytest.fixture
-def opened(page: Page) -> Iterator[Page]:
-    page.driver.get(f"{page.served.url}/console/waiting")
-    page.until("return !document.querySelector('#state').innerText.includes('Connecting')")
-    yield page
+def opened(visitor: Page) -> Iterator[Page]:
+    visitor.driver.get(f"{visitor.served.url}/console/waiting")
+    visitor.until("return !document.querySelector('#state').innerText.includes('Connecting')")
+    yield visitor
 
 
 def asks_again(page: Page) -> None:

@@ -34,10 +34,10 @@ RENTED = {"url": "https://api.cloud.example/v1", "api_key": "env:K", "calls_per_
 
 
 @pytest.fixture
-def opened(page: Page) -> Iterator[Page]:
-    page.driver.get(f"{page.served.url}/console/egress")
-    page.until("return !document.querySelector('#state').innerText.includes('Connecting')")
-    yield page
+def opened(visitor: Page) -> Iterator[Page]:
+    visitor.driver.get(f"{visitor.served.url}/console/egress")
+    visitor.until("return !document.querySelector('#state').innerText.includes('Connecting')")
+    yield visitor
 
 
 def asks_again(page: Page) -> None:
