@@ -37,7 +37,7 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
-	@$(BIN)/python -m pytest -m "slow and not timed and not postgres" --timeout 300 --numprocesses 2 --dist loadfile --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not timed and not postgres and not browser" --timeout 300 --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
 	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
 
 # Of parked requests, batches, keys, the data fence and the money fence, by themselves.

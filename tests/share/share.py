@@ -1,5 +1,5 @@
 """How much is done of what is done over and over: kills, seeds, requests, planted faults. All of it, or the share that
-`RINGFENCE_SHARE` says. `.ci/run` does a fifth, `make test-whole` all of it.
+`RINGFENCE_SHARE` says. `.ci/run` does a fifth.
 """
 
 from __future__ import annotations
