@@ -5,7 +5,7 @@ SQLite in WAL mode, unless a URL names a PostgreSQL (`postgres.py`). On SQLite e
 (BEGIN IMMEDIATE): one that read first and wrote later could otherwise fail for no reason the caller could mend. Only
 what is opened to be read alone begins as a reader. Costs of the import, measured in a process that has pydantic and
 asyncio: SQLAlchemy 125 ms and 15 MB, its SQLite dialect 10 ms and 3 MB, Alembic 140 ms and 11 MB (hence only when there
-is something to migrate). Any part of SQLAlchemy loads all of it.
+is something to migrate: a new database is made as it is now). Any part of SQLAlchemy loads all of it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from ringfence.store import postgres
 from ringfence.store.failure import StoreFailed, StoreGone
 from ringfence.store.private_file import OTHERS, make_private_folder
+from ringfence.store.tables import metadata
 
 T = TypeVar("T")
 
@@ -139,10 +140,13 @@ class Database:
                     f"was written by a newer Ringfence (schema {revision}; this one knows {HEAD})",
                     "upgrade Ringfence, or restore the backup made before the upgrade",
                 )
-            # The one import that waits until it is needed outside the composition root: Alembic takes longer to
-            # load than the rest of the start, and is idle at every start but the first after an upgrade.
-            upgrade = importlib.import_module("ringfence.store.migrate").upgrade
-            self.call(upgrade if self._is_sqlite else postgres.unhurried(upgrade, MIGRATING_S))
+            if revision is None:
+                change: Callable[[Connection], None] = _create
+            else:
+                # The one import that waits until it is needed outside the composition root: Alembic takes longer to
+                # load than the rest of the start, and is idle at every start but the first after an upgrade.
+                change = importlib.import_module("ringfence.store.migrate").upgrade
+            self.call(change if self._is_sqlite else postgres.unhurried(change, MIGRATING_S))
 
     def close(self) -> None:
         """Waits for what was handed in, then lets go of the file. May be called twice."""
@@ -293,6 +297,14 @@ def _revision(connection: Connection) -> str | None:
         if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
             raise
         return None
+
+
+def _create(connection: Connection) -> None:
+    """In an empty database: the tables as they are now, and the note by which Alembic knows that it has nothing to do
+    there."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -21,7 +22,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from kept_rows import rows
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import QueuePool
 
@@ -29,7 +30,7 @@ from ringfence.store import db as db_module
 from ringfence.store import keys
 from ringfence.store.db import HEAD, REVISIONS, Database, changed
 from ringfence.store.failure import StoreFailed
-from ringfence.store.migrate import config
+from ringfence.store.migrate import config, upgrade
 from ringfence.store.tables import metadata
 from ringfence.store.tables import usage as usage_table
 
@@ -55,6 +56,30 @@ def add(connection: Connection, key_id: str) -> None:
 
 def count(connection: Connection) -> int:
     return connection.execute(text("SELECT count(*) FROM usage")).scalar_one()
+
+
+def differences(connection: Connection) -> object:
+    return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+
+
+def shape(connection: Connection) -> dict[str, object]:
+    """Of each table its columns, keys and indexes, in any order."""
+    seen = inspect(connection)
+
+    def told(found: Iterable[Any]) -> list[str]:
+        return sorted(str({name: str(value) for name, value in dict(each).items()}) for each in found)
+
+    return {
+        table: (
+            told(seen.get_columns(table)), seen.get_pk_constraint(table)["constrained_columns"],
+            told(seen.get_indexes(table)), told(seen.get_unique_constraints(table)),
+        )
+        for table in sorted(seen.get_table_names())
+    }  # fmt: skip
+
+
+def revision(connection: Connection) -> str | None:
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def mode(path: Path) -> int:
@@ -202,12 +227,13 @@ class TestMigration:
         assert tuple(reversed([found.revision for found in script.walk_revisions()])) == REVISIONS
         assert script.get_current_head() == HEAD
 
-    def test_migrations_lead_to_the_tables_of_the_code(self, db: Database) -> None:
-        def differences(connection: Connection) -> object:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            return compare_metadata(context, metadata)
-
-        assert db.call(differences) == []
+    def test_migrations_lead_to_the_tables_of_the_code(self, db: Database, tmp_path: Path) -> None:
+        migrated = Database(tmp_path / "migrated" / "ringfence.db")
+        migrated.call(upgrade)
+        assert migrated.call(differences) == []
+        assert migrated.call(shape) == db.call(shape)
+        assert migrated.call(revision) == db.call(revision) == HEAD
+        migrated.close()
 
     @pytest.mark.sqlite("its former schemas")
     def test_keys_of_the_first_schema_are_bound_to_no_agent(self, db: Database) -> None:
@@ -237,17 +263,16 @@ class TestMigration:
         db.call(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
         with pytest.raises(StoreFailed, match=r"newer Ringfence \(schema 9999.*upgrade Ringfence"):
             db.migrate()
-        assert db.call(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar()) == "9999"
+        assert db.call(revision) == "9999"
 
     @pytest.mark.sqlite("each migration begins with a file that is not there")
     def test_a_failed_migration_leaves_nothing(self, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail_halfway(connection: Connection) -> None:
-            upgrade(connection)
+            create(connection)
             raise RuntimeError("power cut")
 
-        migrate_module = sys.modules["ringfence.store.migrate"]
-        upgrade = migrate_module.upgrade
-        monkeypatch.setattr(migrate_module, "upgrade", fail_halfway)
+        create = db_module._create
+        monkeypatch.setattr(db_module, "_create", fail_halfway)
         database = Database(state_dir / "ringfence.db")
         with pytest.raises(RuntimeError, match="power cut"):
             database.migrate()

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from postgres_server import PASSWORD, Server
 from sqlalchemy import Connection, text
 
@@ -21,7 +19,6 @@ from ringfence.store import postgres
 from ringfence.store.db import HEAD, Database, changed
 from ringfence.store.failure import StoreFailed, StoreGone
 from ringfence.store.ledger import Ledger, totals
-from ringfence.store.tables import metadata
 
 pytestmark = pytest.mark.postgres
 
@@ -76,13 +73,6 @@ def counts(connection: Connection) -> tuple[int, int, int, int]:
 
 
 class TestSchema:
-    def test_migrations_lead_to_the_tables_of_the_code(self, db: Database) -> None:
-        def differences(connection: Connection) -> object:
-            return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
-
-        assert db.call(differences) == []
-        assert db.call(postgres.revision) == HEAD
-
     def test_two_processes_at_once(self, url: str) -> None:
         several = [Database(url) for _ in range(3)]
         threads = [threading.Thread(target=one.migrate) for one in several]
