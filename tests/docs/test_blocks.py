@@ -67,7 +67,7 @@ def blocks(page: str) -> list[Block]:
 EVERY = [block for page in pages() if page not in OWN_TEST for block in blocks(page)]
 
 
-MANY_COMMANDS = ("docs/cli.md", "docs/prove.md")
+MANY_COMMANDS = ("docs/cli.md", "docs/costs.md", "docs/prove.md", "docs/simulation.md")
 """What they show is also tested one by one elsewhere; that the pages show it rightly is tested with the slow ones."""
 
 

@@ -50,12 +50,14 @@ def standing() -> set[Gram]:
     return chats.standing(HELDOUT_GRAMS | DEVELOPMENT_GRAMS)
 
 
+@pytest.mark.slow
 def test_no_five_words_of_a_heldout_question_stand_in_any_training_text(standing: set[Gram]) -> None:
     """Over every expansion of every wording, opening, ending, system prompt, tool and answer, and every noisy form."""
     found = standing & HELDOUT_GRAMS
     assert not found, sorted(" ".join(gram) for gram in found)
 
 
+@pytest.mark.slow
 def test_development_questions_are_apart_from_training_and_heldout(standing: set[Gram]) -> None:
     assert not (standing | HELDOUT_GRAMS) & DEVELOPMENT_GRAMS
 

@@ -29,7 +29,7 @@ from ringfence.egress.journal_chain import calls, read, verify
 from ringfence.testing.fake_cloud import make_certificate
 from share import share_of
 
-KILLS = share_of(200)
+KILLS = share_of(200, least=30)
 BACK_WITHIN_S = 3.0
 LOOK_EVERY = 25
 SCARCE_CALLS = 40

@@ -29,7 +29,7 @@ from ringfence.testing.fake_cloud import make_certificate
 from ringfence.testing.fake_cloud_rules import words_in
 from share import share_of
 
-KILLS = share_of(200)
+KILLS = share_of(200, least=30)
 WRITTEN_AFTER_S = 0.1
 """An answer that was there so long before a kill is in the ledger: 50 ms, and as much for the machine."""
 READ_S = 0.5

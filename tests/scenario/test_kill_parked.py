@@ -28,7 +28,7 @@ from ringfence.testing.fake_cloud import Certificate
 from ringfence.testing.ports import free_port
 from share import share_of
 
-KILLS = share_of(200)
+KILLS = share_of(200, least=30)
 OFTEN = {"gateway": 65, "engine": 20, "egress": 10, "up": 5}
 """Of a hundred strikes."""
 LATE = KILLS * 3 // 4

@@ -1,5 +1,5 @@
 """How much is done of what is done over and over: kills, seeds, requests, planted faults. All of it, or the share that
-`RINGFENCE_SHARE` says. `.ci/run` does a fifth.
+`RINGFENCE_SHARE` says. `.ci/run` does a tenth.
 """
 
 from __future__ import annotations

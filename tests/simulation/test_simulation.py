@@ -16,9 +16,9 @@ from ringfence.simulation.setting import SETTINGS
 FAULTS_AN_HOUR = 6.0
 
 
-@pytest.mark.parametrize(("seed", "hours", "busy"), [(1, 1, True), (2, 1, True), (3, 1, True), (4, 6, False),
-                                                     (5, 6, False), (6, 5, False)])  # fmt: skip
-def test_twenty_hours(seed: int, hours: float, busy: bool) -> None:
+@pytest.mark.parametrize(("seed", "hours", "busy"), [(1, 1, True), (2, 1, True), (3, 1, True), (4, 2, False),
+                                                     (5, 2, False), (6, 2, False)])  # fmt: skip
+def test_nine_hours(seed: int, hours: float, busy: bool) -> None:
     outcome = simulate(seed, hours, busy)
     assert not outcome.problems, outcome.told()
     assert outcome.hours == pytest.approx(hours, abs=0.02)
