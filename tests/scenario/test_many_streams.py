@@ -22,12 +22,17 @@ TRIES = 3
 def test_500_streams_of_20_events_a_second_each(tmp_path: Path) -> None:
     told = tmp_path / "streams.json"
     command = [sys.executable, str(BENCH), "--seconds", "10", "--out", str(told)]
+    added_us: list[float] = []
     for _ in range(TRIES):
         ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=150)
         found = json.loads(told.read_text())
         assert found["bad"] == 0 and found["ok"] >= 900, found
         assert found["events_seen_share"] > 0.999, found
         if found["added_p99_us"] < MOST_ADDED_US:
-            break
-    assert found["added_p99_us"] < MOST_ADDED_US, found
-    assert ended.returncode == 0, ended.stderr
+            assert ended.returncode == 0, ended.stderr
+            return
+        if found["direct_p99_us"] < MOST_ADDED_US:
+            added_us.append(found["added_p99_us"])
+    if not added_us:
+        pytest.skip(f"this machine is not quiet: the same load sent directly waits {found['direct_p99_us']:,.0f} us")
+    raise AssertionError(f"events wait {added_us} us longer than sent directly")
