@@ -31,7 +31,7 @@ up: $(VENV)/.run
 # Status 5 of pytest: ARGS name no test of this part.
 test: $(VENV)/.dev
 	@echo "==> Tests"
-	@$(BIN)/python -m pytest -m "$(QUICK) and not timed" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=5 $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m "$(QUICK) and not timed" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations=5 $(ARGS) || [ $$? -eq 5 ]
 	@echo "==> Tests of how long something takes, one after the other"
 	@$(BIN)/python -m pytest -m "$(QUICK) and timed" $(ARGS) || [ $$? -eq 5 ]
 

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ringfence.testing.tiny_model import tiny_model as make_tiny_model
+from share import share_of
 
 pytest_plugins = ["second_run"]
 
 # How long an example takes is no finding: the machine may do something else as well.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=share_of(100, least=40))
 settings.load_profile("unhurried")
 
 START_S = 60
