@@ -26,7 +26,7 @@ from ringfence.core.catalog import Endpoint
 
 PIECE_S, PIECES = 0.004, 15
 ROUNDS, ASKED, APART_S = 5, 16, 0.03
-MOST, TRIES = 1.10, 3
+MOST = 1.10
 ANSWER: dict[str, Any] = {
     "id": "x", "object": "chat.completion", "created": 1, "model": "fake-model",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "so it is"}}],
@@ -107,20 +107,13 @@ async def measured(folder: Path, quiet_s: float, rounds: int = ROUNDS) -> tuple[
 @pytest.mark.slow
 @pytest.mark.timed
 async def test_callers_do_not_notice_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of three measurements one has to show it: what else the machine does makes a call longer, and none shorter."""
-    noticed: list[float] = []
-    for number in range(TRIES):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        alone_s, beside_s, lines = await measured(folder, quiet_s=0.5)
-        told = f"p95 {1000 * alone_s:.1f} ms alone, {1000 * beside_s:.1f} ms beside; {lines} lines meanwhile"
-        with capsys.disabled():
-            sys.stdout.write(f"\n{told}")
-        assert lines > 0
-        noticed.append(beside_s / alone_s)
-        if noticed[-1] < MOST:
-            return
-    raise AssertionError(f"calls took longer beside a batch, {noticed} times as long")
+    alone_s, beside_s, lines = await measured(tmp_path, quiet_s=0.5)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\np95 {1000 * alone_s:.1f} ms alone, {1000 * beside_s:.1f} ms beside; {lines} lines meanwhile"
+        )
+    assert lines > 0
+    assert beside_s < MOST * alone_s
 
 
 @pytest.mark.slow
