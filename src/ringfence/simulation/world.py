@@ -34,6 +34,7 @@ from ringfence.placement.events import InstanceFailed, InstanceReady, Moved
 from ringfence.placement.instance import Placement
 from ringfence.placement.launch import Launch
 from ringfence.placement.lease import Lease
+from ringfence.placement.lifecycle import Pace as Patience
 from ringfence.placement.lifecycle import State
 from ringfence.placement.output import Output
 from ringfence.placement.planning import Policy
@@ -117,8 +118,9 @@ class Watched(Admission):
 class World:
     """Made for one seed. `live` runs it for a while."""
 
-    def __init__(self, seed: int, setting: Setting, loop: VirtualLoop) -> None:
+    def __init__(self, seed: int, setting: Setting, loop: VirtualLoop, patience: Patience) -> None:
         chances = Streams(seed)
+        self.patience = patience
         self.loop = loop
         self.setting = setting
         self.hours = 0.0
@@ -278,7 +280,7 @@ class World:
         return Supervisor(
             name, Launch("llamacpp", name, (), {}), LLAMACPP, self.network.fetch_at, self._emit,
             clock=self.machine.now, chance=chance.random, start_process=partial(self._start, chance),
-            controls=Sleeping(), ask_at=self.network.ask_at,
+            controls=Sleeping(), ask_at=self.network.ask_at, pace=self.patience,
         )  # fmt: skip
 
     async def _start(self, chance: Random, launch: Launch, api_key: str, _output: Output) -> SimulatedProcess:
