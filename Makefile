@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 QUICK := not slow and not clients and not browser and not presidio and not postgres
-WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dialect_fits.py tests/needles/test_needles.py tests/scenario/test_fifty_megabytes.py
+WINDOW_SUITE := tests/property/test_no_overflow.py tests/property/test_every_dialect_fits.py tests/needles/test_needles.py
+WINDOW_TIMED := tests/scenario/test_fifty_megabytes.py
 KILLS := $(wildcard tests/scenario/test_kill_*.py)
 
 # What keeps something, or reads what is kept: a second time on PostgreSQL. Long ones by name.
@@ -39,8 +40,8 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	@echo "==> Slow tests"
-	@$(BIN)/python -m pytest -m "slow and not timed and not postgres and not browser" --timeout 300 --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(ARGS)
-	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --reruns 2 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(KILLS:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m "slow and not timed and not postgres and not browser" --timeout 300 --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations=10 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(WINDOW_TIMED:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and timed" --timeout 300 --reruns 2 --ignore=tests/simulation $(WINDOW_SUITE:%=--ignore=%) $(WINDOW_TIMED:%=--ignore=%) $(KILLS:%=--ignore=%) $(ARGS) || [ $$? -eq 5 ]
 	@$(if $(ARGS),,$(BIN)/python -m pytest -m "slow and timed" $(KILLS))
 
 # Of parked requests, batches, keys, the data fence and the money fence, by themselves.
@@ -54,11 +55,12 @@ test-postgres: $(VENV)/.dev
 
 test-simulation: $(VENV)/.dev
 	@echo "==> A thousand simulated hours"
-	@$(BIN)/python -m pytest -m slow --durations=10 tests/simulation $(ARGS)
+	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal --durations=10 tests/simulation $(ARGS)
 
 test-window: $(VENV)/.dev
 	@echo "==> Windows: long property tests, made documents, 50 MB"
-	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=10 $(WINDOW_SUITE) $(ARGS)
+	@$(BIN)/python -m pytest -m slow --timeout 300 --durations=5 $(WINDOW_SUITE) $(ARGS)
+	@$(BIN)/python -m pytest -m slow --timeout 300 --reruns 2 --durations=5 $(WINDOW_TIMED) $(ARGS)
 
 lint: $(VENV)/.dev
 	@echo "==> Style, types, layers"
