@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
 
@@ -75,11 +72,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    db = Database(tmp_path / "state" / "ringfence.db")
-    db.migrate()
-    yield House(db)
-    db.close()
+async def house(db: Database) -> House:
+    return House(db)
 
 
 async def test_half_the_price_is_held_and_settled_once(house: House) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,11 +86,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    db = Database(tmp_path / "state" / "ringfence.db")
-    db.migrate()
-    yield House(db)
-    db.close()
+async def house(db: Database) -> House:
+    return House(db)
 
 
 def call(key: Key = MINE, profile: str = "free", agent: str = "", number: int = 1) -> Call:

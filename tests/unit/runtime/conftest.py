@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from time import monotonic
 
 import pytest
@@ -17,14 +15,6 @@ from ringfence.runtime.desired import Desired
 from ringfence.runtime.memory import Memory
 from ringfence.runtime.starts import started
 from ringfence.store.db import Database
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    db = Database(tmp_path / "ringfence.db")
-    await asyncio.to_thread(db.migrate)
-    yield db
-    db.close()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,15 +27,6 @@ def book() -> Tenants:
 
 def lent(tenants: Tenants) -> WhatIsLent:
     return WhatIsLent(tenants, asyncio.get_running_loop().time)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    (tmp_path / "state").mkdir(mode=0o700)
-    db = Database(tmp_path / "state" / "ringfence.db")
-    db.migrate()
-    yield db
-    db.close()
 
 
 async def test_one_is_told_while_it_waits_is_held_and_is_over() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,14 +20,6 @@ from ringfence.store.ledger import Ledger
 from ringfence.store.spending import slices
 
 ZONE = ZoneInfo("Asia/Kathmandu")
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "ringfence.db")
-    database.migrate()
-    yield database
-    database.close()
 
 
 async def nothing() -> list[dict[str, Any]]:

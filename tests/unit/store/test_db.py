@@ -37,14 +37,6 @@ from ringfence.store.tables import usage as usage_table
 NOBODY = 65534
 
 
-@pytest.fixture
-def db(state_dir: Path) -> Iterator[Database]:
-    database = Database(state_dir / "ringfence.db")
-    database.migrate()
-    yield database
-    database.close()
-
-
 def row(key_id: str = "key_1", requests: int = 1) -> dict[str, object]:
     counts = {"errors": 0, "prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
     return {"key_id": key_id, "model": "m", "day": "2027-01-15", "requests": requests, **counts}
