@@ -1,50 +1,41 @@
-"""1,000 hours, 100 of them busy, on two processes."""
+"""1,000 hours, 100 of them busy: each run by itself, so that several go side by side."""
 
 from __future__ import annotations
 
 import gc
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from itertools import count
+from collections.abc import Iterator
 
 import pytest
 
-from ringfence.simulation.run import Outcome, simulate
+from ringfence.simulation.run import simulate
 
-PROCESSES = 2
-BUSY_RUNS, BUSY_HOURS = 10, 10.2
-QUIET_RUNS, QUIET_HOURS = 30, 30.0
-FIRST_SEED = 1
-
-
-def one(job: tuple[int, float, bool]) -> Outcome:
-    return simulate(*job)
+BUSY = dict.fromkeys(range(1, 11), 10.2)
+QUIET = dict.fromkeys(range(11, 41), 30.0)
+"""Hours of each seed."""
+RUNS = [(seed, hours, True) for seed, hours in BUSY.items()] + [(seed, hours, False) for seed, hours in QUIET.items()]
 
 
-def collect_seldom() -> None:
+def test_they_are_a_thousand() -> None:
+    assert sum(BUSY.values()) >= 100 and sum(BUSY.values()) + sum(QUIET.values()) >= 1000
+
+
+@pytest.fixture
+def seldom_collected() -> Iterator[None]:
     """A run makes few cycles, and looking for them takes a tenth of its time."""
+    usual = gc.get_threshold()
     gc.set_threshold(100_000, 20, 20)
+    yield
+    gc.set_threshold(*usual)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_thousand_hours() -> None:
-    seeds = count(FIRST_SEED)
-    jobs = [(next(seeds), BUSY_HOURS, True) for _ in range(BUSY_RUNS)]
-    jobs += [(next(seeds), QUIET_HOURS, False) for _ in range(QUIET_RUNS)]
-    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"), collect_seldom) as pool:
-        outcomes = list(pool.map(one, jobs))
-    broken = [outcome for outcome in outcomes if outcome.problems]
-    assert not broken, "\n".join(outcome.told() for outcome in broken)
-
-    hours = sum(outcome.hours for outcome in outcomes)
-    busy = outcomes[:BUSY_RUNS]
-    requests, faults = sum(outcome.requests for outcome in outcomes), sum(outcome.faults for outcome in outcomes)
-    answered = sum(outcome.counts.get("call ok", 0) for outcome in outcomes)
-    print(f"{hours:.0f} h, {requests:,} requests, {answered:,} answered, {faults:,} faults, "
-          f"{sum(outcome.took_s for outcome in outcomes):.0f} s of processor")  # fmt: skip
-    assert hours >= 1000
-    assert sum(outcome.hours for outcome in busy) >= 100
-    assert all(outcome.requests >= 3600 * outcome.hours for outcome in busy)
-    assert all(outcome.faults >= 6 * outcome.hours - 1 for outcome in outcomes)
-    assert answered > requests / 2
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("seldom_collected")
+@pytest.mark.parametrize(("seed", "hours", "busy"), RUNS)
+def test_a_run(seed: int, hours: float, busy: bool) -> None:
+    outcome = simulate(seed, hours, busy)
+    assert not outcome.problems, outcome.told()
+    assert outcome.hours >= hours
+    assert not busy or outcome.requests >= 3600 * outcome.hours
+    assert outcome.faults >= 6 * outcome.hours - 1
+    assert outcome.counts["call ok"] > outcome.requests / 2

@@ -58,7 +58,6 @@ from ringfence.simulation.record import Record
 from ringfence.simulation.server import Pace, Server
 from ringfence.simulation.setting import Exclusive, Setting
 
-CYCLE_S = 15.0
 FRESH_S = 0.5
 GAP_S = 0.02
 LOOK_S = 5.0
@@ -118,9 +117,9 @@ class Watched(Admission):
 class World:
     """Made for one seed. `live` runs it for a while."""
 
-    def __init__(self, seed: int, setting: Setting, loop: VirtualLoop, patience: Patience) -> None:
+    def __init__(self, seed: int, setting: Setting, loop: VirtualLoop, patience: Patience, cycle_s: float) -> None:
         chances = Streams(seed)
-        self.patience = patience
+        self.patience, self.cycle_s = patience, cycle_s
         self.loop = loop
         self.setting = setting
         self.hours = 0.0
@@ -221,7 +220,7 @@ class World:
                 self.record.broken("a cycle meets no fault", f"{error!r} in {at.name} of {Path(at.filename).name}")
                 return
             wakes_s = self.reconciler.wakes_at_s()
-            wait_s = CYCLE_S if wakes_s is None else min(CYCLE_S, max(0.0, wakes_s - self.loop.time()))
+            wait_s = self.cycle_s if wakes_s is None else min(self.cycle_s, max(0.0, wakes_s - self.loop.time()))
             await self._nudged.wait(max(GAP_S, wait_s))
             await asyncio.sleep(GAP_S)
             self._nudged.still()
