@@ -27,19 +27,26 @@ settings.load_profile("unhurried")
 
 START_S = 60
 
+# Engines of tests have one thread each. Several with as many as there are processors wait for each other spinning: four
+# at once on two processors took up to 25 s for what takes one of them 1 s.
+os.environ.setdefault("OMP_THREAD_LIMIT", "1")
+
 
 class ToldAtOnce:
-    """What failed is told as it fails: a run that is cut off, or a part that is over its budget, has said it."""
+    """What failed is told as it fails, also where it is tried again: a run that is cut off, or a part that is over its
+    budget, has said it."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        if report.failed and terminal is not None:
+        is_tried_again = report.outcome == "rerun"
+        if (report.failed or is_tried_again) and terminal is not None:
             crash = getattr(report.longrepr, "reprcrash", None)
             why = str(crash.message if crash is not None else report.longrepr)
-            terminal.write(f"\nFAILED in its {report.when}: {report.nodeid}: {' '.join(why.split())[:500]}\n")
+            word = "TRIED AGAIN after" if is_tried_again else "FAILED in"
+            terminal.write(f"\n{word} its {report.when}: {report.nodeid}: {' '.join(why.split())[:500]}\n")
 
 
 def pytest_configure(config: pytest.Config) -> None:
