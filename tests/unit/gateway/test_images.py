@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taken import least_s
 
 from ringfence.gateway.image_rules import RULES, Size
 from ringfence.gateway.images import image_size, image_tokens
@@ -95,7 +95,4 @@ def test_what_is_no_image_counts_for_the_most_of_its_family(given: str) -> None:
 
 def test_a_size_is_found_without_reading_the_image() -> None:
     large = url(png(640, 480) + b"\x00" * 20_000_000)
-    began = process_time()
-    for _ in range(1000):
-        image_size(large)
-    assert process_time() - began < 0.1
+    assert least_s(lambda: [image_size(large) for _ in range(1000)], 0.1) < 0.1

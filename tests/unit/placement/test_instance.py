@@ -259,7 +259,7 @@ async def test_one_that_comes_back_is_examined_before_it_serves(fetch_at: FetchA
         engine.dialect = Dialect("vllm", (FakeModel("other", 100),), 4, ("x",))  # another engine, within the minute
         keeper.suspect()
         assert keeper.endpoint is None, "it does not serve until it was looked at"
-        await keeper.wait_ready(2)
+        await keeper.wait_ready(25)
         assert [offer.engine_model for offer in keeper.offers] == ["other"]
         assert not any(isinstance(event, InstanceFailed) for event in events)
         await keeper.stop()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from taken import least_s
 
 from ringfence.core.catalog import Ability
 from ringfence.core.reading import EFFORTS, TASKS, Reading
@@ -266,9 +267,7 @@ HOSTILE = {
 @pytest.mark.timed
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_bodies_take_a_bounded_time(body: dict[str, Any]) -> None:
-    started = process_time()
-    read(Ability.CHAT, body)
-    assert process_time() - started < 0.1
+    assert least_s(lambda: read(Ability.CHAT, body), 0.1) < 0.1
 
 
 USUAL = {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taken import least_s
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability
@@ -231,9 +232,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_text_holds_the_gateway_up(name: str) -> None:
-    started = process_time()
-    assert UNREADABLE not in READER.read(user(HOSTILE[name])).kinds
-    assert process_time() - started < 1.5  # 300 KB; a quadratic step takes minutes
+    body = user(HOSTILE[name])
+    assert UNREADABLE not in READER.read(body).kinds
+    assert least_s(lambda: READER.read(body), 1.5) < 1.5  # 300 KB; a quadratic step takes minutes
 
 
 def test_deep_requests_are_read() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from time import process_time
+from functools import partial
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from taken import least_s
 
 from ringfence.signals.user_patterns import MAX_STEPS, PatternRefused, compiled
 
@@ -117,6 +118,5 @@ def test_the_worst_texts_take_no_longer_than_was_computed(pattern: str) -> None:
     matcher, steps = compiled(pattern)
     for piece in ("a", "A", "1", "a ", "ACME-", "a.", "KD 1", "patient no ", "foo", "_a", "-"):
         text = piece * (4000 // len(piece))
-        started = process_time()
-        matcher.search(text + "!")
-        assert process_time() - started < max(0.05, len(text) * steps * 100e-9)
+        most_s = max(0.05, len(text) * steps * 100e-9)
+        assert least_s(partial(matcher.search, text + "!"), most_s) < most_s
