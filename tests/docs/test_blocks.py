@@ -67,7 +67,10 @@ def blocks(page: str) -> list[Block]:
 EVERY = [block for page in pages() if page not in OWN_TEST for block in blocks(page)]
 
 
-MANY_COMMANDS = ("docs/cli.md", "docs/costs.md", "docs/prove.md", "docs/simulation.md")
+MANY_COMMANDS = (
+    "docs/cli.md", "docs/costs.md", "docs/journal.md", "docs/leases.md", "docs/ledger.md", "docs/operate.md",
+    "docs/prices.md", "docs/prove.md", "docs/simulation.md",
+)  # fmt: skip
 """What they show is also tested one by one elsewhere; that the pages show it rightly is tested with the slow ones."""
 
 

@@ -100,6 +100,7 @@ def test_each_chain_goes_the_way_that_it_says() -> None:
             assert decision.chain.ending is (Ending.PARK if name == "general" else Ending.ERROR)
 
 
+@pytest.mark.slow
 def test_profiles(start_up: Any) -> None:
     up = start_up("--config", str(EXAMPLES / "profiles.yaml"))
     shown = up.run("profiles", "--json")

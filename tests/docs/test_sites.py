@@ -98,6 +98,7 @@ def test_the_planner_is_tried_with_them(make: str, files: list[str], monkeypatch
     assert len({slot for file in files for slot in site(file).slots}) == len(slots)
 
 
+@pytest.mark.slow
 def test_the_command_says_so_too(environment: Mapping[str, str]) -> None:
     for path in FILES:
         done = subprocess.run(

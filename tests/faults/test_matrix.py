@@ -49,6 +49,7 @@ async def test_a_second_target_is_well(row: Row) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_rented_clouds_break(tmp_path: Path) -> None:
     """All behind one egress process. Where a cloud breaks for a while only, its calls come one after the other."""
     rows = [row for row in ROWS if row.cloud]

@@ -62,6 +62,7 @@ def test_development_questions_are_apart_from_training_and_heldout(standing: set
     assert not (standing | HELDOUT_GRAMS) & DEVELOPMENT_GRAMS
 
 
+@pytest.mark.slow
 def test_training_chats_hold_nothing_that_the_proof_does_not_search() -> None:
     """The same claim on text as it is really drawn: would show a chat built from something `nodes` does not list."""
     rng = random.Random(7)

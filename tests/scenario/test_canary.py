@@ -145,9 +145,8 @@ def test_what_callers_say_to_an_engine_of_our_own(start_up: Any, tmp_path: Path,
         _assert_nowhere(up, CANARY, "Y2FuYXJ5LXBpeGVsLTkx", stderr=printed)
 
 
-@pytest.mark.parametrize(
-    "kind", ["vllm", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("llamacpp", "ollama"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vllm", "llamacpp", "ollama"])
 async def test_what_an_engine_answers(start_up: Any, tmp_path: Path, tiny_model: Path, kind: str) -> None:
     """Also where the engine breaks, and quotes what it was sent in its errors."""
     printed = tmp_path / "stderr.txt"
@@ -182,6 +181,7 @@ def _read_all(up: Any, body: Any) -> None:
         response.read()
 
 
+@pytest.mark.slow
 async def test_events_tell_what_happened_and_not_what_was_said(start_up: Any, tiny_model: Path) -> None:
     up = await asyncio.to_thread(start_up, "--model", str(tiny_model))
     token = (up.folder / "admin.token").read_text().strip()

@@ -169,6 +169,7 @@ def test_without_keys_loopback_serves_everyone_here(start_up: Any, tiny_model: P
     up.stop()
 
 
+@pytest.mark.slow
 def test_a_secret_is_nowhere_but_in_the_owners_copy(start_up: Any, tiny_model: Path) -> None:
     up = start_up("--model", str(tiny_model))
     made = _made(up.folder, "laptop")

@@ -80,6 +80,7 @@ async def test_another_call_does_not_wait_for_a_text_of_a_megabyte(serve: Any, n
 
 
 @pytest.mark.usefixtures("no_old_garbage")
+@pytest.mark.slow
 async def test_many_long_texts_hold_others_up_no_longer_than_one(serve: Any) -> None:
     gateway = await serve(**OPEN)
     clients = [await gateway.client() for _ in range(6)]

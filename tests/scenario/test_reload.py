@@ -118,6 +118,7 @@ def test_sighup_to_the_parent_or_to_the_gateway(running: Reloadable, tiny_model:
     assert running.up.process.poll() is None
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_swapped_without_a_failed_request(running: Reloadable, tiny_model: Path) -> None:
     running.reloaded(_file(tiny_model))
     before = engine_pid(running.up)

@@ -336,6 +336,7 @@ def test_keys_of_providers_that_are_not_there_are_all_told(tmp_path: Path, tiny_
     assert "providers.gpt.api_key" in examined.stdout
 
 
+@pytest.mark.slow
 def test_a_provider_is_no_engine_and_its_key_is_in_use(start_up, tmp_path: Path, tiny_model: Path) -> None:
     env = {"ANTHROPIC_API_KEY": SECRET, "DEEPSEEK_API_KEY": SECRET}
     file = tmp_path / "rented.yaml"
