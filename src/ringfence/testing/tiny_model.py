@@ -1,4 +1,5 @@
-"""A real model of 0.8 MB with random weights, made on the spot: it answers gibberish, and always the same.
+"""A real model of 0.8 MB with random weights, made on the spot. It answers gibberish, and always the same: its file
+says that it is to be asked without chance (temperature 0).
 
 Needs gguf, tokenizers and numpy (the extra `test`).
 """
@@ -93,6 +94,7 @@ def weights(vocabulary: int, seed: int) -> Weights:
 def _write(path: Path, tokenizer: Tokenizer, seed: int) -> None:
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("tiny")
+    writer.add_sampling_temp(0.0)
     writer.add_vocab_size(tokenizer.get_vocab_size())
     writer.add_context_length(WINDOW)
     writer.add_embedding_length(WIDTH)
