@@ -205,7 +205,7 @@ def test_an_engine_that_refuses_is_a_bad_request(fragile: openai.OpenAI, impatie
 
 @pytest.mark.parametrize("fault", [Fault.CUT, Fault.RESET, Fault.STALL])
 def test_a_stream_that_breaks_raises_in_the_loop(fragile: openai.OpenAI, impatient: Any, fault: Fault) -> None:
-    impatient.engine.once(Behaviour(fault, after_events=3))
+    impatient.engine.once(Behaviour(fault, after_events=3, between_s=0.1))
     said = ""
     with pytest.raises(openai.APIError) as caught:
         for chunk in fragile.chat.completions.create(model="fragile", messages=ASKED, stream=True):

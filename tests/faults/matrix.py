@@ -132,8 +132,8 @@ ROWS = (
     twisted("JSON cut in the middle (of a stream: its first event)", twists.first_half_json, NOT_READ, NOT_READ,
             (FAILED, FAILED)),
     # -- answers that break off -------------------------------------------------------------------------------------
-    Row("cut in the middle", LOST, CUT, Behaviour(Fault.CUT, between_s=0.02), cloud=(AGAIN, BREAKS)),
-    Row("reset in the middle", LOST, CUT, Behaviour(Fault.RESET, between_s=0.02), cloud=(AGAIN, BREAKS)),
+    Row("cut in the middle", LOST, CUT, Behaviour(Fault.CUT, between_s=0.2), cloud=(AGAIN, BREAKS)),
+    Row("reset in the middle", LOST, CUT, Behaviour(Fault.RESET, between_s=0.2), cloud=(AGAIN, BREAKS)),
     Row("silence in the middle", STALLED, STOPPED, Behaviour(Fault.STALL, between_s=0.02), is_slow=True),
     twisted("less than its content-length", twists.short, LOST, CUT, (AGAIN, BREAKS)),
     twisted("closed in order before its end", twists.no_end, LOST, CUT, (AGAIN, BREAKS)),

@@ -27,7 +27,7 @@ def retried(gateway: Gateway) -> list[str]:
 MIDDLE = {
     "stall": (Behaviour(Fault.STALL), "engine_timeout"),
     "cut": (Behaviour(Fault.CUT), "engine_failed"),
-    "reset": (Behaviour(Fault.RESET), "engine_failed"),
+    "reset": (Behaviour(Fault.RESET, between_s=0.1), "engine_failed"),
     "endless event": (Behaviour(Fault.OVERSIZED, oversized_bytes=17 * MIB), "engine_failed"),
 }
 
@@ -51,7 +51,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_event(serve: Serve, engin
 
 
 async def test_rubbish_between_events_is_not_passed_on(gateway: Gateway, engine: FakeEngine) -> None:
-    engine.once(Behaviour(Fault.BAD_SSE, between_s=0.02))
+    engine.once(Behaviour(Fault.BAD_SSE, between_s=0.2))
     client = await gateway.client()
     reply = await client.ask(body=STREAM)
     assert reply.is_whole

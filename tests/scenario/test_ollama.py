@@ -130,7 +130,7 @@ async def test_what_it_cannot_be_asked_is_refused_by_name_and_not_sent(serve: An
 async def test_a_stream_that_breaks(serve: Any, fault: Fault) -> None:
     async with FakeEngine("ollama") as engine:
         gateway: Gateway = await serve(engine=engine.endpoint, targets=(ollama(),))
-        engine.once(Behaviour(fault, after_events=2, between_s=0.02))  # what begins badly is tried again
+        engine.once(Behaviour(fault, after_events=2, between_s=0.2))  # what begins badly is tried again
         reply = await (await gateway.client()).ask(PATH, STREAM)
         assert reply.text == "The quick"
         assert json.loads(reply.events[-1])["error"]["code"] == "engine_failed"

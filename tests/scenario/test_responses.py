@@ -92,7 +92,7 @@ async def test_an_answer_that_was_cut_is_incomplete(keeping: Keeping) -> None:
 
 
 async def test_a_stream_that_breaks_ends_as_a_response_that_failed(keeping: Keeping, engine: FakeEngine) -> None:
-    engine.once(Behaviour(Fault.CUT, after_events=3, between_s=0.02))
+    engine.once(Behaviour(Fault.CUT, after_events=3, between_s=0.2))
     async with keeping.client() as client:
         stream = await client.responses.create(model="fast", input="hello", stream=True)
         events = [event async for event in stream]

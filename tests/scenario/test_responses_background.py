@@ -122,7 +122,7 @@ async def test_any_response_that_is_kept_can_be_told_again(keeping: Keeping, is_
 
 
 async def test_what_goes_wrong_is_told_by_its_status(keeping: Keeping, engine: FakeEngine) -> None:
-    engine.once(Behaviour(Fault.CUT, after_events=3, between_s=0.01))
+    engine.once(Behaviour(Fault.CUT, after_events=3, between_s=0.2))
     async with keeping.client() as client:
         broke = await ended(client, (await client.responses.create(**ASKED)).id)  # type: ignore[arg-type]
         assert broke.status == "failed" and broke.error is not None and broke.error.code == "server_error"

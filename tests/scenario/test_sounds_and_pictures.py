@@ -363,7 +363,7 @@ async def test_another_target_mends_what_one_breaks(serve: Any, engine: FakeEngi
 @pytest.mark.parametrize("fault", [Fault.CUT, Fault.RESET, Fault.STALL])
 async def test_a_sound_that_breaks_off_is_seen_to_be_broken(serve: Any, engine: FakeEngine, fault: Fault) -> None:
     gateway = await serve(targets=(target(abilities=SPEAKS),), timeouts=QUICK)
-    engine.once(Behaviour(fault, after_events=2))
+    engine.once(Behaviour(fault, after_events=2, between_s=0.1))
     reply = await ask(gateway, "speech")
     assert (reply.status, reply.is_whole) == (200, False)
     (row,) = gateway.answered

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-APART_S = 0.02
+APART_S = 0.2
 """Between what came well and what goes wrong then, so that they are two pieces for whoever reads."""
 DROP_S = 0.002
 JSON, EVENTS = "application/json", "text/event-stream"
