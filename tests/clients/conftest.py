@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -362,7 +363,9 @@ def run_checks(
                 check=False,
             )
             last = done.stdout.strip().rpartition("\n")[2]
-            assert last.startswith("{"), f"{script.name} did not finish:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            assert last.startswith("{"), f"{script.name} did not finish:\n{done.stdout[-2000:]}\n{done.stderr[-9000:]}"
+            if done.returncode:
+                warnings.warn(f"{script.name} told all and ended with {done.returncode}: {done.stderr}", stacklevel=1)
             told[script] = json.loads(last)
         return told[script]
 
