@@ -120,10 +120,21 @@ def test_what_was_saved_hangs_below_the_line_where_it_cost_more(money: Page) -> 
 def test_without_a_provider_it_says_what_to_do(money: Page) -> None:
     change(money, standings=[], call_caps=[], holds=[], providers=[])
     money.until_text("#verdict", "Nothing costs money.")
+    assert "No provider is configured: there is no way out at all." in money.text("#verdict")
     assert "api_key" in money.text("#start")
     money.look(400, 800, "light")
     assert money.overflow() == 0
     money.shot("money-empty-narrow")
+
+
+@pytest.mark.parametrize(("spent_usd_micros", "told"), [(0, ""), (63_400_000, " $63.40 was spent this month.")])
+def test_without_a_provider_it_says_what_was_spent_if_anything_was(
+    money: Page, spent_usd_micros: int, told: str
+) -> None:
+    house = next(one for one in money.served.view.purse["standings"] if one["period"] == "month")
+    change(money, standings=[house | {"spent_usd_micros": spent_usd_micros}], holds=[], providers=[])
+    money.until_text("#verdict", "Nothing costs money.")
+    assert money.text("#verdict").endswith(f"No provider is configured: there is no way out at all.{told}")
 
 
 def test_a_ledger_that_cannot_be_written_is_said_first(money: Page) -> None:

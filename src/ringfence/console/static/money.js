@@ -52,7 +52,7 @@ function short({ standings, holds, providers, zone, can_write, problem }) {
   if (!can_write) return ["bad", "The ledger cannot be written: nothing is paid for.", problem || "Calls to own engines go on. “ringfence doctor” says how to mend it."];
   const house = standings.filter((one) => one.scope === "house");
   const main = house.find((one) => one.period === "month") ?? house.at(-1);
-  if (!providers.length) return ["quiet", "Nothing costs money.", main ? `No provider is configured any more; ${dollars(main.spent_usd_micros)} was spent ${SINCE[main.period]}.` : "No provider is configured: there is no way out at all."];
+  if (!providers.length) return ["quiet", "Nothing costs money.", `No provider is configured: there is no way out at all.${main?.spent_usd_micros ? ` ${dollars(main.spent_usd_micros)} was spent ${SINCE[main.period]}.` : ""}`];
   if (!main) return ["good", "Nothing is spent.", "Nothing is capped either: a cap for the house stands under money.house in the configuration."];
   const full = standings.filter(isSpent), soft = standings.filter((one) => isSoft(one) && !isSpent(one));
   const ahead = standings.filter((one) => one.is_ahead && !isSpent(one)).map((one) =>
