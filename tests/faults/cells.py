@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from composed import Gateway, Reply, target
-from matrix import OTHER, ROWS, WELL, Row
+from matrix import BROKEN_OFF, OTHER, ROWS, WELL, Row
 from outgoing import KEY, away, provider
 from spoken import SAID, SPOKEN
 
@@ -70,7 +70,8 @@ async def asked(gateway: Gateway, way: tuple[str, bool], timeout_s: float = 25.0
     client = await gateway.client()
     async with asyncio.timeout(timeout_s):
         stream = {"stream": is_stream} if SPOKEN[name].piece else {}
-        reply = await client.ask(SPOKEN[name].path, SPOKEN[name].body | {"model": MODEL, **stream})
+        head, body = SPOKEN[name].asked({"model": MODEL, **stream})
+        reply = await client.ask(SPOKEN[name].path, body, head=head)
     client.leave()
     return reply
 
@@ -79,14 +80,15 @@ def seen(reply: Reply, way: tuple[str, bool]) -> str:
     """What the caller got. Whatever is neither a whole answer nor a clear error is told as it is."""
     name, is_stream = way
     if not reply.is_whole:
-        return f"HALF: {reply}"
+        is_beginning = SPOKEN[name].is_sound and reply.status == 200
+        return BROKEN_OFF if is_beginning else f"HALF: {reply}"
     if reply.status != 200:
         later = reply.head.get("retry-after")
         status, code = SPOKEN[name].refused(reply)
         return f"{status} `{code}`" + (f", retry-after {later}" if later else "")
     is_other = reply.head["x-ringfence-target"] == "seat/well"
     if not is_stream:
-        said = SPOKEN[name].said(reply.json)
+        said = SPOKEN[name].said(reply.body if SPOKEN[name].is_sound else reply.json)
         return f"SHOWN AS WHOLE: {said!r}" if said != SAID else OTHER if is_other else WELL
     piece = SPOKEN[name].piece
     assert piece is not None
@@ -201,7 +203,8 @@ async def tried(row: Row, way: tuple[str, bool], *, has_second: bool) -> Came:
     targets = (target("seat/broken", model=MODEL), *([target("seat/well", model="well")] if has_second else []))
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(FakeEngine("vllm"))
-        engine.always = row.always
+        is_sound = SPOKEN[way[0]].is_sound
+        engine.always = row.in_sound if is_sound and row.in_sound is not None else row.always
         engine.once(*row.once)
         endpoint = NOBODY if row.refuses else engine.endpoint
         timeouts = QUICK if row.is_slow else PATIENT
@@ -212,4 +215,5 @@ async def tried(row: Row, way: tuple[str, bool], *, has_second: bool) -> Came:
         counts = watched(gateway)
         reply = await asked(gateway, way)
         await gateway.assert_at_rest()
-        return Came(seen(reply, way), written(gateway), counted(counts))
+        ledger = written(gateway)
+        return Came(seen(reply, way), ledger if SPOKEN[way[0]].counts else ledger.partition(",")[0], counted(counts))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from ringfence.testing import fake_twists as twists
 from ringfence.testing.fake_engine import Behaviour, Fault
@@ -22,6 +23,7 @@ BUSY = "503 `overloaded`, retry-after 1"
 LATE = "504 `engine_timeout`, retry-after 5"
 BREAKS = "error event `engine_failed`"
 LATE_BREAKS = "error event `engine_timeout`"
+BROKEN_OFF = "its connection breaks"
 SAME = ""
 
 
@@ -69,22 +71,28 @@ class Row:
     cloud: tuple[str, str] | None = None
     place: str = ""
     """Where a cloud that has this fault is to be found, if it is not the engine."""
+    sound: Ends | None = None
+    """How a request ends that asks for a sound; None where a sound cannot have this fault, or nobody could tell it."""
+    in_sound: Behaviour | None = None
+    """What the target does then, where that is not `always`."""
 
 
 def both(fault: str, ends: Ends, always: Behaviour, cloud: str | None = None, **more: bool) -> Row:
-    return Row(fault, ends, ends, always, cloud=(cloud, cloud) if cloud else None, **more)
+    return Row(fault, ends, ends, always, cloud=(cloud, cloud) if cloud else None, sound=ends, **more)
 
 
 def burst(fault: str, reason: str, *behaviours: Behaviour, cloud: str = WELL) -> Row:
     ends = Ends(WELL, "ok, usage told", f"{reason} x1")
-    return Row(fault, ends, ends, once=behaviours, cloud=(cloud, cloud))
+    return Row(fault, ends, ends, once=behaviours, cloud=(cloud, cloud), sound=ends)
 
 
 def twisted(
     fault: str, twist: twists.Twist, whole: Ends, stream: Ends, cloud: tuple[str, str] | None = None,
-    *, is_slow: bool = False,
+    *, is_slow: bool = False, sound: Ends | None = None, in_sound: Behaviour | None = None,
 ) -> Row:  # fmt: skip
-    return Row(fault, whole, stream, Behaviour(twist=twist), is_slow=is_slow, cloud=cloud)
+    return Row(
+        fault, whole, stream, Behaviour(twist=twist), is_slow=is_slow, cloud=cloud, sound=sound, in_sound=in_sound
+    )
 
 
 Status = partial(Behaviour, Fault.STATUS)
@@ -93,6 +101,8 @@ NOT_READ = fails(FAILED, "malformed")
 LOST = fails(AGAIN, "lost")
 NO_BYTE, STALLED = fails(LATE, "first_byte_timeout"), fails(LATE, "stalled")
 CUT, STOPPED, RUBBISH = breaks(BREAKS, "lost"), breaks(LATE_BREAKS, "stalled"), breaks(BREAKS, "malformed")
+SOUND_CUT, SOUND_STOPPED = breaks(BROKEN_OFF, "lost"), breaks(BROKEN_OFF, "stalled")
+SOUND_ENDLESS = breaks(BROKEN_OFF, "malformed")
 
 ROWS = (
     # -- no connection ----------------------------------------------------------------------------------------------
@@ -105,8 +115,8 @@ ROWS = (
     both("reset before an answer", LOST, Behaviour(Fault.RESET, after_events=0), "502 `lost`"),
     both("closed before an answer", LOST, Behaviour(Fault.DROP), "502 `lost`"),
     both("silence", NO_BYTE, Behaviour(Fault.HANG), "502 `first_byte_timeout`", is_slow=True),
-    twisted("silence within the head", twists.header_hang, STALLED, STALLED, is_slow=True),
-    twisted("silence after the head", twists.body_hang, STALLED, STALLED, is_slow=True),
+    twisted("silence within the head", twists.header_hang, STALLED, STALLED, is_slow=True, sound=STALLED),
+    twisted("silence after the head", twists.body_hang, STALLED, STALLED, is_slow=True, sound=STALLED),
     # -- statuses ---------------------------------------------------------------------------------------------------
     both("429", fails(BUSY, "status"), Status(status=429), "429 `provider_rate_limited`, retry-after 20"),
     both(
@@ -124,29 +134,33 @@ ROWS = (
     *(burst(f"{s} twice, then well", "status", Status(status=s), Status(status=s)) for s in (429, 500, 502, 503, 529)),
     burst("reset twice, then well", "lost", *[Behaviour(Fault.RESET, after_events=0)] * 2),
     # -- answers that are none --------------------------------------------------------------------------------------
-    twisted("200 without a byte", twists.empty, NOT_READ, NOT_READ, (FAILED, FAILED)),
-    twisted("200 with nothing in it", twists.nothing_said, NOT_READ, NOT_READ, (FAILED, FAILED)),
-    twisted("200 with a page of HTML", twists.page, NOT_READ, NOT_READ, (FAILED, FAILED)),
+    twisted("200 without a byte", twists.empty, NOT_READ, NOT_READ, (FAILED, FAILED), sound=NOT_READ),
+    twisted("200 with nothing in it", twists.nothing_said, NOT_READ, NOT_READ, (FAILED, FAILED), sound=NOT_READ,
+            in_sound=Status(status=200, body={})),
+    twisted("200 with a page of HTML", twists.page, NOT_READ, NOT_READ, (FAILED, FAILED), sound=NOT_READ),
     twisted("200 with an error in it", twists.error_first, fails(FAILED, "status"), fails(FAILED, "status"),
-            (FAILED, FAILED)),
+            (FAILED, FAILED), sound=fails(FAILED, "status"), in_sound=Status(status=200)),
     twisted("JSON cut in the middle (of a stream: its first event)", twists.first_half_json, NOT_READ, NOT_READ,
             (FAILED, FAILED)),
     # -- answers that break off -------------------------------------------------------------------------------------
-    Row("cut in the middle", LOST, CUT, Behaviour(Fault.CUT, between_s=0.2), cloud=(AGAIN, BREAKS)),
-    Row("reset in the middle", LOST, CUT, Behaviour(Fault.RESET, between_s=0.2), cloud=(AGAIN, BREAKS)),
-    Row("silence in the middle", STALLED, STOPPED, Behaviour(Fault.STALL, between_s=0.02), is_slow=True),
-    twisted("less than its content-length", twists.short, LOST, CUT, (AGAIN, BREAKS)),
+    Row("cut in the middle", LOST, CUT, Behaviour(Fault.CUT, between_s=0.2), cloud=(AGAIN, BREAKS),
+        sound=SOUND_CUT),
+    Row("reset in the middle", LOST, CUT, Behaviour(Fault.RESET, between_s=0.2), cloud=(AGAIN, BREAKS),
+        sound=SOUND_CUT),
+    Row("silence in the middle", STALLED, STOPPED, Behaviour(Fault.STALL, between_s=0.02), is_slow=True,
+        sound=SOUND_STOPPED),
+    twisted("less than its content-length", twists.short, LOST, CUT, (AGAIN, BREAKS), sound=SOUND_CUT),
     twisted("closed in order before its end", twists.no_end, LOST, CUT, (AGAIN, BREAKS)),
     twisted("an error in the middle", twists.error_midway, fails(FAILED, "status"), breaks(BREAKS, "engine_error"),
             (FAILED, BREAKS)),
     twisted("an event cut in the middle", twists.half_json, NOT_READ, RUBBISH, (FAILED, BREAKS)),
     twisted("what is no event", twists.no_event, NOT_READ, RUBBISH, (FAILED, BREAKS)),
     twisted("half of a character", twists.half_a_sign, NOT_READ, RUBBISH, (FAILED, BREAKS)),
-    twisted("without end", twists.endless, STALLED, RUBBISH, is_slow=True),
+    twisted("without end", twists.endless, STALLED, RUBBISH, is_slow=True, sound=SOUND_ENDLESS),
     twisted("nothing but comments, without end (in one piece: spaces)", twists.comments, STALLED, RUBBISH,
             is_slow=True),
     # -- odd, and whole ---------------------------------------------------------------------------------------------
-    twisted("a wrong content type, and the right body", twists.other_type, GOOD, GOOD, (WELL, WELL)),
+    twisted("a wrong content type, and the right body", twists.other_type, GOOD, GOOD, (WELL, WELL), sound=GOOD),
     twisted("usage missing", twists.no_usage, ESTIMATED, ESTIMATED, (WELL, WELL)),
     twisted("no [DONE] after the finish_reason", twists.no_done, GOOD, GOOD, (WELL, WELL)),
 )  # fmt: skip
@@ -173,7 +187,8 @@ HEAD = """\
 <!-- Written by tests/faults/matrix.py; change the rows there. -->
 
 Every line is tried, with every dialect of `gateway/dialects/`, over real sockets: with the target alone, with a second
-one that is well in the same chain, and, where a cloud can do it, with a rented cloud behind the egress process.
+one that is well in the same chain, and, where a cloud can do it, with a rented cloud behind the egress process. What is
+heard or drawn ends as any other answer; a sound that is spoken has a table of its own.
 
 Three rules are behind the table.
 
@@ -196,7 +211,29 @@ says: a content type is not looked at.
 
 def page() -> str:
     """docs/faults.md."""
-    return HEAD + _own() + _batched() + _rented()
+    return HEAD + _own() + _spoken() + _batched() + _rented()
+
+
+def _spoken() -> str:
+    lines = [
+        "## Sounds\n",
+        "`/v1/audio/speech` sends a sound on while it is made. After its first byte there is no place in it for an "
+        "error: its connection breaks, so that nobody takes it for whole. Of one that an engine closes in order nobody "
+        "can tell whether it is. One of more than 128 KiB for each byte that was to be said, and a megabyte, is "
+        "without end.\n",
+        "| what breaks | the only target | a second one is well | ledger | counts |",
+        "|---|---|---|---|---|",
+    ]
+    for row in (row for row in ROWS if row.sound is not None and not row.place):
+        ends = cast("Ends", row.sound)
+        cells = (row.fault, ends.seen, ends.chain, outcome_of(ends), ends.counts)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def outcome_of(ends: Ends) -> str:
+    """In the ledger, of what has no tokens."""
+    return ends.ledger.partition(",")[0]
 
 
 def _batched() -> str:
@@ -220,7 +257,8 @@ def _own() -> str:
         "## Your own engines\n",
         "*Counts*: what is told to the health of the target, and how often; a target that fails several times in a row "
         "is passed over for a while.\n"
-        "*Ledger*: the outcome, and whether the usage is what the engine told or an estimate.\n",
+        "*Ledger*: the outcome, and whether the usage is what the engine told or an estimate; of sounds and pictures "
+        "nothing is estimated.\n",
         "| what breaks | asked for | the only target | a second one is well | ledger | counts |",
         "|---|---|---|---|---|---|",
     ]

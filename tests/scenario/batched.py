@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import forms
 from composed import Client, Gateway, Reply, request, until
 
 from ringfence.gateway.batches.batches import Batches
@@ -19,7 +20,6 @@ from ringfence.store.db import Database
 from ringfence.store.files import FileRows
 
 CHAT = "/v1/chat/completions"
-EDGE = "--edge-of-a-part"
 TICK_S = 0.02
 
 
@@ -100,13 +100,8 @@ async def batched(gateway: Gateway, folder: Path) -> AsyncIterator[Desk]:
 
 def form(text: bytes, **fields: str) -> tuple[bytes, bytes]:
     """Header line and body of an upload."""
-    lines = [
-        f'--{EDGE}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    ]
-    file = f'--{EDGE}\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n'
-    body = "".join(lines).encode() + file.encode() + text + f"\r\n--{EDGE}--\r\n".encode()
-    return f"content-type: multipart/form-data; boundary={EDGE}\r\n".encode(), body
+    told = [(name, value.encode()) for name, value in fields.items()]
+    return f"content-type: {forms.FORM}\r\n".encode(), forms.form(*told, file=text, filename="in.jsonl")
 
 
 def line(number: int, text: str = "", **more: Any) -> dict[str, Any]:

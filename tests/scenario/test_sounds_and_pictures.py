@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from composed import SECRET, Gateway, request, target, until
+from composed import SECRET, target
+from forms import FORM
+from sounds import ALL, DRAWS, HEARS, SOUND, SPEAKS, SPOKEN, form, hear
 
 from ringfence.core.boundary import Boundary
 from ringfence.core.catalog import Ability, Endpoint, Medium
@@ -19,19 +20,16 @@ from ringfence.core.ports import Fetched
 from ringfence.core.route import Ending, Profile, Tier
 from ringfence.engines import vllm
 from ringfence.gateway.http import Limits
-from ringfence.gateway.relay import Timeouts
 from ringfence.signals.sensitivity import Sensitivity, Settings
 from ringfence.testing import fake_media
 from ringfence.testing.fake_dialects import Dialect, FakeModel
-from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
+from ringfence.testing.fake_engine import FakeEngine
 
 PIXELS = base64.b64encode(fake_media.PICTURE).decode()
 URL = f"data:image/png;base64,{PIXELS}"
 WAVES = base64.b64encode(b"RIFF" + bytes(200)).decode()
 SEES, BLIND = frozenset((Medium.IMAGE,)), frozenset[Medium]()
 WIDE = Profile("default", Boundary.CLOUD, Tier.SPEED_OPTIONAL)
-FORM = "multipart/form-data; boundary=seam"
-SOUND = b"RIFF\r\n--sea\r\n\x00\xff" + os.urandom(2000)
 
 PICTURE_ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": (
@@ -63,21 +61,6 @@ def code_of(reply: Any) -> str:
     if isinstance(told["error"], str):
         return told["code"]
     return told["error"].get("code") or told["error"]["details"]["error_code"]
-
-
-def form(*fields: tuple[str, bytes], sound: bytes | None = SOUND, filename: str = "a.wav") -> bytes:
-    parts = [b'--seam\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (n.encode(), v) for n, v in fields]
-    if sound is not None:
-        head = b'--seam\r\ncontent-disposition: form-data; name="file"; filename="%b"\r\n' % filename.encode()
-        parts.append(head + b"content-type: audio/wav\r\n\r\n" + sound + b"\r\n")
-    return b"".join(parts) + b"--seam--\r\n"
-
-
-async def hear(gateway: Gateway, body: bytes, path: str = "/v1/audio/transcriptions", kind: str = FORM) -> Any:
-    client = await gateway.client()
-    reply = await client.ask(path, body, head=f"content-type: {kind}\r\n".encode())
-    client.leave()
-    return reply
 
 
 # -- in chats -----------------------------------------------------------------------------------------------------
@@ -158,10 +141,6 @@ async def test_pictures_are_kept_here_where_that_is_asked_for(serve: Any, engine
 # -- spoken -------------------------------------------------------------------------------------------------------
 
 
-SPEAKS = frozenset((Ability.SPEECH,))
-SPOKEN = {"model": "fast", "input": "The night watch walks.", "voice": "alloy"}
-
-
 async def test_what_is_spoken_comes_as_it_is_made(serve: Any, engine: FakeEngine) -> None:
     gateway = await serve(targets=(target(abilities=SPEAKS, window=8),))
     client = await gateway.client()
@@ -213,9 +192,6 @@ async def test_what_is_to_be_spoken_is_read_as_any_text(serve: Any, engine: Fake
 
 
 # -- heard --------------------------------------------------------------------------------------------------------
-
-
-HEARS = frozenset((Ability.TRANSCRIPTION, Ability.TRANSLATION))
 
 
 async def test_a_sound_is_heard_byte_for_byte(serve: Any, engine: FakeEngine) -> None:
@@ -297,9 +273,6 @@ async def test_what_cannot_be_kept_is_not_parked(serve: Any) -> None:
 # -- drawn --------------------------------------------------------------------------------------------------------
 
 
-DRAWS = frozenset((Ability.IMAGES,))
-
-
 async def test_pictures_come_inside_their_answer(serve: Any, engine: FakeEngine) -> None:
     gateway = await serve(targets=(target(abilities=DRAWS),))
     client = await gateway.client()
@@ -317,78 +290,6 @@ async def test_pictures_come_inside_their_answer(serve: Any, engine: FakeEngine)
         reply = await client.ask("/v1/images/generations", asked | changes)
         assert (reply.status, reply.error["code"]) == (400, code)
     assert len(engine.calls) == 1
-
-
-# -- what breaks --------------------------------------------------------------------------------------------------
-
-
-ALL = HEARS | SPEAKS | DRAWS
-QUICK = Timeouts(first_byte_s=0.3, between_bytes_s=0.3, answer_s=0.3)
-ASKED: dict[str, tuple[str, Any]] = {
-    "speech": ("/v1/audio/speech", SPOKEN),
-    "transcriptions": ("/v1/audio/transcriptions", form(("model", b"fast"))),
-    "images": ("/v1/images/generations", {"model": "fast", "prompt": "A gate."}),
-}
-BEFORE = (Fault.HANG, Fault.DROP, Fault.STATUS, Fault.GARBAGE)
-HALFWAY = (Fault.CUT, Fault.RESET, Fault.STALL, Fault.BAD_JSON)
-
-
-async def ask(gateway: Gateway, name: str) -> Any:
-    path, body = ASKED[name]
-    if isinstance(body, bytes):
-        return await hear(gateway, body, path)
-    client = await gateway.client()
-    reply = await client.ask(path, body)
-    client.leave()
-    return reply
-
-
-@pytest.mark.parametrize("name", ASKED)
-async def test_another_target_mends_what_one_breaks(serve: Any, engine: FakeEngine, name: str) -> None:
-    """Nothing was sent on yet: of what is told in one piece, up to its end."""
-    alone = await serve(targets=(target(abilities=ALL),), timeouts=QUICK, retries=0)
-    both = await serve(
-        targets=(target("seat/a", abilities=ALL), target("seat/b", model="other", abilities=ALL)), timeouts=QUICK
-    )
-    for fault in BEFORE if name == "speech" else (*BEFORE, *HALFWAY):
-        engine.once(Behaviour(fault))
-        reply = await ask(alone, name)
-        assert reply.status in (502, 504) and reply.error["code"] in ("engine_failed", "engine_timeout"), fault
-        engine.once(Behaviour(fault))
-        reply = await ask(both, name)
-        assert (reply.status, reply.is_whole) == (200, True), fault
-        engine.as_usual()
-
-
-@pytest.mark.parametrize("fault", [Fault.CUT, Fault.RESET, Fault.STALL])
-async def test_a_sound_that_breaks_off_is_seen_to_be_broken(serve: Any, engine: FakeEngine, fault: Fault) -> None:
-    gateway = await serve(targets=(target(abilities=SPEAKS),), timeouts=QUICK)
-    engine.once(Behaviour(fault, after_events=2, between_s=0.1))
-    reply = await ask(gateway, "speech")
-    assert (reply.status, reply.is_whole) == (200, False)
-    (row,) = gateway.answered
-    assert row.kind.outcome in ("lost", "stalled")
-
-
-async def test_who_leaves_stops_the_engine(serve: Any, engine: FakeEngine) -> None:
-    gateway = await serve(targets=(target(abilities=SPEAKS),))
-    engine.once(Behaviour(between_s=5.0))
-    client = await gateway.client()
-    await client.send(request("/v1/audio/speech", SPOKEN))
-    assert (await client.head()).status == 200
-    client.leave()
-    await until(lambda: engine.calls[-1].client_left_s is not None)
-    (row,) = gateway.answered
-    assert (row.kind.status, row.kind.outcome) == (499, "client_gone")
-
-
-async def test_an_engine_that_refuses_is_quoted(serve: Any, engine: FakeEngine) -> None:
-    gateway = await serve(targets=(target(abilities=ALL),))
-    said = {"error": {"message": "voice 'alloy' is not known", "type": "BadRequestError", "code": 400}}
-    for name in ASKED:
-        engine.once(Behaviour(Fault.STATUS, status=400, body=said))
-        reply = await ask(gateway, name)
-        assert (reply.status, reply.error["message"]) == (400, "voice 'alloy' is not known")
 
 
 # -- by the package of OpenAI -------------------------------------------------------------------------------------

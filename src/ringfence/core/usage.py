@@ -33,13 +33,15 @@ class Usage(NamedTuple):
 
     @classmethod
     def read(cls, reported: Any) -> Usage | None:
-        """From an OpenAI `usage` object; None when it is not one."""
+        """From an OpenAI `usage` object, as chats have it or as sounds and pictures do; None when it is not one."""
         fields: dict[str, Any] = reported
         if type(fields) is not dict:
             return None
         field = fields.get
         prompt, completion = field("prompt_tokens"), field("completion_tokens", 0)
-        if prompt is None and type(completion) is int and type(total := field("total_tokens")) is int:
+        if prompt is None and "input_tokens" in fields:
+            prompt, completion = fields["input_tokens"], field("output_tokens", 0)
+        elif prompt is None and type(completion) is int and type(total := field("total_tokens")) is int:
             prompt = total - completion  # of rankings, older vLLM tells no more
         details = field("prompt_tokens_details")
         if type(prompt) is not int or type(completion) is not int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from time import monotonic
 
 from ringfence.egress.pool import Line, Receiver
@@ -10,23 +11,27 @@ from ringfence.gateway.step import Waiter
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 BEGINS_EVENTS = frozenset(b"deir:\r\n")
 """First bytes of a stream of events: data, event, error, id, retry, a comment, an empty line; not of a page of HTML."""
+BEGINS_LINES = frozenset(range(256))
+"""Of lines of which each is a JSON object, there is nothing to tell a stream by."""
+BEGINS_SOUND = BEGINS_LINES - frozenset(b"{<")
+"""What may be an error or a page of HTML is gathered, as is a sound that happens to begin like that."""
 
 
 class Reading(Waiter["str | None"]):
     """What arrives from the engine. Awaited until the first byte of a stream or the whole of an answer is there (None),
     or nothing will come (the reason). Gathers, until `pass_on` puts another receiver in its place."""
 
-    __slots__ = ("_answer_s", "_ended", "_has_lines", "_size", "_stream", "first_at", "is_events", "line", "parts")
+    __slots__ = ("_answer_s", "_begins", "_ended", "_size", "first_at", "is_events", "line", "parts")
 
-    def __init__(self, line: Line, stream: bool, has_lines: bool, answer_s: float) -> None:
+    def __init__(self, line: Line, begins: Set[int], answer_s: float) -> None:
+        """`begins` holds the bytes with which a stream may begin, and none where no stream was asked for."""
         self.run = None
         self.is_done = self.is_events = self._ended = False
         self.line = line
         self.parts: list[bytes] = []
         self.first_at = 0.0
         self._answer_s = answer_s
-        self._stream = stream
-        self._has_lines = has_lines  # each a JSON object: then that is how a stream begins as well
+        self._begins = begins
 
     def on_piece(self, data: bytes) -> None:
         if self.parts:
@@ -34,7 +39,7 @@ class Reading(Waiter["str | None"]):
         else:
             self.parts.append(data)
             self.first_at = self.first_at or monotonic()
-            if self._stream and (data[0] in BEGINS_EVENTS or self._has_lines) and self.line.status() == 200:
+            if data[0] in self._begins and self.line.status() == 200:
                 self.is_events = True
                 self.wake(None)
 

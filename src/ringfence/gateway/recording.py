@@ -12,7 +12,7 @@ from time import monotonic
 from ringfence.core.errors import EngineFailed, Failure
 from ringfence.core.usage import Usage
 from ringfence.gateway.head import NO_HEAD
-from ringfence.gateway.passing import Passage
+from ringfence.gateway.passage import Passage
 from ringfence.gateway.refusal import JSON_HEAD
 from ringfence.gateway.reply import Answer, Finishing, Stream
 from ringfence.gateway.request import Request

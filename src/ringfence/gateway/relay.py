@@ -28,7 +28,7 @@ from ringfence.egress.permit import Permit
 from ringfence.egress.pool import Line, Pool
 from ringfence.gateway.answer import read as read_answer
 from ringfence.gateway.answer import renamed
-from ringfence.gateway.arriving import Reading
+from ringfence.gateway.arriving import BEGINS_EVENTS, BEGINS_LINES, Reading
 from ringfence.gateway.call import Call
 from ringfence.gateway.carried import for_engine
 from ringfence.gateway.cloud import Cloud
@@ -47,6 +47,7 @@ COUNTED_BYTES_A_TOKEN, USUAL_WINDOW = 16, 65_536
 """Text has 2 to 6 bytes a token. Where it would need more than 16 to fit, its number is not worth the engine's time:
 llama.cpp goes on counting when nobody waits any more."""
 NOTHING: frozenset[str] = frozenset()
+NO_STREAM: frozenset[int] = frozenset()
 ASKED_IN = {
     Ability.CHAT: "messages", Ability.COMPLETIONS: "prompt", Ability.EMBEDDINGS: "input", Ability.RERANK: "documents",
 }  # fmt: skip
@@ -138,12 +139,13 @@ class Relay:
             head, data = cloud_request(cloud, call, target, endpoint, body, permit)
         translator = wire if cloud is None else cloud.adapter
         call.sent_bytes = len(data) - salt_bytes  # it is no part of the prompt
+        begins = NO_STREAM if not stream else BEGINS_EVENTS if wire is None else BEGINS_LINES
         asked_at = monotonic() if timeouts.slow_s is not None else 0.0
         line = self.pool.take(endpoint)
         while True:
             if line is None:
                 line = await self.dial(target, endpoint)
-            reading = Reading(line, stream, wire is not None, timeouts.answer_s)
+            reading = Reading(line, begins, timeouts.answer_s)
             line.ask(reading, permit, head, data, first_byte_s, timeouts.between_bytes_s, keep)
             try:
                 reason = await reading

@@ -54,6 +54,7 @@ class EventStream:
     """Feed pieces as they arrive, get back what the caller may see. Holds at most one unfinished event."""
 
     __slots__ = (
+        "_finished",
         "_hides_usage",
         "_is_finished",
         "_is_known",
@@ -79,8 +80,10 @@ class EventStream:
         hides_usage: bool,
         retell: Callable[[dict[str, Any]], bytes] | None = None,
         most: int = MOST_EVENTS,
+        finished: re.Pattern[bytes] = FINISHED,
     ) -> None:
-        """`retell` makes an event of ours of one that says that the engine failed; `most` events are taken."""
+        """`retell` makes an event of ours of one that says that the engine failed; `most` events are taken, and the
+        last one has something like `finished`."""
         self._model = model
         self._retell = retell
         self._hides_usage = hides_usage
@@ -89,6 +92,7 @@ class EventStream:
         self._tail = self._last = b""
         self._remarks = 0
         self._most = most
+        self._finished = finished
         self.events = 0
         self.usage: Usage | None = None
         self.is_done = False  # the engine said that it is
@@ -158,7 +162,7 @@ class EventStream:
         """Whether an engine that has closed its stream in order had come to the end of its answer."""
         if self._tail:
             return self.is_done or self._tail.strip() == DONE.strip()
-        return self.is_done or self._is_finished or FINISHED.search(self._last) is not None
+        return self.is_done or self._is_finished or self._finished.search(self._last) is not None
 
     def ending(self) -> bytes:
         """What is still owed to the caller when the engine ended in order."""
@@ -211,7 +215,7 @@ class EventStream:
                 shown = self._checked(event, event[6:]) if event.startswith(b"data: {") else self._odd(event)
             if shown is not None:
                 kept.append(shown)
-        self._is_finished = self._is_finished or FINISHED.search(data) is not None
+        self._is_finished = self._is_finished or self._finished.search(data) is not None
         return b"\n\n".join(kept) + b"\n\n" if kept else b""
 
     def _checked(self, event: bytes, text: bytes) -> bytes | None:

@@ -308,6 +308,8 @@ class FakeEngine:
 
 async def _in_sounds_and_pictures(wire: _Wire, request: Recorded, behaviour: Behaviour) -> None:
     body = request.body
+    if request.path == fake_media.SPEECH and body.get("stream_format") == "sse":
+        return await _stream(wire, fake_media.spoken_events(str(body.get("input"))), behaviour)
     if request.path == fake_media.SPEECH:
         return await _stream(wire, fake_media.spoken(str(body.get("input"))), behaviour, fake_media.SOUND_KIND)
     if body.get("stream") == "true":

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 APART_S = 0.2
 """Between what came well and what goes wrong then, so that they are two pieces for whoever reads."""
 DROP_S = 0.002
+AT_ONCE_BYTES = 64 * 1024
 JSON, EVENTS = "application/json", "text/event-stream"
 PAGE = b"<!DOCTYPE html>\n\n<html><head><title>Bad gateway</title></head>\n\n<body>nginx</body></html>\n\n"
 HALF_A_SIGN = b"\xe2\x82"
@@ -135,7 +136,7 @@ async def endless(wire: Wire, parts: list[bytes], is_stream: bool) -> bool:
     await wire.send(wire.head(200, EVENTS if is_stream else JSON, None))
     await wire.chunk(parts[0] if is_stream else b'{"choices": [{"text": "')
     while True:
-        await wire.chunk(parts[1] * 50 if is_stream else b"word " * 50)
+        await wire.chunk(parts[1] * (AT_ONCE_BYTES // len(parts[1])) if is_stream else b"word " * 50)
         await wire.pause(DROP_S)
 
 

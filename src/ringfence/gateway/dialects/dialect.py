@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 from ringfence.core.catalog import Ability
@@ -62,14 +64,30 @@ TYPES: dict[str, tuple[type, ...]] = {
 CHECKED = frozenset(TYPES)
 
 
+class Shape(Enum):
+    """What an answer is made of that comes in one piece; a sound is sent on while it is made."""
+
+    JSON = "json"
+    TEXT = "text"
+    SOUND = "sound"
+
+
+def _never(_body: Body) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Passed:
     """How sounds and pictures go to an engine and back: as they are."""
 
+    shape: Callable[[Body], Shape]
+    """Of an answer to this body."""
+    events: Callable[[Body], bool] = _never
+    """Whether this body asks for events in its place."""
+    field: str = ""
+    """Of an answer in JSON: what holds what was asked for."""
     is_form: bool = False
     """It comes as multipart/form-data, with a sound in it that nobody can read."""
-    streams: bool = False
-    """What comes back is sent on while it comes; else an answer is whole before it is."""
 
 
 class Dialect(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringfence.core.catalog import Ability
 from ringfence.core.errors import BadRequest
-from ringfence.gateway.dialects.dialect import Body, Passed, wrong
+from ringfence.gateway.dialects.dialect import Body, Passed, Shape, wrong
 from ringfence.gateway.dialects.passed import PassedOn
 
 INSIDE = "b64_json"
@@ -15,7 +15,7 @@ class Images(PassedOn):
     paths = ("/v1/images/generations", "/images/generations")
     engine_path = "/v1/images/generations"
     ability = Ability.IMAGES
-    passed = Passed()
+    passed = Passed(lambda _: Shape.JSON, field="data")
     texts = frozenset(("prompt", "negative_prompt"))
     words = frozenset((
         "size", "quality", "style", "response_format", "background", "moderation", "output_format", "aspect_ratio",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringfence.core.catalog import Ability
-from ringfence.gateway.dialects.dialect import Body, Passed, wrong
+from ringfence.gateway.dialects.dialect import Body, Passed, Shape, wrong
 from ringfence.gateway.dialects.passed import PassedOn
 
 
@@ -12,7 +12,7 @@ class Speech(PassedOn):
     paths = ("/v1/audio/speech", "/audio/speech")
     engine_path = "/v1/audio/speech"
     ability = Ability.SPEECH
-    passed = Passed(streams=True)
+    passed = Passed(lambda _: Shape.SOUND, lambda body: body.get("stream_format") == "sse")
     texts = frozenset(("input", "instructions"))
     words = frozenset(("voice", "response_format", "stream_format", "language", "lang_code"))
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from ringfence.core.catalog import Ability
-from ringfence.gateway.dialects.dialect import Body, Passed, wrong
+from ringfence.gateway.dialects.dialect import Body, Passed, Shape, wrong
 from ringfence.gateway.dialects.passed import PassedOn
 from ringfence.gateway.form import File
+
+IN_JSON = frozenset((None, "json", "verbose_json", "diarized_json"))
+"""Of `response_format`; the others are texts, with times in them or without."""
+
+
+def _shape(body: Body) -> Shape:
+    return Shape.JSON if body.get("response_format") in IN_JSON else Shape.TEXT
 
 
 class Transcriptions(PassedOn):
@@ -13,7 +20,7 @@ class Transcriptions(PassedOn):
     paths = ("/v1/audio/transcriptions", "/audio/transcriptions")
     engine_path = "/v1/audio/transcriptions"
     ability = Ability.TRANSCRIPTION
-    passed = Passed(is_form=True)
+    passed = Passed(_shape, lambda body: body["stream"], field="text", is_form=True)
     texts = frozenset(("prompt",))
     words = frozenset((
         "language", "languages", "response_format", "timestamp_granularities", "include", "chunking_strategy",
