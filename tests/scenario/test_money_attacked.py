@@ -214,12 +214,12 @@ def unended(house: Spending, data: bytes) -> None:
     house.cloud._answer = answer  # type: ignore[method-assign]
 
 
-async def left(house: Spending, data: bytes) -> int:
+async def left(house: Spending, data: bytes, body: dict[str, Any] = LONG) -> int:
     """What a call comes to whose caller goes when it has heard `data`."""
     before = house.house()[0]
     unended(house, data)
     client = await house.gateway.client()
-    await client.send(request(CHAT, LONG))
+    await client.send(request(CHAT, body))
     assert (await client.head()).status == 200
     heard = b""
     while heard.count(PIECE.encode()) < data.count(PIECE.encode()):
@@ -287,3 +287,24 @@ async def test_what_cannot_be_read_may_have_cost_what_was_held_in_any_dialect(tm
         told = tells(house, *(EVENTS % (len(data), data) for data in (b"data: {nonsense\n\n", stream)))
         assert await till.cost(stream=True) == 2 * A_CALL
         assert len(told) == 2
+
+
+@pytest.mark.parametrize("asked", [{"reasoning_effort": "low"}, {"reasoning": {"effort": "high"}}])
+async def test_thoughts_that_nobody_saw_count_as_what_was_held(tmp_path: Path, asked: dict[str, Any]) -> None:
+    words, held = [chunk(role="assistant", content=""), *[chunk(content=PIECE)] * PIECES], 60_000 * 6
+    thought = {
+        "prompt_tokens": 15_000,
+        "completion_tokens": 400,
+        "completion_tokens_details": {"reasoning_tokens": 390},
+    }
+    told = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
+    async with spending(tmp_path, adapter=openai.ADAPTER, **told) as house:
+        size = len(json.dumps(LONG).encode())
+        said = size // 4 * 3 + SAID_TOKENS * 15
+        assert await left(house, plain(*words), LONG | asked) > held
+        assert await left(house, plain(*words)) == said
+        assert said <= await left(house, plain(*words), LONG | {"reasoning_effort": "none"}) < held // 2
+        # It has reported thoughts: it may think unasked.
+        tells(house, streamed(*words, chunk(finish="stop"), chunk(thought), None))
+        await house.ask(CHAT, LONG)
+        assert await left(house, plain(*words)) > held

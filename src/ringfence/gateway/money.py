@@ -133,6 +133,8 @@ class Purse:
         self.rules = MoneyRules()
         self.rows: Writes | None = None
         """None: nothing can be written down, so nothing is paid for."""
+        self.thinkers: set[str] = set()
+        """Targets that have reported thoughts since the start."""
         self.alarms = Alarms()
         self._clock = clock
         self._zone: ZoneInfo | None = None
