@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,9 @@ def postgres_server() -> Iterator[Any]:
         yield server
 
 
+RINGFENCE = (sys.executable, "-m", "ringfence")
+
+
 @dataclass
 class Up:
     """A running `ringfence up --json`."""
@@ -91,7 +94,7 @@ class Up:
     def run(self, *words: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         """`ringfence WORDS` against this one."""
         env = os.environ | {"RINGFENCE_STATE_DIR": str(self.folder)}
-        command = [sys.executable, "-m", "ringfence", *words]
+        command = [*RINGFENCE, *words]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, **kwargs)
 
     def stop(self, number: int = signal.SIGINT) -> int:
@@ -109,10 +112,11 @@ def start_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     running: list[Up] = []
 
     def start(
-        *args: str, folder: Path | None = None, env: dict[str, str] | None = None, port: int = 0, **kwargs: Any
-    ) -> Up:
+        *args: str, folder: Path | None = None, env: dict[str, str] | None = None, port: int = 0,
+        program: Sequence[str] = RINGFENCE, **kwargs: Any,
+    ) -> Up:  # fmt: skip
         folder = folder or tmp_path_factory.mktemp("state")
-        command = [sys.executable, "-m", "ringfence", "up", "--json", "--port", str(port), *args]
+        command = [*program, "up", "--json", "--port", str(port), *args]
         if not any("discovery" in arg for arg in args):
             command += ["--set", "discovery.adopt=false"]
         environment = os.environ | {"RINGFENCE_STATE_DIR": str(folder)} | (env or {})

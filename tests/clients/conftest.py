@@ -19,7 +19,10 @@ from typing import Any
 
 import pytest
 from coder import Coder
+from rented import CLOUDS, behave, providers, rented_models
+from renting import SECRET, HeardCloud, beside, clouds
 
+from ringfence.testing.fake_cloud import Certificate, make_certificate
 from ringfence.testing.fake_dialects import Dialect, FakeModel
 from ringfence.testing.fake_engine import Behaviour, FakeEngine, Fault
 
@@ -40,6 +43,8 @@ NOWHERE = "http://127.0.0.1:9"
 """The proxy of everything that is not on loopback: nobody listens there, so that no client reaches beyond it."""
 WHOLE = "whole"
 """The profile that rather has a long prompt refused than shortened."""
+RENTING = "renting"
+"""The profile whose calls may go to clouds."""
 TOO_LONG: dict[str, tuple[str, str, Any]] = {
     "vllm": (
         "vllm",
@@ -252,10 +257,24 @@ def engines(start_engine: Callable[..., FakeEngine]) -> dict[str, FakeEngine]:
 
 
 @pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def rented(certificate: Certificate) -> Iterator[dict[str, HeardCloud]]:
+    """The clouds, by the names of their models."""
+    with clouds(certificate, CLOUDS) as made:
+        behave(made)
+        yield made
+
+
+@pytest.fixture(scope="session")
 def gateway(
-    start_up: Any, engines: dict[str, FakeEngine], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
-    """A real llama.cpp with a random model as `tiny` (also `auto` and `local/fast`), and the fakes."""
+    start_up: Any, engines: dict[str, FakeEngine], rented: dict[str, HeardCloud], certificate: Certificate,
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory,
+) -> Any:  # fmt: skip
+    """A real llama.cpp with a random model as `tiny` (also `auto` and `local/fast`), the fakes, and rented clouds."""
     models: dict[str, Any] = {"tiny": {"source": str(tiny_model), "aliases": ["auto", "local/fast"], "threads": 2}}
     taken_for = {f"fakes/full-{name}": engine for name, (_, engine, _) in TOO_LONG.items()}
     models |= {
@@ -267,8 +286,10 @@ def gateway(
         for name, engine in engines.items()
     }
     models["fakes/embedder"]["aliases"] = ["text-embedding-3-small"]  # llm embeds under OpenAI's names only
-    profiles = {WHOLE: {"overlong": "refuse"}}
-    return start_up("--config", str(_written(tmp_path_factory, {"models": models, "profiles": profiles})))
+    profiles = {WHOLE: {"overlong": "refuse"}, RENTING: {"tier": "T3", "chain": ["clouds/openai"]}}
+    config = {"models": models | rented_models(rented), "profiles": profiles, "providers": providers(rented)}
+    file = _written(tmp_path_factory, config)
+    return start_up("--config", str(file), program=beside(certificate), env={"RENTED_KEY": SECRET})
 
 
 @pytest.fixture(scope="session")
@@ -302,6 +323,12 @@ def make_key(gateway: Any) -> Callable[..., str]:
 def whole_key(make_key: Callable[..., str]) -> str:
     """The secret of a key whose long prompts are refused, not shortened."""
     return make_key("whole", "--profile", WHOLE)
+
+
+@pytest.fixture(scope="session")
+def cloud_key(make_key: Callable[..., str]) -> str:
+    """The secret of a key whose calls may go to clouds."""
+    return make_key("renting", "--profile", RENTING)
 
 
 # -- clients in other processes -------------------------------------------------------------------------------------
@@ -339,7 +366,7 @@ def clients_node() -> str:
 
 @pytest.fixture(scope="session")
 def run_checks(
-    gateway: Any, make_key: Callable[..., str], whole_key: str
+    gateway: Any, make_key: Callable[..., str], whole_key: str, cloud_key: str
 ) -> Callable[[list[str], Path], dict[str, Any]]:
     """Runs a script of checks once; what each returned, or `{"failed": why}`."""
     told: dict[Path, dict[str, Any]] = {}
@@ -347,6 +374,7 @@ def run_checks(
     def environment(script: Path) -> dict[str, str]:
         spent = make_key(script.stem, "--rpm", "1")
         known = {"RINGFENCE_KEY_FOR_ONE_REQUEST": spent, "RINGFENCE_KEY_THAT_REFUSES": whole_key}
+        known["RINGFENCE_KEY_FOR_CLOUDS"] = cloud_key
         known["RINGFENCE_SETTINGS"] = (
             gateway.run("connect", script.stem.removesuffix("_checks"), "--json").stdout or "{}"
         )

@@ -364,7 +364,7 @@ class Instances:
             Model(name, tuple(found), first[name].settings.aliases, first[name].created_s)
             for name, found in by_model.items()
         ]
-        clouds = [rented(name, one, config) for name, one in config.models.items() if one.provider]
+        clouds = [rented(name, one, config, self._found_s) for name, one in config.models.items() if one.provider]
         configured += clouds
         if self.placement.has(WAY_OUT):
             self.placement.bind(WAY_OUT, [target.name for model in clouds for target in model.targets])

@@ -94,8 +94,9 @@ def cloud(provider: ProviderSettings) -> Cloud:
     return Cloud(adapter, provider.url, provider.max_tokens, has_batches)
 
 
-def rented(name: str, settings: ModelSettings, config: Config) -> Model:
-    """A model of a provider: what it is and how far it lies is known from the configuration alone."""
+def rented(name: str, settings: ModelSettings, config: Config, created_s: int) -> Model:
+    """A model of a provider: what it is and how far it lies is known from the configuration alone. `created_s`: since
+    when it is offered, in Unix seconds."""
     assert settings.provider is not None
     adapter: Provider = CLOUDS[config.providers[settings.provider].dialect]
     engine_model = settings.provider_model or name
@@ -105,4 +106,4 @@ def rented(name: str, settings: ModelSettings, config: Config) -> Model:
         settings.at_once(), abilities, provider=settings.provider, image_tokens=settings.image_tokens or 0,
         tokenizer=settings.tokenizer or "", timeouts=timeouts_of(settings, config), takes=_takes(settings),
     )  # fmt: skip
-    return Model(name, (target,), settings.aliases, owner=settings.provider)
+    return Model(name, (target,), settings.aliases, created_s, owner=settings.provider)

@@ -4,11 +4,12 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, Output, embed, embedMany, generateText, isStepCount, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { FAKES, FULL, KEY, KEY_THAT_REFUSES, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks, thrice } from "./checks.mjs";
+import { CLOUDS, FAKES, FULL, KEY, KEY_FOR_CLOUDS, KEY_THAT_REFUSES, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks, thrice } from "./checks.mjs";
 
 const compatible = createOpenAICompatible({ name: "ringfence", baseURL: URL_, apiKey: KEY, includeUsage: true, supportsStructuredOutputs: true });
 const openai = createOpenAI({ baseURL: URL_, apiKey: KEY });
 const whole = createOpenAI({ baseURL: URL_, apiKey: KEY_THAT_REFUSES });
+const rented = createOpenAI({ baseURL: URL_, apiKey: KEY_FOR_CLOUDS });
 const PROVIDERS = { compatible: (id) => compatible(id), openai: (id) => openai.chat(id) };
 const prompt = "Say something.";
 const until = (stepCountIs ?? isStepCount)(3);
@@ -85,17 +86,41 @@ for (const [name, model] of Object.entries(PROVIDERS)) {
   });
 
   check(`${name}: a stream that breaks`, async () => {
-    const answer = streamText({ model: model("fakes/cut-ai-sdk"), prompt, maxRetries: 0, onError: () => {} });
-    const errors = [];
-    let said = "";
-    for await (const part of answer.fullStream) {
-      if (part.type === "error") errors.push(part.error);
-      if (part.type === "text-delta") said += part.text ?? part.delta;
-    }
+    const [said, errors] = await heard(model("fakes/cut-ai-sdk"));
     assert.equal(said, "The quick");
-    assert.match(JSON.stringify(errors.map((error) => error?.message ?? error)), /broke off/);
+    assert.match(errors, /broke off/);
   });
 }
+
+/** What a stream says, and the errors that it tells. */
+async function heard(model) {
+  const errors = [];
+  let said = "";
+  for await (const part of streamText({ model, prompt, maxRetries: 0, onError: () => {} }).fullStream) {
+    if (part.type === "error") errors.push(part.error?.message ?? part.error);
+    if (part.type === "text-delta") said += part.text ?? part.delta;
+  }
+  return [said, JSON.stringify(errors)];
+}
+
+check("rented clouds", async () => {
+  for (const id of CLOUDS) {
+    const answer = await generateText({ model: rented.chat(id), prompt, maxRetries: 0 });
+    assert.equal(answer.text, SENTENCE);
+    assert.equal(answer.usage.outputTokens, 6);
+    assert.deepEqual(await heard(rented.chat(id)), [SENTENCE, "[]"]);
+  }
+});
+
+check("rented clouds that fail", async () => {
+  const ask = () => generateText({ model: rented.chat("clouds/full-ai-sdk"), prompt, maxRetries: 0 });
+  const full = await rejected(APICallError, ask);
+  assert.equal(full.statusCode, 429);
+  assert.ok(full.isRetryable);
+  const [said, errors] = await heard(rented.chat("clouds/cut-ai-sdk"));
+  assert.equal(said, "The quick");
+  assert.match(errors, /broke off/);
+});
 
 check("embeddings", async () => {
   for (const id of ["tiny", "fakes/embedder"]) {

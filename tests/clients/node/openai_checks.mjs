@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { ASKED, FAKES, FULL, KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks, thrice } from "./checks.mjs";
+import { ASKED, CLOUDS, FAKES, FULL, KEY, KEY_FOR_CLOUDS, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, LONG, PIXEL, SENTENCE, URL_, check, now, rejected, runChecks, thrice } from "./checks.mjs";
 
 const client = new OpenAI({ baseURL: URL_, apiKey: KEY, maxRetries: 0, timeout: 30_000 });
 const chat = (model, more = {}, options = {}) => client.chat.completions.create({ model, messages: ASKED, ...more }, options);
@@ -163,6 +163,30 @@ check("429", async () => {
   const refused = await rejected(OpenAI.RateLimitError, ask);
   assert.equal(refused.code, "rate_limit_exceeded");
   assert.ok(Number(refused.headers.get("retry-after")) > 50);
+});
+
+const renting = new OpenAI({ baseURL: URL_, apiKey: KEY_FOR_CLOUDS, maxRetries: 0, timeout: 30_000 });
+const rented = (model, stream) => renting.chat.completions.create({ model, messages: ASKED, stream });
+
+check("rented clouds", async () => {
+  for (const model of CLOUDS) {
+    const answer = await rented(model, false);
+    assert.equal(answer.choices[0].message.content, SENTENCE);
+    assert.equal(answer.usage.completion_tokens, 6);
+    const chunks = await all(await rented(model, true));
+    assert.equal(chunks.map((chunk) => chunk.choices[0].delta.content ?? "").join(""), SENTENCE);
+  }
+});
+
+check("rented clouds that fail", async () => {
+  for (const stream of [false, true]) {
+    const full = await rejected(OpenAI.RateLimitError, () => rented("clouds/full-openai", stream));
+    assert.equal(full.code, "provider_rate_limited");
+    const later = Number(full.headers.get("retry-after"));
+    assert.ok(1 <= later && later <= 30);
+  }
+  const broken = await rejected(OpenAI.APIError, async () => all(await rented("clouds/cut-openai", true)));
+  assert.equal(broken.code, "engine_failed");
 });
 
 check("leaving a stream", () =>

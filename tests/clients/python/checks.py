@@ -14,6 +14,8 @@ URL = os.environ["RINGFENCE_URL"]
 KEY = os.environ["RINGFENCE_KEY"]
 KEY_THAT_REFUSES = os.environ["RINGFENCE_KEY_THAT_REFUSES"]
 KEY_FOR_ONE_REQUEST = os.environ["RINGFENCE_KEY_FOR_ONE_REQUEST"]
+KEY_FOR_CLOUDS = os.environ["RINGFENCE_KEY_FOR_CLOUDS"]
+CLOUDS = ("clouds/openai", "clouds/claude")
 SETTINGS = json.loads(os.environ["RINGFENCE_SETTINGS"])
 """What `ringfence connect` prints for the program that is checked, where it knows it."""
 FULL = ("fakes/full-vllm", "fakes/full-llamacpp", "fakes/full-sglang", "fakes/full-ollama")

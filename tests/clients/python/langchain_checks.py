@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import openai
-from checks import FULL, KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
+from checks import CLOUDS, FULL, KEY, KEY_FOR_CLOUDS, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -165,6 +165,23 @@ def check_429() -> None:
     limited = chat("fakes/vllm", api_key=KEY_FOR_ONE_REQUEST)
     limited.invoke("a")
     assert int(raised(openai.RateLimitError, lambda: limited.invoke("a")).response.headers["retry-after"]) > 50
+
+
+def check_rented_clouds() -> None:
+    for name in CLOUDS:
+        model = chat(name, api_key=KEY_FOR_CLOUDS)
+        answer = model.invoke("Say something.")
+        assert answer.content == SENTENCE and answer.usage_metadata["output_tokens"] == 6, (name, answer)
+        assert "".join(chunk.text for chunk in model.stream("Say something.")) == SENTENCE, name
+
+
+def check_clouds_that_fail() -> None:
+    full = chat("clouds/full-langchain", api_key=KEY_FOR_CLOUDS)
+    for ask in (lambda: full.invoke("a"), lambda: list(full.stream("a"))):
+        error = raised(openai.RateLimitError, ask)
+        assert error.code == "provider_rate_limited" and 1 <= int(error.response.headers["retry-after"]) <= 30
+    cut = chat("clouds/cut-langchain", api_key=KEY_FOR_CLOUDS)
+    assert raised(openai.APIError, lambda: list(cut.stream("a"))).code == "engine_failed"
 
 
 def check_overflow_is_known_as_such() -> None:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import litellm
-from checks import FULL, KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
+from checks import CLOUDS, FULL, KEY, KEY_FOR_CLOUDS, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
 
 FAKES = ("fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio")
 ROOT = URL.removesuffix("/v1")
@@ -194,6 +194,36 @@ def check_a_stream_that_breaks() -> None:
 
         raised(litellm.exceptions.openai.APIError, listen)
         assert SENTENCE.startswith("".join(said)), (prefix, said)
+
+
+def check_rented_clouds() -> None:
+    for prefix in PREFIXES:
+        for model in CLOUDS:
+            for call in (ask, streamed):
+                answer = call(prefix, model, api_key=KEY_FOR_CLOUDS, max_tokens=50)
+                assert answer.choices[0].message.content == SENTENCE, (prefix, model, answer)
+
+
+def check_a_cloud_that_takes_no_more() -> None:
+    for prefix in PREFIXES:
+        for call in (ask, streamed):
+            asked = (call, prefix)
+            error = raised(
+                litellm.RateLimitError, lambda a=asked: a[0](a[1], "clouds/full-litellm", api_key=KEY_FOR_CLOUDS)
+            )
+            assert "rate limit for the gateway's account" in str(error).replace("\\'", "'"), (prefix, error)
+
+
+def check_a_cloud_that_breaks_off() -> None:
+    for prefix in PREFIXES:
+        said: list[str] = []
+
+        def listen(prefix: str = prefix, said: list[str] = said) -> None:
+            for chunk in ask(prefix, "clouds/cut-litellm", stream=True, api_key=KEY_FOR_CLOUDS):
+                said.append(chunk.choices[0].delta.content or "")
+
+        raised(litellm.exceptions.openai.APIError, listen)
+        assert SENTENCE.startswith("".join(said)) and any(said), (prefix, said)
 
 
 if __name__ == "__main__":

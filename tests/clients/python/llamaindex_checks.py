@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import openai
-from checks import KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
+from checks import CLOUDS, KEY, KEY_FOR_CLOUDS, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.embeddings.openai_like import OpenAILikeEmbedding
@@ -119,6 +119,22 @@ def check_429() -> None:
     limited = model("fakes/vllm", api_key=KEY_FOR_ONE_REQUEST)
     limited.chat(ASKED)
     assert int(raised(openai.RateLimitError, lambda: limited.chat(ASKED)).response.headers["retry-after"]) > 50
+
+
+def check_rented_clouds() -> None:
+    for name in CLOUDS:
+        rented = model(name, api_key=KEY_FOR_CLOUDS)
+        assert rented.chat(ASKED).message.content == SENTENCE, name
+        assert "".join(part.delta or "" for part in rented.stream_chat(ASKED)) == SENTENCE, name
+
+
+def check_clouds_that_fail() -> None:
+    full = model("clouds/full-llamaindex", api_key=KEY_FOR_CLOUDS)
+    for ask in (lambda: full.chat(ASKED), lambda: list(full.stream_chat(ASKED))):
+        error = raised(openai.RateLimitError, ask)
+        assert error.code == "provider_rate_limited" and 1 <= int(error.response.headers["retry-after"]) <= 30
+    cut = model("clouds/cut-llamaindex", api_key=KEY_FOR_CLOUDS)
+    assert raised(openai.APIError, lambda: list(cut.stream_chat(ASKED))).code == "engine_failed"
 
 
 if __name__ == "__main__":

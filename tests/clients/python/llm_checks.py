@@ -18,12 +18,24 @@ HOME = os.environ["HOME"] = tempfile.mkdtemp()
 
 import llm
 import openai
-from checks import KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, SETTINGS, URL, raised, run
+from checks import (
+    CLOUDS,
+    KEY,
+    KEY_FOR_CLOUDS,
+    KEY_FOR_ONE_REQUEST,
+    KEY_THAT_REFUSES,
+    SENTENCE,
+    SETTINGS,
+    URL,
+    raised,
+    run,
+)
 from click.testing import CliRunner, Result
 from llm.cli import cli
 
 FAKES = ("fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio")
-OTHERS = (*FAKES, "fakes/full-vllm", "fakes/cut-llm", "fakes/busy-llm", "fakes/failing", "tiny", "gpt-9")
+RENTED = (*CLOUDS, "clouds/cut-llm", "clouds/full-llm")
+OTHERS = (*FAKES, *RENTED, "fakes/full-vllm", "fakes/cut-llm", "fakes/busy-llm", "fakes/failing", "tiny", "gpt-9")
 BY_RESPONSES = ("fakes/vllm", "fakes/ollama", "fakes/full-vllm", "tiny")
 LOOK_UP = 'def look_up(city: str) -> str:\n    "The weather of a city."\n    return f"21 in {city}"\n'
 MODELS: dict[str, Any] = {}
@@ -179,6 +191,17 @@ def check_what_is_too_long() -> None:
 
 def check_a_stream_that_breaks() -> None:
     told = typed("-m", "fakes/cut-llm", "Say something.")
+    assert told.exit_code == 1 and "Error: " in told.stderr, told.output
+    assert told.stdout.strip() and SENTENCE.startswith(told.stdout.strip()), told.output
+
+
+def check_rented_clouds() -> None:
+    for name in CLOUDS:
+        for stream in (True, False):
+            assert MODELS[name].prompt("Say something.", stream=stream, key=KEY_FOR_CLOUDS).text() == SENTENCE, name
+    error = refused("clouds/full-llm", waits=True, key=KEY_FOR_CLOUDS)
+    assert (error.status_code, error.code) == (429, "provider_rate_limited")
+    told = typed("-m", "clouds/cut-llm", "--key", KEY_FOR_CLOUDS, "Say something.")
     assert told.exit_code == 1 and "Error: " in told.stderr, told.output
     assert told.stdout.strip() and SENTENCE.startswith(told.stdout.strip()), told.output
 

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import ollama
-from checks import FULL, KEY, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
+from checks import CLOUDS, FULL, KEY, KEY_FOR_CLOUDS, KEY_FOR_ONE_REQUEST, KEY_THAT_REFUSES, SENTENCE, URL, raised, run
 
 FAKES = ("fakes/llamacpp", "fakes/vllm", "fakes/ollama", "fakes/lmstudio")
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
@@ -137,6 +137,28 @@ def check_a_stream_that_breaks() -> None:
 
     def listen() -> None:
         said.extend(part.message.content for part in client().chat("fakes/cut-ollama", HI, stream=True))
+
+    broken = raised(ollama.ResponseError, listen)
+    assert "not complete" in broken.error and SENTENCE.startswith("".join(said)) and said
+
+
+def check_rented_clouds() -> None:
+    rented = client(KEY_FOR_CLOUDS)
+    for model in CLOUDS:
+        told = rented.chat(model=model, messages=HI)
+        assert (told.message.content, told.done_reason, told.eval_count) == (SENTENCE, "stop", 6), told
+        parts = list(rented.chat(model=model, messages=HI, stream=True))
+        assert "".join(part.message.content for part in parts) == SENTENCE and parts[-1].done, model
+        assert rented.generate(model=model, prompt="Say something.").response == SENTENCE
+
+
+def check_clouds_that_fail() -> None:
+    rented, said = client(KEY_FOR_CLOUDS), list[str]()
+    full = raised(ollama.ResponseError, lambda: rented.chat(model="clouds/full-ollama", messages=HI))
+    assert full.status_code == 429 and "provider's rate limit" in full.error
+
+    def listen() -> None:
+        said.extend(part.message.content for part in rented.chat("clouds/cut-ollama", HI, stream=True))
 
     broken = raised(ollama.ResponseError, listen)
     assert "not complete" in broken.error and SENTENCE.startswith("".join(said)) and said
