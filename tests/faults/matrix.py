@@ -219,7 +219,7 @@ def _spoken() -> str:
         "## Sounds\n",
         "`/v1/audio/speech` sends a sound on while it is made. After its first byte there is no place in it for an "
         "error: its connection breaks, so that nobody takes it for whole. Of one that an engine closes in order nobody "
-        "can tell whether it is. One of more than 128 KiB for each byte that was to be said, and a megabyte, is "
+        "can tell whether it is. One of more than 128 KiB for each byte that was to be said, and 32 MiB, is "
         "without end.\n",
         "| what breaks | the only target | a second one is well | ledger | counts |",
         "|---|---|---|---|---|",

@@ -228,6 +228,26 @@ async def left(house: Spending, data: bytes, body: dict[str, Any] = LONG) -> int
     return (await house.settled())[0] - before
 
 
+WORDS = [chunk(role="assistant", content=""), *[chunk(content=PIECE)] * PIECES]
+DEEP: dict[str, Any] = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
+BY_SIZE = len(json.dumps(LONG).encode()) // 4 * 3
+"""Micro-dollars of its prompt, where nobody reports it."""
+
+
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": PIECE}],
+    "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 9},
+}  # fmt: skip
+
+
+async def reports(house: Spending, **details: int) -> None:
+    """An answer, with a report of its tokens."""
+    usage = {"prompt_tokens": 15_000, "completion_tokens": 400, "completion_tokens_details": details}
+    tells(house, streamed(*WORDS, chunk(finish="stop"), chunk(usage), None))
+    await house.ask(CHAT, LONG)
+    await house.settled()
+
+
 REPORTED = 3 * 3 + 1000 * 0.3 + 15_000 * 6
 """Micro-dollars of what `begun` reports of its prompt."""
 
@@ -238,6 +258,9 @@ async def test_what_was_reported_of_a_prompt_is_paid_by_who_leaves_midway(tmp_pa
     few = named("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 2})
     asked = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
     async with spending(tmp_path, adapter=anthropic.ADAPTER, **asked) as house:
+        tells(house, whole(MESSAGE))
+        await house.ask(CHAT, HELLO)  # it does not think unasked
+        await house.settled()
         assert await left(house, begun()) == REPORTED + SAID_TOKENS * 15
         assert await left(house, begun() + many) == REPORTED + 700 * 15
         assert await left(house, begun() + few) == REPORTED + SAID_TOKENS * 15
@@ -249,20 +272,19 @@ async def test_what_was_reported_of_a_prompt_is_paid_by_who_leaves_midway(tmp_pa
 
 
 async def test_what_was_said_is_paid_by_its_size_by_who_leaves_midway(tmp_path: Path) -> None:
-    words = [chunk(role="assistant", content=""), *[chunk(content=PIECE)] * PIECES]
     usage = {"prompt_tokens": 15_000, "completion_tokens": 0, "total_tokens": 15_000}
     asked = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
     async with spending(tmp_path, adapter=openai.ADAPTER, **asked) as house:
-        size = len(json.dumps(LONG).encode())
-        assert await left(house, plain(*words)) == size // 4 * 3 + SAID_TOKENS * 15
+        await reports(house)
+        assert await left(house, plain(*WORDS)) == BY_SIZE + SAID_TOKENS * 15
         # With the usage in each event, the first of them tell of the prompt alone.
-        first = [one | {"usage": usage} for one in words[:2]]
-        assert await left(house, plain(*first, *words[2:])) == 15_000 * 3 + SAID_TOKENS * 15
-        later = [one | {"usage": usage | {"completion_tokens": 900, "total_tokens": 15_900}} for one in words[-1:]]
-        assert await left(house, plain(*first, *words[2:-1], *later)) == 15_000 * 3 + 900 * 15
+        first = [one | {"usage": usage} for one in WORDS[:2]]
+        assert await left(house, plain(*first, *WORDS[2:])) == 15_000 * 3 + SAID_TOKENS * 15
+        later = [one | {"usage": usage | {"completion_tokens": 900, "total_tokens": 15_900}} for one in WORDS[-1:]]
+        assert await left(house, plain(*first, *WORDS[2:-1], *later)) == 15_000 * 3 + 900 * 15
         call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": PIECE}}
         many = [chunk(reasoning_content=PIECE), chunk(tool_calls=[call])]
-        assert await left(house, plain(*many * 50)) >= size // 4 * 3 + 100 * len(PIECE) // 4 * 15
+        assert await left(house, plain(*many * 50)) >= BY_SIZE + 100 * len(PIECE) // 4 * 15
 
 
 # -- what is no answer ---------------------------------------------------------------------------------------------
@@ -290,21 +312,22 @@ async def test_what_cannot_be_read_may_have_cost_what_was_held_in_any_dialect(tm
 
 
 @pytest.mark.parametrize("asked", [{"reasoning_effort": "low"}, {"reasoning": {"effort": "high"}}])
-async def test_thoughts_that_nobody_saw_count_as_what_was_held(tmp_path: Path, asked: dict[str, Any]) -> None:
-    words, held = [chunk(role="assistant", content=""), *[chunk(content=PIECE)] * PIECES], 60_000 * 6
-    thought = {
-        "prompt_tokens": 15_000,
-        "completion_tokens": 400,
-        "completion_tokens_details": {"reasoning_tokens": 390},
-    }
-    told = {"key": RICH, "price": CLAUDE, "targets": (rented(window=1_000_000),), "max_tokens": 1000}
-    async with spending(tmp_path, adapter=openai.ADAPTER, **told) as house:
-        size = len(json.dumps(LONG).encode())
-        said = size // 4 * 3 + SAID_TOKENS * 15
-        assert await left(house, plain(*words), LONG | asked) > held
-        assert await left(house, plain(*words)) == said
-        assert said <= await left(house, plain(*words), LONG | {"reasoning_effort": "none"}) < held // 2
-        # It has reported thoughts: it may think unasked.
-        tells(house, streamed(*words, chunk(finish="stop"), chunk(thought), None))
-        await house.ask(CHAT, LONG)
-        assert await left(house, plain(*words)) > held
+async def test_thoughts_that_nobody_saw_count_as_they_were_held(tmp_path: Path, asked: dict[str, Any]) -> None:
+    said, most = SAID_TOKENS * 15, 1000 * 15
+    async with spending(tmp_path, adapter=openai.ADAPTER, **DEEP) as house:
+        assert await left(house, plain(*WORDS)) == BY_SIZE + most  # whether it thinks, nobody knows
+        await reports(house)
+        assert await left(house, plain(*WORDS)) == BY_SIZE + said
+        more = len(json.dumps(asked).encode())
+        assert 0 <= await left(house, plain(*WORDS), LONG | asked) - BY_SIZE - most <= more
+        few = chunk({"prompt_tokens": 15_000, "completion_tokens": 12})
+        assert await left(house, plain(few, *WORDS), LONG | asked) == 15_000 * 3 + most
+        await reports(house, reasoning_tokens=390)
+        await reports(house)
+        assert await left(house, plain(*WORDS)) == BY_SIZE + most
+
+
+async def test_thoughts_of_anthropic_count_as_they_were_held(tmp_path: Path) -> None:
+    thinks = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}
+    async with spending(tmp_path, adapter=anthropic.ADAPTER, **(DEEP | {"max_tokens": 2000})) as house:
+        assert await left(house, begun(), LONG | thinks) == REPORTED + 2000 * 15

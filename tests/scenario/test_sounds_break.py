@@ -35,48 +35,92 @@ async def test_an_engine_that_refuses_is_quoted(serve: Any, engine: FakeEngine) 
         assert (reply.status, reply.error["message"]) == (400, "voice 'alloy' is not known")
 
 
-async def answered(
-    gateway: Gateway, engine: FakeEngine, name: str, body: Any, more: dict[str, Any] | None = None
-) -> Any:
-    """What comes of an engine that answers with this."""
-    engine.once(Behaviour(Fault.STATUS, status=200, body=body))
+WAV, JSON, TEXT, EVENTS = "audio/wav", "application/json", "text/plain", "text/event-stream"
+DRAWN = b'{"data": [{"b64_json": "%b"}]}' % (b"A" * 2_000_000)
+LEGACY = b"event: transcript.text.delta\ndata: {}\n\nevent: transcript.text.done\ndata: {}\n\n"
+ANSWERS: list[tuple[str, dict[str, Any], str, bytes]] = [
+    ("transcriptions", {}, JSON, b'\n\xef\xbb\xbf{"text": ""}\n'),
+    ("transcriptions", {"response_format": "verbose_json"}, JSON, b'{"text": "Halt!", "segments": []}'),
+    ("transcriptions", {"response_format": "vtt"}, "text/vtt", b"WEBVTT\n\n00:00.000 --> 00:01.000\nHalt!\n"),
+    ("transcriptions", {"response_format": "srt"}, TEXT, b"1\n00:00 --> 00:01\nHal\xe2\x82\n"),  # whisper.cpp
+    ("transcriptions", {"response_format": "text"}, TEXT, b""),  # nobody speaks in it
+    ("transcriptions", {"response_format": "text"}, JSON, b'{"text": "Halt!"}'),
+    # As events: of an engine that knows nothing of them, that says where they end in other words, or not at all.
+    ("transcriptions", {"stream": "true"}, JSON, b'{"text": "Halt!"}'),
+    ("transcriptions", {"stream": "true"}, JSON, b'\n\n{"text": "Halt!"}'),
+    ("transcriptions", {"stream": "true", "response_format": "text"}, TEXT, b"right here, the gates are shut\n"),
+    ("transcriptions", {"stream": "true"}, "application/x-ndjson", b'{"text": "Halt!"}\n{"text": " Who"}\n'),
+    ("transcriptions", {"stream": "true"}, EVENTS, b'data: {"text": "Halt!"}\n\ndata: {"text": "Who"}\n\n'),
+    ("transcriptions", {"stream": "true", "response_format": "vtt"}, EVENTS, b"data: 00:00.000 Halt!\n\n"),
+    ("transcriptions", {"stream": "true"}, EVENTS, LEGACY),
+    ("speech", {"stream_format": "sse"}, WAV, b"RIFF\xff\0\0"),
+    ("speech", {"response_format": "pcm"}, "audio/pcm", b"<{\0\1\2"),
+    ("speech", {}, WAV, b"<\0 as no format begins \xff"),
+    ("images", {}, JSON, DRAWN),
+]  # fmt: skip
+"""What engines answer that are well: the type that they say it is, and all of it."""
+NONE: list[tuple[str, dict[str, Any], str, bytes]] = [
+    ("transcriptions", {}, JSON, b'{"segments": []}'),
+    ("transcriptions", {}, JSON, b'{"text": [1]}'),
+    ("transcriptions", {}, TEXT, b"Halt!"),
+    ("transcriptions", {"response_format": "text"}, TEXT, b"\n<!-- a proxy --><html><body>Bad gateway</body></html>"),
+    ("transcriptions", {"response_format": "srt"}, TEXT, b'\n{"error": {"message": "out of memory"}}'),
+    ("transcriptions", {"response_format": "text"}, JSON, b'{"detail": "Internal Server Error"}'),
+    ("transcriptions", {"stream": "true"}, "application/x-ndjson", b'{"text": "Halt!"}\n{"text": " Wh'),
+    ("transcriptions", {"stream": "true"}, EVENTS, b'data: {"text": "Halt!"}\n\ndata: {"te'),
+    ("transcriptions", {"stream": "true"}, EVENTS, LEGACY.partition(b"event: transcript.text.done")[0]),
+    ("speech", {}, "text/html", b"\n<!doctype HTML><html></html>"),
+    ("speech", {}, TEXT, b"Internal Server Error"),
+    ("speech", {}, JSON, b'[{"error": "no such voice"}]'),
+    ("speech", {}, JSON, b'{"detail": "no such voice"}'),
+    ("speech", {"response_format": "pcm"}, "text/html", b"<html><body>Bad gateway</body></html>"),
+    ("images", {}, JSON, b'{"data": []}'),
+    ("images", {}, JSON, b'{"data": [{"b64_json": null}]}'),
+    ("images", {}, JSON, b'{"data": [{"url": "http://127.0.0.1:8000/a.png"}]}'),
+    ("images", {}, JSON, DRAWN[:-3]),  # too long to be read, and without its end
+]  # fmt: skip
+"""What is none, in spite of its status 200."""
+
+
+def saying(kind: str, data: bytes) -> Behaviour:
+    async def say(wire: Any, _parts: Any, _is_stream: bool) -> bool:
+        await wire.send(wire.head(200, kind, len(data)) + data)
+        return True
+
+    return Behaviour(twist=say)
+
+
+async def answered(gateway: Gateway, name: str, more: dict[str, Any]) -> Any:
     path, asked = ASKED[name]
     if isinstance(asked, bytes):
-        asked = form(("model", b"fast"), *((one, value.encode()) for one, value in (more or {}).items()))
+        asked = form(("model", b"fast"), *((one, value.encode()) for one, value in more.items()))
         return await hear(gateway, asked, path)
     client = await gateway.client()
-    return await client.ask(path, asked | (more or {}))
+    return await client.ask(path, asked | more)
 
 
-@pytest.mark.parametrize(
-    ("name", "more", "body", "status"),
-    [
-        ("transcriptions", {"response_format": "vtt"}, "WEBVTT\n\n00:00.000 --> 00:01.000\nHalt!\n", 200),
-        ("transcriptions", {"response_format": "text"}, "", 200),  # nobody speaks in it
-        ("transcriptions", {"response_format": "text"}, "\n<html><body>Bad gateway</body></html>", 502),
-        ("transcriptions", {"response_format": "srt"}, {"error": {"message": "out of memory"}}, 502),
-        ("transcriptions", {"response_format": "verbose_json"}, {"text": "", "segments": []}, 200),
-        ("transcriptions", {}, {"segments": []}, 502),
-        ("transcriptions", {"stream": "true"}, {"text": "Halt!"}, 200),  # an engine that knows nothing of events
-        ("speech", {"stream_format": "sse"}, "RIFF of an engine that knows nothing of events", 200),
-        ("speech", {}, "<the first bytes of a sound without a head>", 200),
-        ("speech", {}, "<!doctype HTML><html></html>", 502),
-        ("speech", {}, {"detail": "no such voice"}, 502),
-        ("images", {}, {"data": []}, 502),
-        ("images", {}, {"data": [{"b64_json": "A" * 2_000_000}]}, 200),
-        ("images", {}, '{"data": [{"b64_json": "' + "A" * 2_000_000, 502),  # too long to be read, and without its end
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "more", "kind", "data"), ANSWERS)
 async def test_what_is_an_answer(
-    serve: Any, engine: FakeEngine, name: str, more: dict[str, Any], body: Any, status: int
+    serve: Any, engine: FakeEngine, name: str, more: dict[str, Any], kind: str, data: bytes
 ) -> None:
     gateway = await serve(targets=(target(abilities=ALL),), retries=0)
-    reply = await answered(gateway, engine, name, body, more)
-    assert (reply.status, reply.is_whole) == (status, True)
-    if status == 200:
-        assert reply.body == (body if isinstance(body, str) else json.dumps(body)).encode()
-    else:
-        assert reply.error["code"] == "engine_failed"
+    engine.once(saying(kind, data))
+    reply = await answered(gateway, name, more)
+    assert (reply.status, reply.is_whole, reply.body) == (200, True, data)
+    assert [one.kind.outcome for one in gateway.answered] == ["ok"]
+
+
+@pytest.mark.parametrize(("name", "more", "kind", "data"), NONE)
+async def test_what_is_none(
+    serve: Any, engine: FakeEngine, name: str, more: dict[str, Any], kind: str, data: bytes
+) -> None:
+    gateway = await serve(targets=(target(abilities=ALL),), retries=0)
+    engine.once(saying(kind, data))
+    reply = await answered(gateway, name, more)
+    told = reply.json if reply.status != 200 else json.loads(reply.events[-1])
+    assert (reply.is_whole, told["error"]["code"]) == (True, "engine_failed")
+    (row,) = gateway.answered
+    assert row.kind.outcome in ("engine_failed", "lost")
 
 
 async def test_a_sound_as_events(serve: Any, engine: FakeEngine) -> None:

@@ -117,7 +117,7 @@ class Line(asyncio.Protocol):
 
     def pause(self) -> None:
         """The client reads slower than the engine writes: stop reading; the engine is not to blame meanwhile."""
-        if self._whole >= 0:  # all of it is here: nothing would start the reading again for the next exchange
+        if self._whole >= 0 or self.receiver is None:  # all is here: nothing would start the reading again for the next
             return
         self.expires_at = NEVER
         if not self.transport.is_closing():

@@ -13,8 +13,8 @@ BEGINS_EVENTS = frozenset(b"deir:\r\n")
 """First bytes of a stream of events: data, event, error, id, retry, a comment, an empty line; not of a page of HTML."""
 BEGINS_LINES = frozenset(range(256))
 """Of lines of which each is a JSON object, there is nothing to tell a stream by."""
-BEGINS_SOUND = BEGINS_LINES - frozenset(b"{<")
-"""What may be an error or a page of HTML is gathered, as is a sound that happens to begin like that."""
+BEGINS_SOUND = BEGINS_LINES - frozenset(b"{[< \t\r\n\xef")
+"""What may be an error or a page of HTML is gathered; no known format of sound begins like that."""
 
 
 class Reading(Waiter["str | None"]):

@@ -87,6 +87,8 @@ class Call:
     """The money that is held for it, where it may go to a provider next: what egress asks for."""
     most_output: int = 0
     """Tokens of all answers together that it is held for."""
+    may_think: bool = False
+    """Of what is paid for: more may have been thought than can be seen of it."""
     bill: Bill | None = None
     """None as long as nothing is held for it."""
     paid: Paid | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 from ringfence.core.catalog import Target
 from ringfence.core.ports import Leased
@@ -15,10 +15,9 @@ from ringfence.gateway.money import Charge, Purse, may_have_cost
 from ringfence.gateway.reported import By, Counted, Reported
 from ringfence.routing.health import Health
 
-LEFT = "client_gone"
 LEAST_BOUND = UNMEASURED.base + UNMEASURED.message
 """No bound of messages is less."""
-ENDED_BY_US = frozenset(("ok", LEFT))
+ENDED_BY_US = frozenset(("ok", "client_gone"))
 """Outcomes with which an estimate is a fair price. What broke off may have gone on at the provider, unseen."""
 
 
@@ -68,7 +67,10 @@ class Held(Hold):
         if self.charge is not None:
             charge, self.charge = self.charge, None
             call.hold = ""
-            call.paid = self._records.money.settle(charge, self._believed(charge, outcome, usage))
+            is_guess = usage is not None and usage.estimated and outcome not in ENDED_BY_US
+            call.paid = self._records.money.settle(charge, None if is_guess else usage)
+            if usage is not None and not usage.estimated:
+                self._records.money.thoughts.heard(charge.target, usage)
         self._records.health.ended(target, outcome)
         if outcome == "ok" and usage is not None and target is not None:
             if call.is_rough and usage[0] > LEAST_BOUND:  # the closer bound may tell more
@@ -76,19 +78,6 @@ class Held(Hold):
             size = 0 if call.media_bytes else call.sent_bytes or call.body_bytes  # images teach nothing about texts
             self._records.reported.take((call.id, target.name, size, call.counted, usage))
         self._records.record(call, target, status, outcome, usage, first_at)
-
-    def _believed(self, charge: Charge, outcome: str, usage: Usage | None) -> Usage | None:
-        """What a call that is paid for has used; None where nobody knows."""
-        if usage is None or not usage.estimated:
-            if usage is not None and usage.reasoning_tokens:
-                self._records.money.thinkers.add(charge.target.name)
-            return usage
-        is_known = outcome in ENDED_BY_US and not (outcome == LEFT and self._may_have_thought(charge))
-        return usage if is_known else None
-
-    def _may_have_thought(self, charge: Charge) -> bool:
-        """Before what came of it, or beside: of that nothing, or only a summary, is told while a stream runs."""
-        return asks_to_think(self._call.body) or charge.target.name in self._records.money.thinkers
 
     def release(self, usage: Usage | None, ended: BaseException | None = None) -> None:
         """Give everything back. `usage` None: nothing was generated. `ended` is what it ended with."""
@@ -129,10 +118,3 @@ class Held(Hold):
             self.place = None
             asking = self.asking
             place.leave(self.weight, asking.entered_s if asking is not None else self._call.started_at)
-
-
-def asks_to_think(body: dict[str, Any]) -> bool:
-    """Whether a chat asks for thoughts, in any of the words for it."""
-    effort, thinking = body.get("reasoning_effort"), body.get("thinking")
-    is_on = type(thinking) is dict and cast("dict[str, Any]", thinking).get("type") != "disabled"
-    return effort not in (None, "none") or is_on or bool(body.get("reasoning"))

@@ -23,6 +23,7 @@ from ringfence.gateway.alarms import Alarms, Standing, Total, threshold
 from ringfence.gateway.call import Bill, Call
 from ringfence.gateway.cloud import UNANSWERED
 from ringfence.gateway.money_words import named, way_on
+from ringfence.gateway.thoughts import Thoughts
 from ringfence.routing.standing import rests_on
 from ringfence.store.failure import StoreFailed
 
@@ -133,8 +134,7 @@ class Purse:
         self.rules = MoneyRules()
         self.rows: Writes | None = None
         """None: nothing can be written down, so nothing is paid for."""
-        self.thinkers: set[str] = set()
-        """Targets that have reported thoughts since the start."""
+        self.thoughts = Thoughts()
         self.alarms = Alarms()
         self._clock = clock
         self._zone: ZoneInfo | None = None
@@ -181,6 +181,7 @@ class Purse:
                 retry_after_s=RETRY_AFTER_S,
             )) from failed  # fmt: skip
         call.hold = charge.id
+        call.may_think = self.thoughts.may_be(target, call.body)
         return charge
 
     def price_for(self, call: Call, target: Target) -> Price | None:

@@ -19,13 +19,15 @@ from ringfence.gateway.sse import MORE_EVENTS, MOST_EVENTS, EventStream, Malform
 
 EVENTS = b"text/event-stream"
 LATE = frozenset(("stalled", "first_byte_timeout"))
-FINISHED = re.compile(rb'"(?:type":\s*"[a-z_.]+\.done|finish_reason":\s*)"')
+FINISHED = re.compile(rb'"(?:type":\s*"[a-z_.]+\.done|finish_reason":\s*)"|(?m:^event:\s*[a-z_.]+\.done\s)')
 """In the last event of an engine that does not say [DONE]: OpenAI's own, and vLLM's."""
+HAS_END = re.compile(rb'"(?:type":\s*"[a-z_.]+\.delta"|choices":)|(?m:^event:\s*[a-z_.]+\.delta\s)')
+"""In events after which such a last one comes. Others (faster-whisper-server's) end with their connection."""
 EVENTS_A_BYTE = 64
 """Of a request: a letter that is spoken is five events of 20 ms, a second that is heard some thousand bytes."""
-SOUND_BYTES, MORE_SOUND_BYTES = 128 * 1024, 1024 * 1024
+SOUND_BYTES, MORE_SOUND_BYTES = 128 * 1024, 32 * 1024 * 1024
 """A letter takes a tenth of a second, and a second has 384 kB at most (48 kHz, two channels, 32 bits): three times
-that for each byte of what is to be said, and a megabyte, has no end."""
+that for each byte of what is to be said, and 32 MiB for pauses that are asked for, has no end."""
 
 
 class Whole:
@@ -103,10 +105,24 @@ class Sound:
         self._give_back("client_gone", 499)
 
 
-class Events(Sound):
-    """What is heard, or a sound, as events: each is checked to be one."""
+class Texts(Sound):
+    """What is heard, as events of plain text: nothing of it can be checked."""
 
-    __slots__ = ("_events", "_fails", "_is_first", "failed")
+    __slots__ = ()
+
+    def on_lost(self, reason: str) -> None:
+        late = "The engine sent nothing more for too long; the answer is not complete."
+        self._break(reason, EngineTimedOut(late) if reason in LATE else EngineFailed(BROKE_OFF))
+
+    def _break(self, outcome: str, failure: Failure) -> None:
+        if self._give_back(outcome):
+            self._out.break_off(failure, self._call.id)
+
+
+class Events(Texts):
+    """What is heard, or a sound, as events of JSON: each is checked to be one."""
+
+    __slots__ = ("_events", "_fails", "_has_end", "_is_first", "failed")
 
     def __init__(self, call: Call, model: str, reading: Reading, fails: Callable[[Any], Failure]) -> None:
         """`fails` reads an engine's own error."""
@@ -115,13 +131,14 @@ class Events(Sound):
         self._events = EventStream(model, hides_usage=False, retell=self._retold, most=most, finished=FINISHED)
         self._fails = fails
         self._is_first = True
+        self._has_end = False
         self.failed: Failure | None = None
 
     def begin(self) -> bool:
         """Look at what came first, while nothing is sent. False where it is wrong; `failed` has an engine's error."""
         data, self._reading.parts = b"".join(self._reading.parts), []
         try:
-            self._begun = self._events.feed(data)
+            self._begun = self._read(data)
         except MalformedStream:
             return False
         self._is_first = False
@@ -129,7 +146,7 @@ class Events(Sound):
 
     def on_piece(self, data: bytes) -> None:
         try:
-            self._out.put(self._events.feed(data))
+            self._out.put(self._read(data))
         except MalformedStream as problem:
             self._reading.line.cancel()
             if self._events.is_done:  # what comes after the end is nobody's
@@ -139,7 +156,8 @@ class Events(Sound):
 
     def on_end(self) -> None:
         events = self._events
-        if events.error is None and not events.is_whole:  # closed in order, and yet not at its end
+        is_whole = events.is_whole or not (self._has_end or events.is_midway)
+        if events.error is None and not is_whole:  # closed in order, and yet not at its end
             self._break("lost", EngineFailed(BROKE_OFF))
             return
         self.usage = events.usage
@@ -148,15 +166,16 @@ class Events(Sound):
         self._close("ok" if events.error is None else "engine_error")
 
     def on_lost(self, reason: str) -> None:
-        if self._events.is_done or self._events.error is not None:  # it was whole, or its caller knows already
-            self.on_end()
-            return
-        late = "The engine sent nothing more for too long; the answer is not complete."
-        self._break(reason, EngineTimedOut(late) if reason in LATE else EngineFailed(BROKE_OFF))
+        events = self._events
+        if events.is_done or events.error is not None or (reason == "lost" and events.is_whole):
+            self.on_end()  # it was whole, or its caller knows already
+        else:
+            super().on_lost(reason)
 
-    def _break(self, outcome: str, failure: Failure) -> None:
-        if self._give_back(outcome):
-            self._out.break_off(failure, self._call.id)
+    def _read(self, data: bytes) -> bytes:
+        shown = self._events.feed(data)
+        self._has_end = self._has_end or HAS_END.search(shown) is not None
+        return shown
 
     def _retold(self, error: Any) -> bytes:
         """What the engine says of its failure, in our words."""

@@ -6,7 +6,6 @@ As with `relay`: until the first byte another target may try. What is told in on
 from __future__ import annotations
 
 import asyncio
-import re
 from functools import partial
 from typing import Any, cast
 
@@ -16,20 +15,23 @@ from ringfence.core.catalog import Endpoint, Target
 from ringfence.core.errors import Failure, TargetFailed
 from ringfence.core.usage import Usage
 from ringfence.egress.permit import Permit
-from ringfence.gateway.arriving import BEGINS_EVENTS, BEGINS_SOUND, Reading
+from ringfence.egress.pool import Line
+from ringfence.gateway.arriving import BEGINS_EVENTS, BEGINS_LINES, BEGINS_SOUND, Reading
 from ringfence.gateway.call import Call
 from ringfence.gateway.dialects.dialect import Passed, Shape
 from ringfence.gateway.form import write_form
-from ringfence.gateway.passage import Events, Passage, Sound, Whole
+from ringfence.gateway.passage import EVENTS, Events, Passage, Sound, Texts, Whole
+from ringfence.gateway.passed_shape import bare, begins_events, is_answer, is_prose
 from ringfence.gateway.relay import BUSY, NO_STREAM, Relay, failure_for, parsed, raised
 from ringfence.gateway.retry_after import seconds_of
 
 JSON = b"application/json"
+HEADLESS = frozenset(("pcm", "raw"))
+"""Of `response_format`: a sound that may begin with any byte."""
 MOST_HEAD = 200
 """Bytes of what an engine says that it sends."""
 LOOKED_BYTES = 1024 * 1024
 """Of a longer answer in JSON its first and its last byte are looked at: to read it all would hold others up."""
-PAGE = re.compile(rb"\s*<(?:!doctype|html)\b", re.IGNORECASE)
 
 
 class Passing:
@@ -47,9 +49,7 @@ class Passing:
         """As `Relay.open`."""
         relay, passed = self._relay, call.dialect.passed
         assert passed is not None
-        timeouts, events = target.timeouts or relay.timeouts, passed.events(call.body)
-        is_sound = passed.shape(call.body) is Shape.SOUND
-        begins = BEGINS_EVENTS if events else BEGINS_SOUND if is_sound else NO_STREAM
+        timeouts, begins = target.timeouts or relay.timeouts, _begins(passed, call.body)
         kind, data = write_form(body) if passed.is_form else (JSON, orjson.dumps(body))
         keep = not begins or relay.engines[target.engine].keeps_alive_after_stream
         head = _head(endpoint, call.dialect.engine_path, kind, len(data), keep=keep)
@@ -62,17 +62,21 @@ class Passing:
             line.keeps_head = True
             reading = Reading(line, begins, timeouts.answer_s)
             line.ask(reading, permit, head, data, first_byte_s, timeouts.between_bytes_s, keep)
-            try:
-                reason = await reading
-            except asyncio.CancelledError:  # the client went away: stop the engine's work now
-                line.cancel()
-                raise
-            finally:
-                line.keeps_head = False
+            reason = await _arrived(line, reading)
             if reason != "stale":
                 break
             line = None
-        if reason is not None:
+        if begins is BEGINS_EVENTS and reading.is_events and not begins_events(reading.parts[0]):
+            gathering = Reading(line, NO_STREAM, timeouts.answer_s)  # it knows nothing of events
+            reading.pass_on(gathering)
+            reading, reason = gathering, await _arrived(line, gathering)
+        return self._taken(call, target, reading, reason)
+
+    def _taken(self, call: Call, target: Target, reading: Reading, reason: str | None) -> Passage:
+        """What has arrived; until now nothing is sent."""
+        line, passed = reading.line, call.dialect.passed
+        assert passed is not None
+        if reason is not None and not (reason == "lost" and reading.parts):
             raise _raised_for(target, reason)
         if (status := line.status()) != 200:
             later_s = seconds_of(line.header(b"retry-after")) if status in BUSY else None
@@ -80,51 +84,63 @@ class Passing:
             raise raised(target, failure, later_s=later_s)
         told = _kind(line.header(b"content-type"))
         if not reading.is_events:
-            return self._whole(call, target, reading, passed, told)
-        return self._begun(call, target, reading) if events else Sound(call, reading, told)
+            return self._whole(call, target, reading, passed, told, is_cut=reason is not None)
+        if passed.events(call.body):
+            return self._begun(call, target, reading, passed)
+        if is_prose(told, reading.parts[0]):
+            line.cancel()
+            raise _raised_for(target, "malformed")
+        return Sound(call, reading, told)
 
     def _failure(self, call: Call, target: Target, reading: Reading, status: int, error: Any) -> Failure:
         return self._relay.failure_of(call, target, reading.line, status, error, None)
 
-    def _begun(self, call: Call, target: Target, reading: Reading) -> Events:
+    def _begun(self, call: Call, target: Target, reading: Reading, passed: Passed) -> Texts | Events:
         """What is wrong with its first piece, another target may mend."""
+        if passed.shape(call.body) is Shape.TEXT:
+            return Texts(call, reading, EVENTS)
         events = Events(call, target.model, reading, partial(self._failure, call, target, reading, 500))
         if not events.begin():
             reading.line.cancel()
             raise _raised_for(target, "malformed") if events.failed is None else raised(target, events.failed)
         return events
 
-    def _whole(self, call: Call, target: Target, reading: Reading, passed: Passed, told: bytes) -> Whole:
-        """What is broken goes no further, and what an engine tells of its use is noted."""
+    def _whole(
+        self, call: Call, target: Target, reading: Reading, passed: Passed, told: bytes, *, is_cut: bool
+    ) -> Whole:
+        """What is broken goes no further, and what an engine tells of its use is noted. `is_cut`: its connection ended,
+        and only what says itself where it ends may be whole."""
         data, shape = b"".join(reading.parts), passed.shape(call.body)
-        fields: Any = parsed([data]) if len(data) <= LOOKED_BYTES and data[:1] == b"{" else None
-        said = cast("dict[str, Any]", fields) if type(fields) is dict else {}
+        text = bare(data)
+        is_long = len(data) > LOOKED_BYTES
+        fields: Any = parsed([text]) if text[:1] in (b"{", b"[") and not is_long else None
+        said = cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
         if said.get("error"):  # some say 200 all the same
             raise raised(target, self._failure(call, target, reading, 500, said))
-        if not _is_answer(data, fields, shape, passed.field):
-            raise _raised_for(target, "malformed")
-        kind = JSON if shape is Shape.JSON else told
+        if is_cut and shape is not Shape.JSON:
+            raise _raised_for(target, "lost")
+        if not is_answer(passed, shape, told, text, fields, is_long=is_long, lines=passed.events(call.body)):
+            raise _raised_for(target, "lost" if is_cut else "malformed")
+        kind = JSON if said or (shape is Shape.JSON and is_long) else told
         return Whole(kind, data, Usage.read(said.get("usage")), reading.first_at)
 
 
-def _is_answer(data: bytes, fields: Any, shape: Shape, field: str) -> bool:
-    """Whether it is one, and all of it. A text may be empty, where nothing is said in a sound."""
-    if shape is Shape.JSON and len(data) > LOOKED_BYTES:
-        return data[:1] == b"{" and data.rstrip()[-1:] == b"}"
-    if shape is Shape.JSON:
-        held = cast("dict[str, Any]", fields).get(field) if type(fields) is dict else None
-        return isinstance(held, str) or (isinstance(held, list) and bool(cast("list[Any]", held)))
-    if PAGE.match(data):
-        return False
-    return _is_text(data) if shape is Shape.TEXT else bool(data) and type(fields) is not dict
-
-
-def _is_text(data: bytes) -> bool:
+async def _arrived(line: Line, reading: Reading) -> str | None:
     try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return await reading
+    except asyncio.CancelledError:  # the client went away: stop the engine's work now
+        line.cancel()
+        raise
+    finally:
+        line.keeps_head = False
+
+
+def _begins(passed: Passed, body: dict[str, Any]) -> frozenset[int]:
+    if passed.events(body):
+        return BEGINS_EVENTS
+    if passed.shape(body) is not Shape.SOUND:
+        return NO_STREAM
+    return BEGINS_LINES if body.get("response_format") in HEADLESS else BEGINS_SOUND
 
 
 def _raised_for(target: Target, reason: str) -> Exception:

@@ -238,11 +238,15 @@ class Stream:
         return usage if usage is not None and believed(self._call, usage) else self._estimate()
 
     def _used_by_now(self) -> Usage:
-        """Of a stream that is left: a report from before its end does not know of what was said since."""
+        """Of a stream that is left: a report from before its end does not know of what was said since, nor of thoughts,
+        which are told of at the end, if at all."""
         usage, said = self._used(), self._said()
-        if not self._call.hold or self._events.is_whole or usage.completion_tokens >= said:
+        if not self._call.hold or self._events.is_whole:
             return usage
-        return usage._replace(completion_tokens=said, estimated=True)
+        unseen = self._call.most_output if self._call.may_think else 0
+        if usage.completion_tokens >= max(said, unseen):
+            return usage
+        return usage._replace(completion_tokens=max(usage.completion_tokens, said, unseen), estimated=True)
 
     def _estimate(self) -> Usage:
         """For streams without a reported usage. What was reported of the prompt alone holds of that."""

@@ -164,6 +164,11 @@ class EventStream:
             return self.is_done or self._tail.strip() == DONE.strip()
         return self.is_done or self._is_finished or self._finished.search(self._last) is not None
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether it is within an event."""
+        return bool(self._tail.strip())
+
     def ending(self) -> bytes:
         """What is still owed to the caller when the engine ended in order."""
         if self.is_ended or self.error is not None:

@@ -86,6 +86,8 @@ class Passed:
     """Whether this body asks for events in its place."""
     field: str = ""
     """Of an answer in JSON: what holds what was asked for."""
+    item: str = ""
+    """Where that is a list: what each of it has."""
     is_form: bool = False
     """It comes as multipart/form-data, with a sound in it that nobody can read."""
 

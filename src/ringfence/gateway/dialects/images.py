@@ -15,7 +15,7 @@ class Images(PassedOn):
     paths = ("/v1/images/generations", "/images/generations")
     engine_path = "/v1/images/generations"
     ability = Ability.IMAGES
-    passed = Passed(lambda _: Shape.JSON, field="data")
+    passed = Passed(lambda _: Shape.JSON, field="data", item=INSIDE)
     texts = frozenset(("prompt", "negative_prompt"))
     words = frozenset((
         "size", "quality", "style", "response_format", "background", "moderation", "output_format", "aspect_ratio",
