@@ -10,7 +10,7 @@ from ringfence.gateway.relay import parsed
 
 SPACE = b" \t\r\n\xef\xbb\xbf"
 """Blanks, and the mark of UTF-8 that some programs write first."""
-PAGE = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml)\b|<!--|<\?xml", re.IGNORECASE)
+PAGE = re.compile(rb"<(?:!doctype\b|html\b|head\b|body\b|!--|\?xml)", re.IGNORECASE)
 FIELD = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|error|id|retry)?:")
 """How events begin. A text may begin with one of the same letters."""
 MOST_FIELD = 8
