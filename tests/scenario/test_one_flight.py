@@ -252,7 +252,7 @@ async def test_an_answer_too_long_to_keep_waits_for_the_slowest(monkeypatch: pyt
     """No more of it is in memory than may be; it is whole for everyone, and not kept."""
     monkeypatch.setattr(recording, "MOST_BYTES", 64 * 1024)
     gate = Gate()
-    async with caching() as (gateway, _engine), wordy(300) as engine:
+    async with caching() as (gateway, _engine), wordy(1000) as engine:  # far more than sockets keep
         gateway.seats.endpoint, engine.always = engine.endpoint, Behaviour(twist=gate)
         slow, quick = await begun(gateway, 2, STREAM)
         (flight,) = gateway.pipeline.answers.flights.values()
