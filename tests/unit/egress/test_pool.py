@@ -280,6 +280,30 @@ async def test_a_line_whose_answer_is_whole_is_not_left_unread(is_whole: bool) -
         pool.timer.cancel()
 
 
+class SlowAtLast(Taken):
+    """A receiver whose own reader is slow to take what it says at the end."""
+
+    line: Line
+
+    def on_end(self) -> None:
+        super().on_end()
+        self.line.pause()
+
+
+async def test_a_line_that_was_given_back_is_not_paused_by_who_had_it() -> None:
+    pool, endpoint, transport = Pool(), Endpoint("127.0.0.1", 1, Boundary.HOST), Still()
+    line = Line(pool, endpoint)
+    line.connection_made(transport)  # type: ignore[arg-type]
+    receiver = SlowAtLast()
+    receiver.line = line
+    line.ask(receiver, HERE, ASK, b"{}", 5, 5, keep=True)
+    line.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwhol")
+    assert await receiver.ended == "end"
+    assert transport.is_reading and pool.take(endpoint) is line
+    if pool.timer is not None:
+        pool.timer.cancel()
+
+
 @pytest.mark.parametrize("places", [(), (30,), (30, 40), (3, 5, 7)], ids=str)
 @pytest.mark.parametrize("body", [b"busy", b""], ids=["body", "none"])
 @pytest.mark.parametrize(
