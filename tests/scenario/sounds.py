@@ -29,18 +29,19 @@ async def hear(gateway: Gateway, body: bytes, path: str = "/v1/audio/transcripti
     return reply
 
 
-ASKED: dict[str, tuple[str, Any]] = {
+ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "speech": ("/v1/audio/speech", SPOKEN),
-    "transcriptions": ("/v1/audio/transcriptions", form(("model", b"fast"))),
+    "transcriptions": ("/v1/audio/transcriptions", {"model": "fast"}),
     "images": ("/v1/images/generations", {"model": "fast", "prompt": "A gate."}),
 }
 
 
-async def ask(gateway: Gateway, name: str) -> Any:
+async def ask(gateway: Gateway, name: str, **more: Any) -> Any:
+    """With a sound, where it is something to be heard."""
     path, body = ASKED[name]
-    if isinstance(body, bytes):
-        return await hear(gateway, body, path)
+    if name == "transcriptions":
+        return await hear(gateway, form(*((one, value.encode()) for one, value in (body | more).items())), path)
     client = await gateway.client()
-    reply = await client.ask(path, body)
+    reply = await client.ask(path, body | more)
     client.leave()
     return reply

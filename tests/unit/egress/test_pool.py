@@ -260,13 +260,24 @@ class Slow(Taken):
         self.line.pause()
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-async def test_a_line_whose_answer_is_whole_is_not_left_unread(is_whole: bool) -> None:
-    """A pause that came with the last byte would never be taken back: the next answer would not be read."""
+class SlowAtLast(Slow):
+    """A receiver whose own reader is slow to take what it says at the end."""
+
+    def on_piece(self, data: bytes) -> None:
+        Taken.on_piece(self, data)
+
+    def on_end(self) -> None:
+        super().on_end()
+        self.line.pause()
+
+
+@pytest.mark.parametrize(("kind", "is_whole"), [(Slow, True), (Slow, False), (SlowAtLast, True)])
+async def test_a_line_whose_answer_is_whole_is_not_left_unread(kind: type[Slow], is_whole: bool) -> None:
+    """A pause with the last byte, or after it, would never be taken back: the next answer would not be read."""
     pool, endpoint, transport = Pool(), Endpoint("127.0.0.1", 1, Boundary.HOST), Still()
     line = Line(pool, endpoint)
     line.connection_made(transport)  # type: ignore[arg-type]
-    receiver = Slow()
+    receiver = kind()
     receiver.line = line
     line.ask(receiver, HERE, ASK, b"{}", 5, 5, keep=True)
     line.data_received(
@@ -276,30 +287,6 @@ async def test_a_line_whose_answer_is_whole_is_not_left_unread(is_whole: bool) -
     )
     assert transport.is_reading is is_whole
     assert (pool.take(endpoint) is line) is is_whole
-    if pool.timer is not None:
-        pool.timer.cancel()
-
-
-class SlowAtLast(Taken):
-    """A receiver whose own reader is slow to take what it says at the end."""
-
-    line: Line
-
-    def on_end(self) -> None:
-        super().on_end()
-        self.line.pause()
-
-
-async def test_a_line_that_was_given_back_is_not_paused_by_who_had_it() -> None:
-    pool, endpoint, transport = Pool(), Endpoint("127.0.0.1", 1, Boundary.HOST), Still()
-    line = Line(pool, endpoint)
-    line.connection_made(transport)  # type: ignore[arg-type]
-    receiver = SlowAtLast()
-    receiver.line = line
-    line.ask(receiver, HERE, ASK, b"{}", 5, 5, keep=True)
-    line.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwhol")
-    assert await receiver.ended == "end"
-    assert transport.is_reading and pool.take(endpoint) is line
     if pool.timer is not None:
         pool.timer.cancel()
 
